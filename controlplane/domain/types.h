@@ -1,0 +1,170 @@
+// The control plane's values as the domain sees them: no protobuf, no SQL.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "common/ip_prefix.h"
+
+namespace bulkhead::controlplane {
+
+enum class Trust { kTrusted = 1, kRevoked = 2 };
+enum class Direction { kInbound = 1, kOutbound = 2, kAny = 3 };
+enum class PolicyTemplate { kNetworkContainment = 1, kNetworkIsolation = 2, kBlockBinary = 3 };
+enum class PolicyAction { kDeny = 1, kSigkill = 2, kNotify = 3 };
+enum class CommandState { kQueued = 1, kDelivered = 2, kSucceeded = 3, kFailed = 4, kExpired = 5 };
+enum class KillOutcome {
+  kGone = 1,
+  kAlreadyGone = 2,
+  kNotTheSameProcess = 3,
+  kRefused = 4,
+  kSignalledStillThere = 5,
+  kUnknown = 6
+};
+enum class Convergence { kUnknown = 0, kSynced = 1, kPending = 2, kFailed = 3, kDrifted = 4 };
+enum class Health { kHealthy = 1, kDegraded = 2, kOffline = 3, kCritical = 4 };
+enum class Tier { kUnknown = 0, kNone = 1, kPartial = 2, kWall = 3, kFull = 4 };
+enum class TokenState { kActive = 1, kUsed = 2, kExpired = 3, kRevoked = 4 };
+
+struct Policy {
+  std::string id;
+  std::string name;
+  std::string sensor_id;
+  PolicyTemplate policy_template = PolicyTemplate::kNetworkContainment;
+  PolicyAction action = PolicyAction::kDeny;
+  std::string binary_path;
+  absl::Time created_at;
+  std::string created_by;
+  std::string etag;
+};
+
+struct IsolationRule {
+  std::string id;
+  IpPrefix remote;          // default: any
+  uint16_t first_port = 0;  // 0 and 0: any port
+  uint16_t last_port = 0;
+  uint8_t protocol = 0;  // 0: any
+  Direction direction = Direction::kAny;
+  std::string description;
+  absl::Time created_at;
+  std::string created_by;
+};
+
+// What a sensor last reported. The three blobs are serialized bulkhead.v1 messages, opaque to domain and store;
+// what the domain needs for its decisions stands beside them.
+struct SensorReport {
+  std::string host_info;     // bulkhead.v1.HostInfo
+  std::string capabilities;  // bulkhead.v1.Capabilities
+  std::string observed;      // bulkhead.v1.ObservedState
+  std::string boot_id;
+  uint64_t observed_generation = 0;
+  std::string observed_digest;  // 32 bytes, or empty
+  std::vector<std::string> degraded;
+  std::vector<std::string> critical;
+  Tier containment_tier = Tier::kUnknown;
+  Tier isolation_tier = Tier::kUnknown;
+  Tier block_binary_tier = Tier::kUnknown;
+};
+
+struct Sensor {
+  std::string id;
+  std::string name;
+  Trust trust = Trust::kTrusted;
+  bool disabled = false;
+  uint64_t desired_generation = 1;
+  std::string desired_digest;  // 32 bytes
+  SensorReport report;
+  std::optional<absl::Time> observed_at;
+  uint64_t failed_generation = 0;  // last generation that the sensor refused; 0: none
+  std::string failed_reason;
+  bool connected = false;
+  std::optional<absl::Time> last_heartbeat_at;
+  absl::Time enrolled_at;
+  std::optional<absl::Time> certificate_not_after;
+  std::string etag;
+  std::vector<Policy> policies;  // ordered for it, oldest first
+
+  const Policy* Find(PolicyTemplate wanted) const {
+    for (const Policy& policy : policies) {
+      if (policy.policy_template == wanted) return &policy;
+    }
+    return nullptr;
+  }
+};
+
+// A complete snapshot for one sensor; see bulkhead.v1.DesiredState.
+struct DesiredState {
+  std::string sensor_id;
+  uint64_t generation = 0;
+  std::string digest;
+  std::vector<Policy> policies;
+  std::vector<IsolationRule> isolation_rules;
+};
+
+struct ProcessIdentity {
+  uint32_t pid = 0;
+  uint64_t start_time_ticks = 0;
+  std::string boot_id;
+  std::string executable;
+  absl::Time not_started_after;
+};
+
+struct KillResult {
+  KillOutcome outcome = KillOutcome::kUnknown;
+  std::string found;
+  std::string message;
+};
+
+struct Command {
+  std::string id;
+  std::string sensor_id;
+  ProcessIdentity process;
+  absl::Time created_at;
+  absl::Time not_after;
+  CommandState state = CommandState::kQueued;
+  std::optional<KillResult> result;
+  std::string created_by;
+  std::optional<absl::Time> finished_at;
+};
+
+struct EnrollmentToken {
+  std::string id;
+  std::string label;
+  TokenState state = TokenState::kActive;
+  absl::Time created_at;
+  std::string created_by;
+  absl::Time expires_at;
+  std::string used_by_sensor_id;
+  std::string reenroll_sensor_id;
+};
+
+struct AuditRecord {
+  uint64_t sequence = 0;
+  absl::Time time;
+  std::string actor;
+  std::string action;
+  std::string target;
+  std::string request_id;
+  std::string outcome;
+  std::string details_json;
+  std::string hash;
+};
+
+struct Operator {
+  std::string name;
+  std::string role;  // "viewer", "operator", "admin"
+  bool disabled = false;
+};
+
+// Who gives an order and with which safeguards; the same for every order.
+struct OrderContext {
+  std::string actor;       // operator's name
+  std::string request_id;  // empty: not repeatable
+  std::string reason;      // for the audit log
+  std::string etag;        // empty: not checked
+};
+
+}  // namespace bulkhead::controlplane

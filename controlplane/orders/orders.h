@@ -1,0 +1,62 @@
+// What each order does, inside the caller's transaction: check, change, bump the generation, write the audit record.
+// Every function returns the errors of domain/errors.h, and NotFound for an unknown sensor.
+#pragma once
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "controlplane/domain/types.h"
+#include "controlplane/store/store.h"
+
+namespace bulkhead::controlplane::orders {
+
+// A policy that was ordered; `unchanged`: it was there before.
+struct PolicyOrdered {
+  Sensor sensor;
+  Policy policy;
+  bool unchanged = false;
+};
+
+absl::StatusOr<PolicyOrdered> ContainSensor(Transaction& tx, const OrderContext& context, const std::string& sensor, PolicyAction action,
+                                            bool allow_degraded);
+absl::StatusOr<PolicyOrdered> IsolateSensor(Transaction& tx, const OrderContext& context, const std::string& sensor, bool allow_degraded);
+absl::StatusOr<PolicyOrdered> BlockBinary(Transaction& tx, const OrderContext& context, const std::string& sensor, const std::string& path,
+                                          PolicyAction action, bool force, bool allow_degraded);
+
+struct Released {
+  Sensor sensor;
+  bool unchanged = false;
+};
+// Lifts containment, isolation or (only unset) both.
+absl::StatusOr<Released> ReleaseSensor(Transaction& tx, const OrderContext& context, const std::string& sensor,
+                                       std::optional<PolicyTemplate> only);
+absl::StatusOr<Policy> DeletePolicy(Transaction& tx, const OrderContext& context, const std::string& policy_id);
+
+absl::StatusOr<Command> KillProcess(Transaction& tx, const OrderContext& context, const std::string& sensor, ProcessIdentity process,
+                                    absl::Duration ttl, absl::Time now);
+
+absl::StatusOr<Sensor> SetDisabled(Transaction& tx, const OrderContext& context, const std::string& sensor, bool disabled);
+absl::StatusOr<Sensor> RevokeSensor(Transaction& tx, const OrderContext& context, const std::string& sensor);
+absl::Status DeleteSensor(Transaction& tx, const OrderContext& context, const std::string& sensor);
+
+struct RuleChanged {
+  IsolationRule rule;
+  uint32_t sensors_affected = 0;
+};
+absl::StatusOr<RuleChanged> CreateIsolationRule(Transaction& tx, const OrderContext& context, IsolationRule rule, absl::Time now);
+absl::StatusOr<RuleChanged> DeleteIsolationRule(Transaction& tx, const OrderContext& context, const std::string& rule_id);
+
+struct TokenCreated {
+  EnrollmentToken token;
+  std::string secret;
+};
+absl::StatusOr<TokenCreated> CreateToken(Transaction& tx, const OrderContext& context, const std::string& label, absl::Duration ttl,
+                                         const std::string& reenroll_sensor, absl::Time now);
+absl::StatusOr<EnrollmentToken> RevokeToken(Transaction& tx, const OrderContext& context, const std::string& token_id);
+
+// Consumes a token: makes the sensor, or restores the revoked one that the token names. The caller signs a certificate for the returned sensor
+// and stores it (Transaction::InsertCertificate) in the same transaction.
+absl::StatusOr<Sensor> Enroll(Transaction& tx, const std::string& secret, const std::string& name, absl::Time now);
+
+}  // namespace bulkhead::controlplane::orders

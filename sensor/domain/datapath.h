@@ -1,0 +1,51 @@
+// Port: the kernel's enforcement, as the sensor's loop sees it. Implemented by sensor/kernel, faked in unit tests.
+#pragma once
+
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "sensor/domain/desired_state.h"
+#include "sensor/domain/observed_state.h"
+
+namespace bulkhead::sensor {
+
+// An address and TCP port of the control plane, resolved and pinned before a wall goes up.
+struct ControlPlaneEndpoint {
+  IpPrefix address;  // one address, not a prefix
+  uint16_t port = 0;
+
+  friend bool operator==(const ControlPlaneEndpoint&, const ControlPlaneEndpoint&) = default;
+};
+
+// Not thread safe: used by the loop thread only.
+class Datapath {
+ public:
+  virtual ~Datapath() = default;
+
+  // What this host can enforce; found once, at start.
+  virtual const Capabilities& capabilities() const = 0;
+
+  // Makes the kernel enforce exactly `state`: fills an idle rule set, reads it back, flips. On any error what was enforced
+  // before still is. InvalidArgument: the state itself is unusable. FailedPrecondition: this host lacks a mechanism.
+  virtual absl::Status Apply(const DesiredState& state) = 0;
+
+  // Sets the addresses that the sensor's own sockets may always reach. Takes effect at once, also while isolated; never
+  // removes an address that a live connection uses.
+  virtual absl::Status SetControlPlane(const std::vector<ControlPlaneEndpoint>& endpoints) = 0;
+
+  // Reads everything back from the kernel: generation, digest, programs, counters. Does not change anything.
+  virtual absl::StatusOr<ObservedState> Observe() = 0;
+
+  // Compares the kernel with what was last applied and repairs differences. Called about once a second; cheap when nothing
+  // changed. Also re-resolves blocked paths whose file was replaced. Returns what it repaired, in words.
+  virtual absl::StatusOr<std::vector<std::string>> Maintain() = 0;
+
+  // A descriptor that is readable when DrainEvents has something; -1 when there is none.
+  virtual int event_fd() const = 0;
+
+  // Takes the kernel's events, at most `limit`; never blocks.
+  virtual std::vector<Event> DrainEvents(size_t limit) = 0;
+};
+
+}  // namespace bulkhead::sensor

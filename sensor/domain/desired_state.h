@@ -1,0 +1,64 @@
+// What the control plane wants this host to enforce, as validated values. No protobuf, no kernel types.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "common/ip_prefix.h"
+
+namespace bulkhead::sensor {
+
+// SHA-256 that the control plane computed over a desired state; opaque here. All zero: none.
+using Digest = std::array<uint8_t, 32>;
+
+enum class Direction { kInbound = 1, kOutbound = 2, kAny = 3 };
+enum class PolicyTemplate { kNetworkContainment = 1, kNetworkIsolation = 2, kBlockBinary = 3 };
+enum class PolicyAction { kDeny = 1, kSigkill = 2, kNotify = 3 };
+
+// One exception to isolation; see protos/bulkhead/v1/policy.proto for the meaning of each field.
+struct IsolationRule {
+  std::string id;
+  IpPrefix remote;            // default: any address of either family
+  uint16_t first_port = 0;    // 0 with last_port 0: any port
+  uint16_t last_port = 0;     // inclusive
+  uint8_t protocol = 0;       // IP protocol number; 0: any (with ports: TCP and UDP)
+  Direction direction = Direction::kAny;
+
+  friend bool operator==(const IsolationRule&, const IsolationRule&) = default;
+};
+
+struct Policy {
+  std::string id;
+  std::string name;
+  PolicyTemplate policy_template = PolicyTemplate::kNetworkContainment;
+  PolicyAction action = PolicyAction::kDeny;
+  std::string binary_path;  // absolute and normalized; set for kBlockBinary only
+
+  friend bool operator==(const Policy&, const Policy&) = default;
+};
+
+// A complete snapshot. Generation 0 with nothing in it is the state of a host that was never given an order.
+struct DesiredState {
+  std::string sensor_id;
+  uint64_t generation = 0;
+  Digest digest{};
+  std::vector<Policy> policies;
+  std::vector<IsolationRule> isolation_rules;
+
+  bool contained() const { return Find(PolicyTemplate::kNetworkContainment) != nullptr; }
+  bool isolated() const { return Find(PolicyTemplate::kNetworkIsolation) != nullptr; }
+
+  // The first policy of a template, or null.
+  const Policy* Find(PolicyTemplate wanted) const {
+    for (const Policy& policy : policies) {
+      if (policy.policy_template == wanted) return &policy;
+    }
+    return nullptr;
+  }
+
+  friend bool operator==(const DesiredState&, const DesiredState&) = default;
+};
+
+}  // namespace bulkhead::sensor

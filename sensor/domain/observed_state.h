@@ -1,0 +1,79 @@
+// What was read back from this host's kernel, and what the host can enforce. Mirrors protos/bulkhead/v1/state.proto.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "sensor/domain/desired_state.h"
+
+namespace bulkhead::sensor {
+
+enum class Tier { kNone = 1, kPartial = 2, kWall = 3, kFull = 4 };
+
+// A layer that was tried here.
+struct Mechanism {
+  std::string name;
+  bool available = false;  // proved by its effect
+  std::string reason;      // why not; empty when available
+};
+
+struct Capabilities {
+  Tier containment = Tier::kNone;
+  Tier isolation = Tier::kNone;
+  Tier block_binary = Tier::kNone;
+  std::vector<Mechanism> mechanisms;
+};
+
+struct ObservedPolicy {
+  std::string policy_id;
+  std::vector<std::string> mechanisms;  // strongest first
+  uint64_t hits = 0;
+  std::string degraded;
+};
+
+struct Counter {
+  std::string name;
+  uint64_t value = 0;
+};
+
+struct AttachedProgram {
+  std::string name;
+  uint32_t program_id = 0;
+  uint32_t link_id = 0;
+  std::string target;
+};
+
+struct Receipt {
+  uint64_t generation = 0;  // read back from the kernel's maps
+  Digest digest{};          // read back from the kernel's maps
+  absl::Time enforced_at = absl::InfinitePast();
+  absl::Duration apply_time;
+  std::vector<AttachedProgram> programs;
+  uint32_t sockets_destroyed = 0;
+};
+
+struct ObservedState {
+  Receipt receipt;
+  bool contained = false;
+  bool isolated = false;
+  std::vector<ObservedPolicy> policies;
+  std::vector<Counter> counters;
+  std::vector<std::string> degraded;  // not empty: DEGRADED
+  std::vector<std::string> critical;  // not empty: CRITICAL
+  uint64_t drift_repairs = 0;
+};
+
+enum class EventKind { kConnectDenied = 1, kExecDenied = 2, kDriftRepaired = 3, kLayerChanged = 4 };
+
+struct Event {
+  absl::Time time;
+  EventKind kind = EventKind::kConnectDenied;
+  std::string policy_id;
+  uint32_t pid = 0;
+  std::string comm;
+  std::string detail;
+};
+
+}  // namespace bulkhead::sensor
