@@ -26,8 +26,9 @@ class Datapath {
   // What this host can enforce; found once, at start.
   virtual const Capabilities& capabilities() const = 0;
 
-  // Makes the kernel enforce exactly `state`: fills an idle rule set, reads it back, flips. On any error what was enforced
-  // before still is. InvalidArgument: the state itself is unusable. FailedPrecondition: this host lacks a mechanism.
+  // Makes the kernel enforce exactly `state`: fills an idle rule set, reads it back, flips. On any error what was
+  // enforced before still is. InvalidArgument: the state itself is unusable. FailedPrecondition: this host lacks a
+  // mechanism.
   virtual absl::Status Apply(const DesiredState& state) = 0;
 
   // Sets the addresses that the sensor's own sockets may always reach. Takes effect at once, also while isolated; never
@@ -37,8 +38,8 @@ class Datapath {
   // Reads everything back from the kernel: generation, digest, programs, counters. Does not change anything.
   virtual absl::StatusOr<ObservedState> Observe() = 0;
 
-  // Compares the kernel with what was last applied and repairs differences. Called about once a second; cheap when nothing
-  // changed. Also re-resolves blocked paths whose file was replaced. Returns what it repaired, in words.
+  // Compares the kernel with what was last applied and repairs differences. Called about once a second; cheap when
+  // nothing changed. Also re-resolves blocked paths whose file was replaced. Returns what it repaired, in words.
   virtual absl::StatusOr<std::vector<std::string>> Maintain() = 0;
 
   // A descriptor that is readable when DrainEvents has something; -1 when there is none.

@@ -20,10 +20,10 @@ enum class PolicyAction { kDeny = 1, kSigkill = 2, kNotify = 3 };
 // One exception to isolation; see protos/bulkhead/v1/policy.proto for the meaning of each field.
 struct IsolationRule {
   std::string id;
-  IpPrefix remote;            // default: any address of either family
-  uint16_t first_port = 0;    // 0 with last_port 0: any port
-  uint16_t last_port = 0;     // inclusive
-  uint8_t protocol = 0;       // IP protocol number; 0: any (with ports: TCP and UDP)
+  IpPrefix remote;          // default: any address of either family
+  uint16_t first_port = 0;  // 0 with last_port 0: any port
+  uint16_t last_port = 0;   // inclusive
+  uint8_t protocol = 0;     // IP protocol number; 0: any (with ports: TCP and UDP)
   Direction direction = Direction::kAny;
 
   friend bool operator==(const IsolationRule&, const IsolationRule&) = default;

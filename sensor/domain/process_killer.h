@@ -11,10 +11,10 @@ namespace bulkhead::sensor {
 // Which process; see bulkhead.v1.ProcessIdentity.
 struct ProcessIdentity {
   uint32_t pid = 0;
-  uint64_t start_time_ticks = 0;                             // 0: not known
-  std::string boot_id;                                       // empty: not checked
-  std::string executable;                                    // empty: not checked
-  absl::Time not_started_after = absl::InfiniteFuture();     // compared with the process's start when ticks are not known
+  uint64_t start_time_ticks = 0;                          // 0: not known
+  std::string boot_id;                                    // empty: not checked
+  std::string executable;                                 // empty: not checked
+  absl::Time not_started_after = absl::InfiniteFuture();  // compared with the process's start when ticks are not known
 };
 
 enum class KillOutcome {
@@ -36,8 +36,9 @@ class ProcessKiller {
  public:
   virtual ~ProcessKiller() = default;
 
-  // Opens a pidfd, checks the identity behind it, sends SIGKILL through it and waits up to 5 s for the end. Never pid 1, a kernel
-  // thread, the sensor itself or a process outside the sensor's scope. Blocks; called on a worker thread. Thread safe.
+  // Opens a pidfd, checks the identity behind it, sends SIGKILL through it and waits up to 5 s for the end. Never pid
+  // 1, a kernel thread, the sensor itself or a process outside the sensor's scope. Blocks; called on a worker thread.
+  // Thread safe.
   virtual KillResult Kill(const ProcessIdentity& process) = 0;
 };
 

@@ -1,0 +1,96 @@
+// At most once: which commands were started here, and what came of them.
+#include "sensor/domain/command_log.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+namespace bulkhead::sensor {
+
+CommandLog::CommandLog(std::vector<CommandRecord> stored) {
+  for (CommandRecord& record : stored) {
+    if (!record.result.has_value()) {
+      record.result = KillResult{KillOutcome::kUnknown, "",
+                                 "the sensor was stopped while it carried out this command, before it could store a "
+                                 "result; it was not tried again: look at the host, then order it anew if needed"};
+    }
+    entries_.push_back({std::move(record)});
+  }
+}
+
+CommandDecision CommandLog::Take(const Command& command, absl::string_view own_sensor_id, absl::Time now) {
+  if (const Entry* known = Find(command.id); known != nullptr) {
+    return known->record.result.has_value() ? CommandDecision::kAnswer : CommandDecision::kInFlight;
+  }
+  if (command.sensor_id != own_sensor_id) {
+    Add(command.id, KillResult{KillOutcome::kRefused, "",
+                               absl::StrCat("the command is for sensor ", command.sensor_id, " and this is ",
+                                            std::string(own_sensor_id))});
+    return CommandDecision::kAnswer;
+  }
+  if (now > command.not_after) {
+    Add(command.id,
+        KillResult{KillOutcome::kRefused, "",
+                   absl::StrCat("the command's deadline ", absl::FormatTime(command.not_after, absl::UTCTimeZone()),
+                                " had passed when it arrived, by this host's clock; nothing was done")});
+    return CommandDecision::kAnswer;
+  }
+  Add(command.id, std::nullopt);
+  return CommandDecision::kStart;
+}
+
+void CommandLog::Finish(const std::string& id, KillResult result) {
+  Entry* entry = Find(id);
+  if (entry != nullptr && !entry->record.result.has_value()) entry->record.result = std::move(result);
+}
+
+void CommandLog::Acknowledge(const std::string& id) {
+  if (Entry* entry = Find(id); entry != nullptr) entry->acknowledged = true;
+}
+
+const KillResult* CommandLog::ResultOf(const std::string& id) const {
+  const Entry* entry = Find(id);
+  return entry != nullptr && entry->record.result.has_value() ? &*entry->record.result : nullptr;
+}
+
+std::vector<CommandRecord> CommandLog::Unacknowledged() const {
+  std::vector<CommandRecord> out;
+  for (const Entry& entry : entries_) {
+    if (entry.record.result.has_value() && !entry.acknowledged) out.push_back(entry.record);
+  }
+  return out;
+}
+
+std::vector<CommandRecord> CommandLog::records() const {
+  std::vector<CommandRecord> out;
+  for (const Entry& entry : entries_) out.push_back(entry.record);
+  return out;
+}
+
+CommandLog::Entry* CommandLog::Find(const std::string& id) {
+  const auto it =
+      std::find_if(entries_.begin(), entries_.end(), [&id](const Entry& entry) { return entry.record.id == id; });
+  return it == entries_.end() ? nullptr : &*it;
+}
+
+const CommandLog::Entry* CommandLog::Find(const std::string& id) const {
+  return const_cast<CommandLog*>(this)->Find(id);
+}
+
+void CommandLog::Add(std::string id, std::optional<KillResult> result) {
+  entries_.push_back({{std::move(id), std::move(result)}});
+  if (entries_.size() > kRetained) ForgetOldest();
+}
+
+// What the control plane has acknowledged goes first: it never sends those again.
+void CommandLog::ForgetOldest() {
+  auto victim = std::find_if(entries_.begin(), entries_.end(), [](const Entry& entry) { return entry.acknowledged; });
+  if (victim == entries_.end()) {
+    victim = std::find_if(entries_.begin(), entries_.end(),
+                          [](const Entry& entry) { return entry.record.result.has_value(); });
+  }
+  if (victim != entries_.end()) entries_.erase(victim);
+}
+
+}  // namespace bulkhead::sensor

@@ -1,0 +1,110 @@
+// Is a desired state well formed, for this sensor, and safe to enforce here?
+#include "sensor/domain/desired_state_check.h"
+
+#include <algorithm>
+#include <set>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "common/status_macros.h"
+
+namespace bulkhead::sensor {
+namespace {
+
+constexpr size_t kLongestPath = 4095;
+constexpr uint8_t kTcp = 6;
+constexpr uint8_t kUdp = 17;
+
+absl::Status Invalid(absl::string_view field, absl::string_view problem) {
+  return absl::InvalidArgumentError(absl::StrCat(field, ": ", problem));
+}
+
+absl::Status CheckPolicy(const Policy& policy, const std::string& field, const SensorFacts& facts) {
+  if (policy.id.empty()) return Invalid(absl::StrCat(field, ".id"), "is empty; every policy has an id");
+  if (policy.policy_template != PolicyTemplate::kBlockBinary) {
+    if (policy.binary_path.empty()) return absl::OkStatus();
+    return Invalid(absl::StrCat(field, ".block_binary"), "is set, but the template is not BLOCK_BINARY");
+  }
+  if (absl::Status status = CheckBinaryPath(policy.binary_path); !status.ok()) {
+    return Invalid(absl::StrCat(field, ".block_binary.path"), status.message());
+  }
+  const auto& own = facts.protected_paths;
+  if (std::find(own.begin(), own.end(), policy.binary_path) != own.end()) {
+    return absl::FailedPreconditionError(absl::StrCat(field, ".block_binary.path: ", policy.binary_path,
+                                                      " is the sensor itself; blocking it would lock the sensor out"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckRule(const IsolationRule& rule, const std::string& field) {
+  if ((rule.first_port == 0) != (rule.last_port == 0) || rule.first_port > rule.last_port) {
+    return Invalid(absl::StrCat(field, ".ports"), absl::StrCat("[", rule.first_port, ", ", rule.last_port,
+                                                               "] is not a range; first and last are 1..65535 and "
+                                                               "first is not above last, or both are unset"));
+  }
+  const bool has_ports = rule.protocol == 0 || rule.protocol == kTcp || rule.protocol == kUdp;
+  if (rule.first_port != 0 && !has_ports) {
+    return Invalid(absl::StrCat(field, ".ports"),
+                   absl::StrCat("protocol ", rule.protocol, " has no ports that can be matched; leave ports unset"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckPolicies(const DesiredState& state, const SensorFacts& facts) {
+  if (state.policies.size() > kMaxPolicies) {
+    return Invalid("enforcement_policies", absl::StrCat("has ", state.policies.size(), " entries; at most ",
+                                                        kMaxPolicies, " are enforced on one host"));
+  }
+  std::set<std::string> ids;
+  std::set<PolicyTemplate> network;
+  for (size_t i = 0; i < state.policies.size(); ++i) {
+    const Policy& policy = state.policies[i];
+    const std::string field = absl::StrCat("enforcement_policies[", i, "]");
+    RETURN_IF_ERROR(CheckPolicy(policy, field, facts));
+    if (!ids.insert(policy.id).second) return Invalid(absl::StrCat(field, ".id"), "appears twice");
+    if (policy.policy_template != PolicyTemplate::kBlockBinary && !network.insert(policy.policy_template).second) {
+      return Invalid(absl::StrCat(field, ".template"), "appears twice; one policy of a network template is enough");
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status CheckBinaryPath(absl::string_view path) {
+  if (path.size() < 2 || path.size() > kLongestPath) {
+    return absl::InvalidArgumentError(absl::StrCat("is ", path.size(), " bytes long; a path has 2..", kLongestPath));
+  }
+  if (path[0] != '/') return absl::InvalidArgumentError("is relative; give an absolute path such as /usr/bin/nc");
+  if (path.find('\0') != absl::string_view::npos) return absl::InvalidArgumentError("contains a NUL byte");
+  for (absl::string_view component : absl::StrSplit(path.substr(1), '/')) {
+    if (component.empty() || component == "." || component == "..") {
+      return absl::InvalidArgumentError(
+          "is not normalized; remove \"//\", \"/.\", \"/..\" components and a trailing \"/\"");
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckDesiredState(const DesiredState& state, const SensorFacts& facts) {
+  if (state.sensor_id != facts.sensor_id) {
+    return Invalid("sensor_id", absl::StrCat("is \"", state.sensor_id, "\"; this sensor is ", facts.sensor_id));
+  }
+  if (state.generation == 0) return Invalid("generation", "is 0; generations start at 1");
+  if (state.isolation_rules.size() > kMaxIsolationRules) {
+    return Invalid("isolation_rules", absl::StrCat("has ", state.isolation_rules.size(), " entries; at most ",
+                                                   kMaxIsolationRules, " are enforced"));
+  }
+  RETURN_IF_ERROR(CheckPolicies(state, facts));
+  for (size_t i = 0; i < state.isolation_rules.size(); ++i) {
+    RETURN_IF_ERROR(CheckRule(state.isolation_rules[i], absl::StrCat("isolation_rules[", i, "]")));
+  }
+  if ((state.contained() || state.isolated()) && facts.needs_control_plane && !facts.control_plane_known) {
+    return absl::FailedPreconditionError(
+        "enforcement_policies: a wall was ordered while no address of the control plane is known; it would lock the "
+        "sensor out. Check that the control plane's name resolves on this host");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace bulkhead::sensor

@@ -1,0 +1,73 @@
+// What to do with a desired state that arrived.
+#include "sensor/domain/reconcile.h"
+
+#include <algorithm>
+#include <set>
+
+#include "absl/strings/str_cat.h"
+
+namespace bulkhead::sensor {
+namespace {
+
+// A policy that only reports stops nothing, so nothing is lost when it goes.
+bool Stops(const Policy& policy) {
+  return policy.action != PolicyAction::kNotify;
+}
+
+bool Keeps(const DesiredState& incoming, const Policy& policy) {
+  return std::any_of(incoming.policies.begin(), incoming.policies.end(), [&policy](const Policy& candidate) {
+    if (!Stops(candidate)) return false;
+    // Isolation cuts all that containment cuts.
+    if (policy.policy_template == PolicyTemplate::kNetworkContainment &&
+        candidate.policy_template == PolicyTemplate::kNetworkIsolation) {
+      return true;
+    }
+    return candidate.policy_template == policy.policy_template && candidate.binary_path == policy.binary_path;
+  });
+}
+
+// Everything about a rule but its id, which does not change what it lets through.
+std::string MeaningOf(const IsolationRule& rule) {
+  return absl::StrCat(rule.remote.ToString(), " ", rule.first_port, " ", rule.last_port, " ", rule.protocol, " ",
+                      static_cast<int>(rule.direction));
+}
+
+}  // namespace
+
+bool AtLeastAsStrict(const DesiredState& incoming, const DesiredState& in_force) {
+  for (const Policy& policy : in_force.policies) {
+    if (Stops(policy) && !Keeps(incoming, policy)) return false;
+  }
+  // Isolation rules open what containment alone had closed.
+  if (!in_force.isolated() && in_force.contained()) return !incoming.isolated() || incoming.isolation_rules.empty();
+  if (!in_force.isolated()) return true;
+  std::set<std::string> known;
+  for (const IsolationRule& rule : in_force.isolation_rules) known.insert(MeaningOf(rule));
+  return std::all_of(incoming.isolation_rules.begin(), incoming.isolation_rules.end(),
+                     [&known](const IsolationRule& rule) { return known.count(MeaningOf(rule)) != 0; });
+}
+
+ReconcileDecision Reconciler::Decide(const DesiredState& incoming, const DesiredState& in_force) {
+  if (incoming.generation > in_force.generation) {
+    refused_generation_ = 0;
+    return {ReconcileAction::kApply, ""};
+  }
+  if (incoming.generation == in_force.generation && incoming.digest == in_force.digest) {
+    return {ReconcileAction::kAlreadyInForce, ""};
+  }
+  const std::string gone_back =
+      absl::StrCat("generation ", incoming.generation, " is not newer than ", in_force.generation,
+                   ", which is in force with other content; the control plane's database seems to have been restored");
+  if (AtLeastAsStrict(incoming, in_force) || (refused_generation_ != 0 && incoming.generation > refused_generation_)) {
+    refused_generation_ = 0;
+    return {ReconcileAction::kApply, gone_back};
+  }
+  // A smaller one that comes later is just as old.
+  refused_generation_ = std::max(refused_generation_, incoming.generation);
+  return {ReconcileAction::kRefuse,
+          absl::StrCat(gone_back,
+                       ", and it would lift what is in force. Give the order again (contain or isolate, then release) "
+                       "to confirm that it should be lifted")};
+}
+
+}  // namespace bulkhead::sensor
