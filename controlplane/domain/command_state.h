@@ -1,0 +1,16 @@
+// What a result makes of a command.
+#pragma once
+
+#include "absl/time/time.h"
+#include "controlplane/domain/types.h"
+
+namespace bulkhead::controlplane {
+
+// A delivered command whose result never came is given up so long after its deadline: the sensor may have carried it
+// out and be away.
+inline constexpr absl::Duration kResultGrace = absl::Hours(24);
+
+// kSucceeded when the process is not there any more (kGone, kAlreadyGone), kFailed otherwise. Pure; thread safe.
+CommandState StateAfter(KillOutcome outcome);
+
+}  // namespace bulkhead::controlplane

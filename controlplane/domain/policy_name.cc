@@ -1,0 +1,41 @@
+// Names of enforcement policies.
+#include "controlplane/domain/policy_name.h"
+
+#include <algorithm>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "common/hex.h"
+
+namespace bulkhead::controlplane {
+namespace {
+
+constexpr size_t kSuffixLength = 64;
+constexpr size_t kHashDigits = 8;
+
+}  // namespace
+
+std::string SanitizePathSuffix(absl::string_view path) {
+  std::string out;
+  for (const char c : path) {
+    if (absl::ascii_isalnum(c) || c == '.' || c == '_') {
+      out += absl::ascii_tolower(c);
+    } else if (!out.empty() && out.back() != '-') {
+      out += '-';
+    }
+  }
+  if (out.size() > kSuffixLength) out.erase(0, out.size() - kSuffixLength);
+  while (!out.empty() && out.back() == '-') out.pop_back();
+  while (!out.empty() && out.front() == '-') out.erase(0, 1);
+  return out.empty() ? "path" : out;
+}
+
+std::string BlockBinaryPolicyName(absl::string_view path, const std::vector<Policy>& existing) {
+  const std::string name = absl::StrCat(kBlockBinaryPrefix, SanitizePathSuffix(path));
+  const bool taken = std::any_of(existing.begin(), existing.end(), [&](const Policy& policy) {
+    return policy.name == name && policy.binary_path != path;
+  });
+  return taken ? absl::StrCat(name, "-", ToHex(Sha256(path)).substr(0, kHashDigits)) : name;
+}
+
+}  // namespace bulkhead::controlplane

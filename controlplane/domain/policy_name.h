@@ -1,0 +1,27 @@
+// Names of enforcement policies.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "controlplane/domain/types.h"
+
+namespace bulkhead::controlplane {
+
+inline constexpr char kContainmentPolicyName[] = "network-containment";
+inline constexpr char kIsolationPolicyName[] = "network-isolation";
+inline constexpr char kBlockBinaryPrefix[] = "bulkhead-block-binary-";
+
+// The part of a block's name that comes from the path. Letters are lowered, letters, digits, "." and "_" stay, every
+// run of other bytes becomes one "-", "-" at the ends goes, and of what is left the last 64 characters are kept,
+// because the end of a path tells more.
+// "/usr/bin/nc" gives "usr-bin-nc". A path of which nothing is left gives "path".
+std::string SanitizePathSuffix(absl::string_view path);
+
+// "bulkhead-block-binary-<sanitized-path-suffix>", unique among `existing` (the sensor's policies): when another path
+// there has the name already, "-" and the first 8 hexadecimal digits of the SHA-256 of the path are appended. Pure;
+// thread safe.
+std::string BlockBinaryPolicyName(absl::string_view path, const std::vector<Policy>& existing);
+
+}  // namespace bulkhead::controlplane

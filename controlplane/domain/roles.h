@@ -1,0 +1,30 @@
+// Who may do what: roles are named sets of permissions, and each method of the API needs one permission.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "controlplane/domain/types.h"
+
+namespace bulkhead::controlplane {
+
+// "viewer", "operator" or "admin".
+bool IsRole(absl::string_view role);
+
+// Permission that a method of the API needs, by its full name ("/bulkhead.v1.SensorService/ContainSensor"); empty for a
+// method that is not in the table, which nobody may call.
+absl::string_view PermissionFor(absl::string_view method);
+
+// True when the role has the permission. An unknown role has none; nobody has the empty permission.
+bool RoleHas(absl::string_view role, absl::string_view permission);
+
+// OK, or PermissionDenied. Pure; thread safe.
+absl::Status CheckPermission(const Operator& op, absl::string_view method);
+
+// Every method in the table, for the test that compares it with the services.
+std::vector<absl::string_view> MethodsWithPermission();
+
+}  // namespace bulkhead::controlplane
