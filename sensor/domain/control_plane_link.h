@@ -13,6 +13,7 @@
 #include "sensor/domain/datapath.h"
 #include "sensor/domain/desired_state.h"
 #include "sensor/domain/event_queue.h"
+#include "sensor/domain/host_port.h"
 #include "sensor/domain/observed_state.h"
 
 namespace bulkhead::sensor {
@@ -76,7 +77,7 @@ inline constexpr size_t kMaxEventsPerBatch = 256;
 // link waits for Open, so that the loop can open the wall for them first. Empty: nothing is known, and LinkDown
 // follows.
 struct LinkResolved {
-  std::vector<ControlPlaneEndpoint> endpoints;
+  std::vector<ResolvedHost> hosts;
 };
 struct LinkWelcome {
   absl::Duration heartbeat_interval;  // 1 s .. 1 h

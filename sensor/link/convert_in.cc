@@ -1,0 +1,228 @@
+// Messages of the control plane to domain values.
+#include "sensor/link/convert_in.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/status_macros.h"
+#include "common/uuid.h"
+
+namespace bulkhead::sensor {
+namespace {
+
+constexpr size_t kLongestName = 256;
+constexpr uint32_t kLargestPort = 65535;
+constexpr uint32_t kLargestPid = 4194304;
+constexpr int64_t kLatestSecond = 253402300799;  // 9999-12-31T23:59:59Z, the last that a Timestamp may hold
+
+absl::Status Invalid(absl::string_view field, absl::string_view problem) {
+  return absl::InvalidArgumentError(absl::StrCat(field, ": ", problem));
+}
+
+absl::StatusOr<absl::Time> TimeFromProto(const google::protobuf::Timestamp& in, absl::string_view field) {
+  if (in.seconds() < 0 || in.seconds() > kLatestSecond || in.nanos() < 0 || in.nanos() > 999999999) {
+    return Invalid(field, "is not a time between 1970 and 9999");
+  }
+  return absl::FromUnixSeconds(in.seconds()) + absl::Nanoseconds(in.nanos());
+}
+
+absl::StatusOr<PolicyTemplate> TemplateFromProto(v1::PolicyTemplate in, absl::string_view field) {
+  switch (in) {
+    case v1::POLICY_TEMPLATE_NETWORK_CONTAINMENT:
+      return PolicyTemplate::kNetworkContainment;
+    case v1::POLICY_TEMPLATE_NETWORK_ISOLATION:
+      return PolicyTemplate::kNetworkIsolation;
+    case v1::POLICY_TEMPLATE_BLOCK_BINARY:
+      return PolicyTemplate::kBlockBinary;
+    default:
+      return Invalid(field, absl::StrCat(static_cast<int>(in), " is not a template that this sensor knows"));
+  }
+}
+
+absl::StatusOr<PolicyAction> ActionFromProto(v1::PolicyAction in, PolicyTemplate policy_template,
+                                             absl::string_view field) {
+  switch (in) {
+    case v1::POLICY_ACTION_UNSPECIFIED:
+      return policy_template == PolicyTemplate::kBlockBinary ? PolicyAction::kSigkill : PolicyAction::kDeny;
+    case v1::POLICY_ACTION_DENY:
+      return PolicyAction::kDeny;
+    case v1::POLICY_ACTION_SIGKILL:
+      return PolicyAction::kSigkill;
+    case v1::POLICY_ACTION_NOTIFY:
+      return PolicyAction::kNotify;
+    default:
+      return Invalid(field, absl::StrCat(static_cast<int>(in), " is not an action that this sensor knows"));
+  }
+}
+
+absl::StatusOr<Policy> PolicyFromProto(const v1::EnforcementPolicy& in, const std::string& field) {
+  if (in.id().empty() || in.id().size() > kLongestName) {
+    return Invalid(absl::StrCat(field, ".id"), absl::StrCat("has ", in.id().size(), " bytes; 1..", kLongestName));
+  }
+  if (in.name().size() > kLongestName) {
+    return Invalid(absl::StrCat(field, ".name"), absl::StrCat("is longer than ", kLongestName, " bytes"));
+  }
+  Policy out{in.id(), in.name()};
+  ASSIGN_OR_RETURN(out.policy_template, TemplateFromProto(in.template_(), absl::StrCat(field, ".template")));
+  ASSIGN_OR_RETURN(out.action, ActionFromProto(in.action(), out.policy_template, absl::StrCat(field, ".action")));
+  if (in.has_block_binary()) out.binary_path = in.block_binary().path();
+  return out;
+}
+
+absl::StatusOr<Direction> DirectionFromProto(v1::Direction in, absl::string_view field) {
+  switch (in) {
+    case v1::DIRECTION_INBOUND:
+      return Direction::kInbound;
+    case v1::DIRECTION_OUTBOUND:
+      return Direction::kOutbound;
+    case v1::DIRECTION_ANY:
+      return Direction::kAny;
+    default:
+      return Invalid(field, absl::StrCat(static_cast<int>(in), " is not INBOUND, OUTBOUND or ANY"));
+  }
+}
+
+absl::StatusOr<IsolationRule> RuleFromProto(const v1::IsolationRule& in, const std::string& field) {
+  IsolationRule out;
+  out.id = in.id();
+  if (!in.address().empty()) {
+    absl::StatusOr<IpPrefix> remote = IpPrefix::Parse(in.address());
+    if (!remote.ok()) return Invalid(absl::StrCat(field, ".address"), remote.status().message());
+    out.remote = *remote;
+  }
+  if (in.has_ports()) {
+    const uint32_t first = in.ports().first();
+    const uint32_t last = in.ports().last();
+    if (first < 1 || last > kLargestPort || first > last) {
+      return Invalid(absl::StrCat(field, ".ports"),
+                     absl::StrCat("[", first, ", ", last, "] is not a range within 1..", kLargestPort));
+    }
+    out.first_port = static_cast<uint16_t>(first);
+    out.last_port = static_cast<uint16_t>(last);
+  }
+  if (in.protocol() > 255) {
+    return Invalid(absl::StrCat(field, ".protocol"), absl::StrCat(in.protocol(), " is not an IP protocol, 0..255"));
+  }
+  out.protocol = static_cast<uint8_t>(in.protocol());
+  ASSIGN_OR_RETURN(out.direction, DirectionFromProto(in.direction(), absl::StrCat(field, ".direction")));
+  return out;
+}
+
+absl::StatusOr<ProcessIdentity> ProcessFromProto(const v1::ProcessIdentity& in) {
+  if (in.pid() < 2 || in.pid() > kLargestPid) {
+    return Invalid("kill_process.pid", absl::StrCat(in.pid(), " is not a pid within 2..", kLargestPid));
+  }
+  ProcessIdentity out{in.pid(), in.start_time_ticks(), in.boot_id(), in.executable()};
+  if (!out.executable.empty() && (out.executable[0] != '/' || out.executable.find('\0') != std::string::npos)) {
+    return Invalid("kill_process.executable", "is not an absolute path");
+  }
+  if (in.has_not_started_after()) {
+    ASSIGN_OR_RETURN(out.not_started_after, TimeFromProto(in.not_started_after(), "kill_process.not_started_after"));
+  } else if (in.start_time_ticks() == 0) {
+    return Invalid("kill_process",
+                   "has neither start_time_ticks nor not_started_after; the pid alone may by now be "
+                   "another process");
+  }
+  return out;
+}
+
+absl::StatusOr<LinkMessage> WelcomeFromProto(const v1::Welcome& in, const std::string& address) {
+  const uint32_t seconds = in.heartbeat_interval_seconds();
+  if (seconds < 1 || seconds > kLongestHeartbeatSeconds) {
+    return Invalid("welcome.heartbeat_interval_seconds",
+                   absl::StrCat(seconds, " is not within 1..", kLongestHeartbeatSeconds));
+  }
+  return LinkWelcome{absl::Seconds(seconds), in.replica_id(), address};
+}
+
+LinkMessage HeartbeatResponseFromProto(const v1::HeartbeatResponse& in) {
+  LinkDesiredState out;
+  out.heartbeat_sequence = in.sequence();
+  out.unchanged = in.unchanged();
+  if (in.has_desired_state()) {
+    out.generation = in.desired_state().generation();
+    out.state = DesiredStateFromProto(in.desired_state());
+    out.unchanged = false;
+  } else if (!in.unchanged()) {
+    out.state = Invalid("heartbeat_response", "has neither desired_state nor unchanged set");
+  }
+  return out;
+}
+
+LinkMessage GoodbyeFromProto(const v1::Goodbye& in) {
+  const std::string text = absl::StrCat("the control plane said goodbye: ", in.message());
+  switch (in.reason()) {
+    case v1::GOODBYE_REASON_REVOKED:
+      return LinkDown{absl::UnauthenticatedError(text), "SENSOR_REVOKED"};
+    case v1::GOODBYE_REASON_SUPERSEDED:
+      return LinkDown{absl::AbortedError(text), "SUPERSEDED"};
+    default:
+      return LinkDown{absl::UnavailableError(text), "SHUTDOWN"};
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<DesiredState> DesiredStateFromProto(const v1::DesiredState& in) {
+  DesiredState out;
+  if (!IsUuid(in.sensor_id())) return Invalid("sensor_id", "is not a UUID");
+  out.sensor_id = in.sensor_id();
+  out.generation = in.generation();
+  if (in.digest().size() != out.digest.size()) {
+    return Invalid("digest", absl::StrCat("has ", in.digest().size(), " bytes; SHA-256 has 32"));
+  }
+  std::copy(in.digest().begin(), in.digest().end(), out.digest.begin());
+  for (int i = 0; i < in.enforcement_policies_size(); ++i) {
+    ASSIGN_OR_RETURN(Policy policy,
+                     PolicyFromProto(in.enforcement_policies(i), absl::StrCat("enforcement_policies[", i, "]")));
+    out.policies.push_back(std::move(policy));
+  }
+  for (int i = 0; i < in.isolation_rules_size(); ++i) {
+    ASSIGN_OR_RETURN(IsolationRule rule,
+                     RuleFromProto(in.isolation_rules(i), absl::StrCat("isolation_rules[", i, "]")));
+    out.isolation_rules.push_back(std::move(rule));
+  }
+  if (in.contained() != out.contained() || in.isolated() != out.isolated()) {
+    return Invalid("enforcement_policies", "do not agree with the flags contained and isolated");
+  }
+  return out;
+}
+
+absl::StatusOr<Command> CommandFromProto(const v1::Command& in) {
+  Command out;
+  if (!IsUuid(in.id())) return Invalid("id", "is not a UUID");
+  if (!in.has_kill_process()) return Invalid("kill_process", "is unset, and this sensor knows no other command");
+  if (!in.has_not_after()) return Invalid("not_after", "is unset; a command without a deadline is not carried out");
+  out.id = in.id();
+  out.sensor_id = in.sensor_id();
+  ASSIGN_OR_RETURN(out.process, ProcessFromProto(in.kill_process()));
+  ASSIGN_OR_RETURN(out.not_after, TimeFromProto(in.not_after(), "not_after"));
+  return out;
+}
+
+absl::StatusOr<LinkMessage> MessageFromProto(const v1::ConnectResponse& in, const std::string& address) {
+  switch (in.message_case()) {
+    case v1::ConnectResponse::kWelcome:
+      return WelcomeFromProto(in.welcome(), address);
+    case v1::ConnectResponse::kHeartbeatResponse:
+      return HeartbeatResponseFromProto(in.heartbeat_response());
+    case v1::ConnectResponse::kCommand:
+      return LinkCommand{in.command().id(), CommandFromProto(in.command())};
+    case v1::ConnectResponse::kCommandAck:
+      return LinkCommandAck{in.command_ack().command_id()};
+    case v1::ConnectResponse::kEventAck:
+      return LinkEventAck{in.event_ack().through_sequence()};
+    case v1::ConnectResponse::kCertificateIssued:
+      return LinkCertificateIssued{in.certificate_issued().certificate_chain_pem(),
+                                   in.certificate_issued().trust_bundle_pem()};
+    case v1::ConnectResponse::kGoodbye:
+      return GoodbyeFromProto(in.goodbye());
+    case v1::ConnectResponse::MESSAGE_NOT_SET:
+      break;
+  }
+  return Invalid("message", "is unset or of a kind that this sensor does not know");
+}
+
+}  // namespace bulkhead::sensor

@@ -1,0 +1,23 @@
+// Messages of the control plane to domain values. Everything that comes in is checked here; nothing is half-converted.
+#pragma once
+
+#include "absl/status/statusor.h"
+#include "bulkhead/v1/sensor_link.pb.h"
+#include "sensor/domain/control_plane_link.h"
+
+namespace bulkhead::sensor {
+
+// Longest heartbeat interval that is accepted, in seconds.
+inline constexpr uint32_t kLongestHeartbeatSeconds = 3600;
+
+// InvalidArgument names the field, what is wrong with it and what would be right.
+absl::StatusOr<DesiredState> DesiredStateFromProto(const v1::DesiredState& in);
+
+// InvalidArgument as above.
+absl::StatusOr<Command> CommandFromProto(const v1::Command& in);
+
+// One message of the stream. A malformed desired state or command becomes a message that carries the error, so that it
+// can be answered; any other malformed message is InvalidArgument and ends the stream. `address` fills LinkWelcome.
+absl::StatusOr<LinkMessage> MessageFromProto(const v1::ConnectResponse& in, const std::string& address);
+
+}  // namespace bulkhead::sensor

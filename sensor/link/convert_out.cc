@@ -1,0 +1,217 @@
+// Domain values to messages for the control plane.
+#include "sensor/link/convert_out.h"
+
+#include <algorithm>
+#include <string>
+
+#include "absl/strings/string_view.h"
+
+namespace bulkhead::sensor {
+namespace {
+
+// The kernel's text (a process name, a file name) may hold any bytes, and protobuf refuses to parse a string that is
+// not UTF-8: without this one process name would cut the whole host off.
+std::string Utf8(absl::string_view text) {
+  std::string out;
+  size_t i = 0;
+  while (i < text.size()) {
+    const auto lead = static_cast<unsigned char>(text[i]);
+    const size_t length = lead < 0x80                   ? 1
+                          : lead >= 0xc2 && lead < 0xe0 ? 2
+                          : lead >= 0xe0 && lead < 0xf0 ? 3
+                          : lead >= 0xf0 && lead < 0xf5 ? 4
+                                                        : 0;
+    bool valid = length != 0 && i + length <= text.size();
+    for (size_t j = 1; valid && j < length; ++j) valid = (static_cast<unsigned char>(text[i + j]) & 0xc0) == 0x80;
+    if (valid && length >= 3) {
+      // Overlong forms, surrogates and what lies beyond U+10FFFF.
+      const auto second = static_cast<unsigned char>(text[i + 1]);
+      valid = !(lead == 0xe0 && second < 0xa0) && !(lead == 0xed && second > 0x9f) &&
+              !(lead == 0xf0 && second < 0x90) && !(lead == 0xf4 && second > 0x8f);
+    }
+    if (valid) {
+      out.append(text.data() + i, length);
+      i += length;
+    } else {
+      out += '?';
+      ++i;
+    }
+  }
+  return out;
+}
+
+google::protobuf::Timestamp TimeToProto(absl::Time time) {
+  google::protobuf::Timestamp out;
+  out.set_seconds(absl::ToUnixSeconds(time));
+  out.set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(time - absl::FromUnixSeconds(out.seconds()))));
+  return out;
+}
+
+std::string DigestToProto(const Digest& digest) {
+  if (digest == Digest{}) return "";
+  return std::string(digest.begin(), digest.end());
+}
+
+void ReceiptToProto(const Receipt& in, v1::Receipt* out) {
+  out->set_generation(in.generation);
+  out->set_digest(DigestToProto(in.digest));
+  if (in.enforced_at != absl::InfinitePast()) *out->mutable_enforced_at() = TimeToProto(in.enforced_at);
+  out->set_apply_micros(static_cast<uint64_t>(absl::ToInt64Microseconds(in.apply_time)));
+  out->set_sockets_destroyed(in.sockets_destroyed);
+  for (const AttachedProgram& program : in.programs) {
+    v1::AttachedProgram* added = out->add_programs();
+    added->set_name(Utf8(program.name));
+    added->set_program_id(program.program_id);
+    added->set_link_id(program.link_id);
+    added->set_target(Utf8(program.target));
+  }
+}
+
+v1::HostInfo HostToProto(const HostFacts& in) {
+  v1::HostInfo out;
+  out.set_hostname(Utf8(in.hostname));
+  out.set_boot_id(Utf8(in.boot_id));
+  out.set_kernel_release(Utf8(in.kernel_release));
+  out.set_os(Utf8(in.os));
+  out.set_sensor_version(in.sensor_version);
+  out.set_scope(Utf8(in.scope));
+  return out;
+}
+
+v1::Event EventToProto(const NumberedEvent& in) {
+  v1::Event out;
+  out.set_sequence(in.sequence);
+  *out.mutable_time() = TimeToProto(in.event.time);
+  out.set_kind(static_cast<v1::EventKind>(in.event.kind));
+  out.set_policy_id(Utf8(in.event.policy_id));
+  out.set_pid(in.event.pid);
+  out.set_comm(Utf8(in.event.comm));
+  out.set_detail(Utf8(in.event.detail));
+  return out;
+}
+
+struct Converter {
+  v1::ConnectRequest operator()(const HeartbeatMessage& in) const {
+    v1::ConnectRequest out;
+    out.mutable_heartbeat()->set_sequence(in.sequence);
+    *out.mutable_heartbeat()->mutable_observed() = ObservedStateToProto(in.observed);
+    out.mutable_heartbeat()->set_events_dropped(in.events_dropped);
+    return out;
+  }
+  v1::ConnectRequest operator()(const PolicyStatusMessage& in) const {
+    v1::ConnectRequest out;
+    out.mutable_policy_status()->set_generation(in.generation);
+    out.mutable_policy_status()->set_applied(in.applied);
+    out.mutable_policy_status()->set_message(Utf8(in.message));
+    *out.mutable_policy_status()->mutable_observed() = ObservedStateToProto(in.observed);
+    return out;
+  }
+  v1::ConnectRequest operator()(const CommandResultMessage& in) const {
+    v1::ConnectRequest out;
+    out.mutable_command_result()->set_command_id(in.command_id);
+    v1::KillResult* result = out.mutable_command_result()->mutable_kill_result();
+    result->set_outcome(static_cast<v1::KillOutcome>(in.result.outcome));
+    result->set_found(Utf8(in.result.found));
+    result->set_message(Utf8(in.result.message));
+    return out;
+  }
+  v1::ConnectRequest operator()(const EventBatchMessage& in) const {
+    v1::ConnectRequest out;
+    for (const NumberedEvent& event : in.events) *out.mutable_event_batch()->add_events() = EventToProto(event);
+    return out;
+  }
+  v1::ConnectRequest operator()(const RenewCertificateMessage& in) const {
+    v1::ConnectRequest out;
+    out.mutable_renew_certificate()->set_certificate_request(in.csr_der);
+    return out;
+  }
+  v1::ConnectRequest operator()(const GoodbyeMessage& in) const {
+    v1::ConnectRequest out;
+    out.mutable_goodbye()->set_reason(v1::GOODBYE_REASON_SHUTDOWN);
+    out.mutable_goodbye()->set_message(in.message);
+    return out;
+  }
+};
+
+}  // namespace
+
+v1::ConnectRequest HelloToProto(const HelloMessage& in) {
+  v1::ConnectRequest out;
+  *out.mutable_hello()->mutable_host() = HostToProto(in.host);
+  *out.mutable_hello()->mutable_capabilities() = CapabilitiesToProto(in.capabilities);
+  *out.mutable_hello()->mutable_observed() = ObservedStateToProto(in.observed);
+  return out;
+}
+
+v1::ConnectRequest MessageToProto(const OutgoingMessage& in) {
+  return std::visit(Converter(), in);
+}
+
+v1::ObservedState ObservedStateToProto(const ObservedState& in) {
+  v1::ObservedState out;
+  ReceiptToProto(in.receipt, out.mutable_receipt());
+  out.set_contained(in.contained);
+  out.set_isolated(in.isolated);
+  for (const ObservedPolicy& policy : in.policies) {
+    v1::ObservedPolicy* added = out.add_policies();
+    added->set_policy_id(Utf8(policy.policy_id));
+    for (const std::string& name : policy.mechanisms) added->add_mechanisms(Utf8(name));
+    added->set_hits(policy.hits);
+    added->set_degraded(Utf8(policy.degraded));
+  }
+  for (const Counter& counter : in.counters) {
+    v1::Counter* added = out.add_counters();
+    added->set_name(Utf8(counter.name));
+    added->set_value(counter.value);
+  }
+  for (const std::string& text : in.degraded) out.add_degraded(Utf8(text));
+  for (const std::string& text : in.critical) out.add_critical(Utf8(text));
+  out.set_drift_repairs(in.drift_repairs);
+  return out;
+}
+
+v1::Capabilities CapabilitiesToProto(const Capabilities& in) {
+  v1::Capabilities out;
+  out.set_containment_tier(static_cast<v1::Tier>(in.containment));
+  out.set_isolation_tier(static_cast<v1::Tier>(in.isolation));
+  out.set_block_binary_tier(static_cast<v1::Tier>(in.block_binary));
+  for (const Mechanism& mechanism : in.mechanisms) {
+    v1::Mechanism* added = out.add_mechanisms();
+    added->set_name(Utf8(mechanism.name));
+    added->set_available(mechanism.available);
+    added->set_reason(Utf8(mechanism.reason));
+  }
+  return out;
+}
+
+v1::DesiredState DesiredStateToProto(const DesiredState& in) {
+  v1::DesiredState out;
+  out.set_sensor_id(in.sensor_id);
+  out.set_generation(in.generation);
+  out.set_digest(std::string(in.digest.begin(), in.digest.end()));
+  out.set_contained(in.contained());
+  out.set_isolated(in.isolated());
+  for (const Policy& policy : in.policies) {
+    v1::EnforcementPolicy* added = out.add_enforcement_policies();
+    added->set_id(policy.id);
+    added->set_name(policy.name);
+    added->set_sensor_id(in.sensor_id);
+    added->set_template_(static_cast<v1::PolicyTemplate>(policy.policy_template));
+    added->set_action(static_cast<v1::PolicyAction>(policy.action));
+    if (!policy.binary_path.empty()) added->mutable_block_binary()->set_path(policy.binary_path);
+  }
+  for (const IsolationRule& rule : in.isolation_rules) {
+    v1::IsolationRule* added = out.add_isolation_rules();
+    added->set_id(rule.id);
+    if (!rule.remote.is_any()) added->set_address(rule.remote.ToString());
+    if (rule.first_port != 0) {
+      added->mutable_ports()->set_first(rule.first_port);
+      added->mutable_ports()->set_last(rule.last_port);
+    }
+    added->set_protocol(rule.protocol);
+    added->set_direction(static_cast<v1::Direction>(rule.direction));
+  }
+  return out;
+}
+
+}  // namespace bulkhead::sensor

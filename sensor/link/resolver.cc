@@ -1,0 +1,115 @@
+// Names of control planes to addresses, in bounded time.
+#include "sensor/link/resolver.h"
+
+#include <arpa/inet.h>
+#include <netdb.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <array>
+#include <thread>
+#include <utility>
+
+#include "absl/synchronization/mutex.h"
+#include "absl/time/clock.h"
+
+namespace bulkhead::sensor {
+namespace {
+
+// More are never needed, and each costs an entry in the kernel's map.
+constexpr size_t kMostAddresses = 16;
+
+std::vector<IpPrefix> GetAddresses(const std::string& host) {
+  addrinfo hints{};
+  hints.ai_family = AF_UNSPEC;
+  hints.ai_socktype = SOCK_STREAM;
+  addrinfo* list = nullptr;
+  std::vector<IpPrefix> out;
+  if (getaddrinfo(host.c_str(), nullptr, &hints, &list) != 0) return out;
+  for (const addrinfo* entry = list; entry != nullptr && out.size() < kMostAddresses; entry = entry->ai_next) {
+    std::array<char, NI_MAXHOST> text{};
+    if (getnameinfo(entry->ai_addr, entry->ai_addrlen, text.data(), text.size(), nullptr, 0, NI_NUMERICHOST) != 0) {
+      continue;
+    }
+    const absl::StatusOr<IpPrefix> address = IpPrefix::Parse(text.data());
+    if (address.ok() && std::find(out.begin(), out.end(), *address) == out.end()) out.push_back(*address);
+  }
+  freeaddrinfo(list);
+  return out;
+}
+
+ResolvedHost* FindName(std::vector<ResolvedHost>& hosts, const HostPort& name) {
+  const auto it = std::find_if(hosts.begin(), hosts.end(), [&name](const auto& host) { return host.name == name; });
+  return it == hosts.end() ? nullptr : &*it;
+}
+
+}  // namespace
+
+// One call of getaddrinfo on a thread of its own. It cannot be interrupted, so the thread is detached and owns what it
+// needs; at most one runs for each name.
+struct Resolver::Lookup {
+  absl::Mutex mutex;
+  bool done ABSL_GUARDED_BY(mutex) = false;
+  std::vector<IpPrefix> addresses ABSL_GUARDED_BY(mutex);
+
+  static std::shared_ptr<Lookup> Start(const std::string& host) {
+    auto lookup = std::make_shared<Lookup>();
+    if (const absl::StatusOr<IpPrefix> numeric = IpPrefix::Parse(host); numeric.ok()) {
+      absl::MutexLock lock(&lookup->mutex);
+      lookup->addresses = {*numeric};
+      lookup->done = true;
+      return lookup;
+    }
+    std::thread([lookup, host] {
+      std::vector<IpPrefix> found = GetAddresses(host);
+      absl::MutexLock lock(&lookup->mutex);
+      lookup->addresses = std::move(found);
+      lookup->done = true;
+    }).detach();
+    return lookup;
+  }
+};
+
+Resolver::Resolver(std::vector<ResolvedHost> known) : known_(std::move(known)) {}
+
+std::vector<ResolvedHost> Resolver::Resolve(const std::vector<HostPort>& names, absl::Duration timeout) {
+  const absl::Time deadline = absl::Now() + timeout;
+  for (const HostPort& name : names) {
+    if (running_.count(name.host) == 0) running_[name.host] = Lookup::Start(name.host);
+  }
+  std::vector<ResolvedHost> out;
+  for (const HostPort& name : names) {
+    ResolvedHost host{name};
+    const std::shared_ptr<Lookup> lookup = running_[name.host];
+    {
+      absl::MutexLock lock(&lookup->mutex);
+      lookup->mutex.AwaitWithDeadline(absl::Condition(&lookup->done), deadline);
+      for (const IpPrefix& address : lookup->addresses) host.endpoints.push_back({address, name.port});
+    }
+    const ResolvedHost* known = FindName(known_, name);
+    if (host.endpoints.empty() && known != nullptr) host.endpoints = known->endpoints;
+    const ResolvedHost* working = FindName(working_, name);
+    if (working != nullptr &&
+        std::find(host.endpoints.begin(), host.endpoints.end(), working->endpoints[0]) == host.endpoints.end()) {
+      host.endpoints.push_back(working->endpoints[0]);
+    }
+    if (!host.endpoints.empty()) out.push_back(std::move(host));
+  }
+  for (auto it = running_.begin(); it != running_.end();) {
+    const std::shared_ptr<Lookup> lookup = it->second;
+    absl::MutexLock lock(&lookup->mutex);
+    it = lookup->done ? running_.erase(it) : std::next(it);
+  }
+  known_ = out;
+  return out;
+}
+
+void Resolver::MarkWorking(const HostPort& name, const ControlPlaneEndpoint& endpoint) {
+  if (ResolvedHost* host = FindName(working_, name); host != nullptr) {
+    host->endpoints = {endpoint};
+  } else {
+    working_.push_back({name, {endpoint}});
+  }
+}
+
+}  // namespace bulkhead::sensor

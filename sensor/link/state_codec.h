@@ -1,0 +1,28 @@
+// Desired and observed state as bytes and text: for the state directory, for `status`, and for a local policy file.
+#pragma once
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "sensor/domain/desired_state.h"
+#include "sensor/domain/observed_state.h"
+
+namespace bulkhead::sensor {
+
+// A serialized bulkhead.v1.DesiredState.
+std::string EncodeDesiredState(const DesiredState& state);
+
+// The same checks as for a message from the control plane. DataLoss: not such a message; InvalidArgument names the
+// field.
+absl::StatusOr<DesiredState> DecodeDesiredState(absl::string_view bytes);
+
+// bulkhead.v1.DesiredState in protobuf's JSON form, unknown fields refused. InvalidArgument says what is wrong and
+// where.
+absl::StatusOr<DesiredState> DesiredStateFromJson(const std::string& json);
+
+// Protobuf's JSON form, indented.
+std::string ObservedStateToJson(const ObservedState& observed);
+std::string CapabilitiesToJson(const Capabilities& capabilities);
+
+}  // namespace bulkhead::sensor
