@@ -1,0 +1,86 @@
+// bulkheadctl policy list, get and delete: everything in force on the fleet, each with the id that lifts it.
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "common/status_macros.h"
+#include "controlplane/cli/commands.h"
+#include "controlplane/cli/order.h"
+#include "controlplane/cli/render.h"
+
+namespace bulkhead::controlplane::cli {
+namespace {
+
+constexpr int kPageSize = 1000;
+
+struct Flags : OrderFlags {
+  std::string sensor;
+  std::string id;
+};
+
+absl::Status List(Session& session, const Flags& flags) {
+  v1::ListEnforcementPoliciesResponse all;
+  RETURN_IF_ERROR(ForEachPage(
+      [&](const std::string& token) {
+        v1::ListEnforcementPoliciesRequest request;
+        request.set_sensor(flags.sensor);
+        request.set_page_size(kPageSize);
+        request.set_page_token(token);
+        return session.Call(&v1::PolicyService::Stub::ListEnforcementPolicies, request);
+      },
+      [&](const v1::ListEnforcementPoliciesResponse& page) { all.mutable_policies()->MergeFrom(page.policies()); }));
+  return session.Print(all, RenderPolicies(all, session.now()));
+}
+
+absl::Status Get(Session& session, const Flags& flags) {
+  v1::GetEnforcementPolicyRequest request;
+  request.set_id(flags.id);
+  ASSIGN_OR_RETURN(const auto response, session.Call(&v1::PolicyService::Stub::GetEnforcementPolicy, request));
+  return session.Print(response, RenderPolicy(response.policy()));
+}
+
+absl::Status Delete(Session& session, const Flags& flags) {
+  v1::DeleteEnforcementPolicyRequest request;
+  flags.Fill(request);
+  request.set_id(flags.id);
+  const absl::Time called = absl::Now();
+  ASSIGN_OR_RETURN(const auto response,
+                   session.Call(&v1::PolicyService::Stub::DeleteEnforcementPolicy, request, flags.request_id));
+  // The response names the policy as it was; the generation to wait for is the sensor's.
+  v1::GetSensorRequest which;
+  which.set_sensor(response.policy().sensor_id());
+  ASSIGN_OR_RETURN(v1::GetSensorResponse owner, session.Call(&v1::SensorService::Stub::GetSensor, which));
+  const std::string text = absl::StrCat(owner.sensor().name(), ": ", response.policy().name(), " is deleted\n");
+  return ReportOrder(session, flags, called, response, *owner.mutable_sensor(), text);
+}
+
+}  // namespace
+
+void AddPolicyCommands(CLI::App& root, Action& action) {
+  CLI::App* policy = root.add_subcommand("policy", "What is in force on the fleet; deleting a policy lifts it");
+  policy->require_subcommand(1);
+
+  const auto list_flags = std::make_shared<Flags>();
+  CLI::App* list = AddVerb(*policy, action, "list", "List enforcement policies, newest first",
+                           "Example: bulkheadctl policy list --sensor web-1", list_flags, List);
+  list->add_option("--sensor", list_flags->sensor, "Only those of this sensor (name or id)")->type_name("SENSOR");
+
+  const auto get_flags = std::make_shared<Flags>();
+  CLI::App* get = AddVerb(*policy, action, "get", "Show one enforcement policy",
+                          "How often it stopped something shows: bulkheadctl sensor get SENSOR\n"
+                          "Example: bulkheadctl policy get 0b6f1c1e-5d0c-4b5e-9d6e-0c8f6d1f3a77",
+                          get_flags, Get);
+  get->add_option("id", get_flags->id, "Id of the policy")->required()->type_name("POLICY");
+
+  const auto delete_flags = std::make_shared<Flags>();
+  CLI::App* remove =
+      AddVerb(*policy, action, "delete", "Lift one enforcement policy",
+              "Does: the same as sensor release for a network policy; for a blocked binary, lets it run again.\n"
+              "Undo: give the order again (sensor contain, isolate or block-binary).\n"
+              "Example: bulkheadctl policy delete 0b6f1c1e-5d0c-4b5e-9d6e-0c8f6d1f3a77 --wait",
+              delete_flags, Delete);
+  remove->add_option("id", delete_flags->id, "Id of the policy")->required()->type_name("POLICY");
+  AddReasonAndEtagFlags(*remove, *delete_flags);
+  AddRequestIdFlag(*remove, *delete_flags);
+  AddWaitFlags(*remove, *delete_flags, "the kernel has let go of it");
+}
+
+}  // namespace bulkhead::controlplane::cli

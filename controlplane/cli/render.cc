@@ -1,0 +1,113 @@
+// Tables of everything that can be listed.
+#include "controlplane/cli/render.h"
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "controlplane/cli/table.h"
+#include "controlplane/cli/words.h"
+
+namespace bulkhead::controlplane::cli {
+namespace {
+
+// "7/9": the kernel has 7, 9 was ordered.
+std::string GenerationWord(const v1::Sensor& sensor) {
+  return absl::StrCat(sensor.observed().receipt().generation(), "/", sensor.desired_generation());
+}
+
+std::string HealthWord(const v1::Sensor& sensor) {
+  std::string word = Word(sensor.health());
+  if (sensor.trust() == v1::TRUST_REVOKED) word += ",revoked";
+  if (sensor.disabled()) word += ",disabled";
+  return word;
+}
+
+std::string SubjectOf(const v1::EnforcementPolicy& policy) {
+  return policy.has_block_binary() ? policy.block_binary().path() : "";
+}
+
+}  // namespace
+
+std::string RenderSensors(const v1::ListSensorsResponse& sensors, absl::Time now) {
+  Table table({"NAME", "HEALTH", "CONNECTED", "ORDERED", "ENFORCED", "GENERATION", "STATE", "HEARTBEAT", "ID"});
+  for (const v1::Sensor& sensor : sensors.sensors()) {
+    table.AddRow({sensor.name(), HealthWord(sensor), sensor.connected() ? "yes" : "no",
+                  NetworkWord(sensor.is_contained(), sensor.is_isolated()),
+                  NetworkWord(sensor.observed().contained(), sensor.observed().isolated()), GenerationWord(sensor),
+                  Word(sensor.convergence()), AgeWord(sensor.last_heartbeat_at(), now), sensor.id()});
+  }
+  return table.ToString();
+}
+
+std::string RenderPolicies(const v1::ListEnforcementPoliciesResponse& policies, absl::Time now) {
+  Table table({"NAME", "ACTION", "BINARY", "AGE", "BY", "SENSOR", "ID"});
+  for (const v1::EnforcementPolicy& policy : policies.policies()) {
+    table.AddRow({policy.name(), Word(policy.action()), SubjectOf(policy), AgeWord(policy.created_at(), now),
+                  policy.created_by(), policy.sensor_id(), policy.id()});
+  }
+  return table.ToString();
+}
+
+std::string RenderIsolationRules(const v1::ListIsolationRulesResponse& rules, absl::Time now) {
+  Table table({"DIRECTION", "ADDRESS", "PORTS", "PROTOCOL", "DESCRIPTION", "AGE", "BY", "ID"});
+  for (const v1::IsolationRule& rule : rules.rules()) {
+    table.AddRow({Word(rule.direction()), rule.address().empty() ? "any" : rule.address(), PortsWord(rule),
+                  ProtocolWord(rule.protocol()), rule.description(), AgeWord(rule.created_at(), now), rule.created_by(),
+                  rule.id()});
+  }
+  return table.ToString();
+}
+
+std::string RenderTokens(const v1::ListEnrollmentTokensResponse& tokens, absl::Time now) {
+  Table table({"LABEL", "STATE", "EXPIRES", "BY", "USED BY", "RE-ENROLLS", "ID"});
+  for (const v1::EnrollmentToken& token : tokens.tokens()) {
+    table.AddRow({token.label(), Word(token.state()), AgeWord(token.expires_at(), now), token.created_by(),
+                  token.used_by_sensor_id(), token.reenroll_sensor_id(), token.id()});
+  }
+  return table.ToString();
+}
+
+std::string RenderAuditRecords(const v1::ListAuditRecordsResponse& records) {
+  Table table({"SEQUENCE", "TIME", "ACTOR", "ACTION", "TARGET", "OUTCOME", "REQUEST ID", "DETAILS"});
+  for (const v1::AuditRecord& record : records.records()) {
+    table.AddRow({absl::StrCat(record.sequence()), TimeWord(record.time()), record.actor(), record.action(),
+                  record.target(), record.outcome(), record.request_id(), record.details_json()});
+  }
+  return table.ToString();
+}
+
+std::string RenderPolicy(const v1::EnforcementPolicy& policy) {
+  return absl::StrCat(FieldLine("name", policy.name()), FieldLine("id", policy.id()),
+                      FieldLine("sensor", policy.sensor_id()), FieldLine("template", Word(policy.template_())),
+                      FieldLine("action", Word(policy.action())), FieldLine("binary", SubjectOf(policy)),
+                      FieldLine("created", TimeWord(policy.created_at())), FieldLine("by", policy.created_by()),
+                      FieldLine("etag", policy.etag()));
+}
+
+std::string RenderCommand(const v1::Command& command) {
+  const v1::ProcessIdentity& process = command.kill_process();
+  const v1::KillResult& result = command.kill_result();
+  return absl::StrCat(
+      FieldLine("command", command.id()), FieldLine("kill pid", absl::StrCat(process.pid())),
+      FieldLine("sensor", command.sensor_id()), FieldLine("state", Word(command.state())),
+      FieldLine("outcome", result.outcome() == v1::KILL_OUTCOME_UNSPECIFIED ? "" : Word(result.outcome())),
+      FieldLine("found", result.found()), FieldLine("message", result.message()),
+      FieldLine("ordered", absl::StrCat(TimeWord(command.created_at()), " by ", command.created_by())),
+      FieldLine("good until", TimeWord(command.not_after())), FieldLine("finished", TimeWord(command.finished_at())));
+}
+
+std::string RenderWatchHeader() {
+  return absl::StrFormat("%-24s %-20s %-17s %-19s %-19s %-11s %s\n", "TIME", "NAME", "HEALTH", "ORDERED", "ENFORCED",
+                         "GENERATION", "STATE");
+}
+
+std::string RenderWatchLine(const v1::WatchSensorsResponse& change, absl::Time now) {
+  const v1::Sensor& sensor = change.sensor();
+  const std::string time = absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", now, absl::UTCTimeZone());
+  if (change.deleted()) return absl::StrFormat("%-24s %-20s deleted\n", time, Printable(sensor.name()));
+  return absl::StrFormat("%-24s %-20s %-17s %-19s %-19s %-11s %s\n", time, Printable(sensor.name()), HealthWord(sensor),
+                         NetworkWord(sensor.is_contained(), sensor.is_isolated()),
+                         NetworkWord(sensor.observed().contained(), sensor.observed().isolated()),
+                         GenerationWord(sensor), Word(sensor.convergence()));
+}
+
+}  // namespace bulkhead::controlplane::cli

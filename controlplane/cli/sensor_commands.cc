@@ -1,0 +1,107 @@
+// bulkheadctl sensor list, get and watch: those verbs that only look.
+#include "absl/strings/str_cat.h"
+#include "common/status_macros.h"
+#include "controlplane/cli/commands.h"
+#include "controlplane/cli/outcome.h"
+#include "controlplane/cli/render.h"
+
+namespace bulkhead::controlplane::cli {
+namespace {
+
+constexpr int kPageSize = 500;
+
+struct ListFlags {
+  std::string prefix;
+};
+
+struct GetFlags {
+  std::string sensor;
+};
+
+struct WatchFlags {
+  std::vector<std::string> sensors;
+};
+
+absl::Status List(Session& session, const ListFlags& flags) {
+  v1::ListSensorsResponse all;
+  RETURN_IF_ERROR(ForEachPage(
+      [&](const std::string& token) {
+        v1::ListSensorsRequest request;
+        request.set_page_size(kPageSize);
+        request.set_page_token(token);
+        request.set_name_prefix(flags.prefix);
+        return session.Call(&v1::SensorService::Stub::ListSensors, request);
+      },
+      [&](const v1::ListSensorsResponse& page) { all.mutable_sensors()->MergeFrom(page.sensors()); }));
+  return session.Print(all, RenderSensors(all, session.now()));
+}
+
+absl::Status Get(Session& session, const GetFlags& flags) {
+  v1::GetSensorRequest request;
+  request.set_sensor(flags.sensor);
+  ASSIGN_OR_RETURN(const v1::GetSensorResponse response, session.Call(&v1::SensorService::Stub::GetSensor, request));
+  return session.Print(response, RenderSensor(response.sensor(), session.now()));
+}
+
+// One line, or one JSON object or YAML document, for each change, until the stream ends.
+absl::Status Watch(Session& session, const WatchFlags& flags) {
+  RETURN_IF_ERROR(session.Connect());
+  v1::SensorService::Stub stub(session.channel());
+  v1::WatchSensorsRequest request;
+  for (const std::string& sensor : flags.sensors) request.add_sensors(sensor);
+  grpc::ClientContext context;
+  const auto reader = stub.WatchSensors(&context, request);
+  if (session.format == OutputFormat::kTable) session.terminal().out << RenderWatchHeader() << std::flush;
+  v1::WatchSensorsResponse change;
+  while (reader->Read(&change)) {
+    std::string line = RenderWatchLine(change, session.now());
+    if (session.format == OutputFormat::kJson) {
+      ASSIGN_OR_RETURN(line, ToJsonLine(change));
+    } else if (session.format == OutputFormat::kYaml) {
+      ASSIGN_OR_RETURN(line, ToYaml(change));
+      line = absl::StrCat("---\n", line);
+    }
+    session.terminal().out << line << std::flush;
+    if (!session.terminal().out) break;
+  }
+  context.TryCancel();
+  const grpc::Status ended = reader->Finish();
+  if (ended.ok() || ended.error_code() == grpc::StatusCode::CANCELLED) return absl::OkStatus();
+  return DescribeCallError(ended, {session.connection.server, ""});
+}
+
+}  // namespace
+
+void AddSensorViewVerbs(CLI::App& sensor, Action& action) {
+  const auto list_flags = std::make_shared<ListFlags>();
+  CLI::App* list =
+      AddVerb(sensor, action, "list", "List sensors: what was ordered beside what their kernels enforce",
+              "GENERATION is what the kernel has / what was ordered; they are equal when STATE is synced.\n"
+              "Example: bulkheadctl sensor list --prefix web-",
+              list_flags, List);
+  list->add_option("--prefix", list_flags->prefix, "Only names that start with this")->type_name("TEXT");
+
+  const auto get_flags = std::make_shared<GetFlags>();
+  CLI::App* get = AddVerb(
+      sensor, action, "get", "Show one sensor in full: orders, kernel, evidence, strength, health",
+      "Changes nothing. \"receipt\" is read back from the kernel; bpftool shows the same program and link ids.\n"
+      "Example: bulkheadctl sensor get web-1",
+      get_flags, Get);
+  get->add_option("sensor", get_flags->sensor, "Name or id")->required()->type_name("SENSOR");
+
+  const auto watch_flags = std::make_shared<WatchFlags>();
+  CLI::App* watch = AddVerb(
+      sensor, action, "watch", "Print the state of sensors now, then each change, until interrupted",
+      "With -o json each change is one line.\nExample: bulkheadctl sensor watch web-1 web-2", watch_flags, Watch);
+  watch->add_option("sensors", watch_flags->sensors, "Names or ids; none: all")->type_name("SENSOR");
+}
+
+void AddSensorCommands(CLI::App& root, Action& action) {
+  CLI::App* sensor = root.add_subcommand("sensor", "Hosts, and every order that can be given to one");
+  sensor->require_subcommand(1);
+  AddSensorViewVerbs(*sensor, action);
+  AddSensorOrderVerbs(*sensor, action);
+  AddSensorRecordVerbs(*sensor, action);
+}
+
+}  // namespace bulkhead::controlplane::cli

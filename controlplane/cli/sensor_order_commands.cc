@@ -1,0 +1,249 @@
+// bulkheadctl sensor contain, release, isolate, block-binary and kill: orders to a kernel.
+#include <map>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "common/status_macros.h"
+#include "controlplane/cli/commands.h"
+#include "controlplane/cli/order.h"
+#include "controlplane/cli/outcome.h"
+#include "controlplane/cli/render.h"
+#include "controlplane/cli/wait.h"
+
+namespace bulkhead::controlplane::cli {
+namespace {
+
+constexpr char kKernelHasIt[] = "the kernel has it";
+
+struct Flags : OrderFlags {
+  std::string sensor;
+  std::string action;  // deny, kill or notify
+  bool allow_degraded = false;
+  bool force = false;
+  std::string path;
+  bool only_containment = false;
+  bool only_isolation = false;
+};
+
+struct KillFlags : OrderFlags {
+  std::string sensor;
+  int64_t pid = 0;
+  uint64_t start_time = 0;
+  std::string boot_id;
+  std::string executable;
+  absl::Duration ttl;
+};
+
+v1::PolicyAction ActionOf(const std::string& word) {
+  static const std::map<std::string, v1::PolicyAction> kActions = {
+      {"deny", v1::POLICY_ACTION_DENY}, {"sigkill", v1::POLICY_ACTION_SIGKILL}, {"notify", v1::POLICY_ACTION_NOTIFY}};
+  const auto found = kActions.find(word);
+  return found == kActions.end() ? v1::POLICY_ACTION_UNSPECIFIED : found->second;
+}
+
+void AddAction(CLI::App& verb, Flags& flags, const std::string& standard) {
+  verb.add_option("--action", flags.action,
+                  absl::StrCat("What happens to a process that tries; notify stops nothing and only counts (default ",
+                               standard, ")"))
+      ->type_name("deny|sigkill|notify")
+      ->check([](const std::string& word) {
+        return ActionOf(word) == v1::POLICY_ACTION_UNSPECIFIED ? "write deny, sigkill or notify" : "";
+      });
+}
+
+std::string PolicyLine(const v1::EnforcementPolicy& policy, const std::string& undo) {
+  return absl::StrCat("policy: ", policy.name(), " ", policy.id(), "\nundo:   ", undo, "\n");
+}
+
+absl::Status Contain(Session& session, const Flags& flags) {
+  v1::ContainSensorRequest request;
+  flags.Fill(request);
+  request.set_sensor(flags.sensor);
+  request.set_action(ActionOf(flags.action));
+  request.set_allow_degraded(flags.allow_degraded);
+  const absl::Time called = absl::Now();
+  ASSIGN_OR_RETURN(v1::ContainSensorResponse response,
+                   session.Call(&v1::SensorService::Stub::ContainSensor, request, flags.request_id));
+  const std::string name = response.sensor().name();
+  const std::string text =
+      absl::StrCat(response.already_contained() ? absl::StrCat(name, " is contained already; nothing changed\n")
+                                                : absl::StrCat(name, ": containment ordered\n"),
+                   PolicyLine(response.policy(), absl::StrCat("bulkheadctl sensor release ", name)));
+  return ReportOrder(session, flags, called, response, *response.mutable_sensor(), text);
+}
+
+absl::Status Isolate(Session& session, const Flags& flags) {
+  v1::IsolateSensorRequest request;
+  flags.Fill(request);
+  request.set_sensor(flags.sensor);
+  request.set_allow_degraded(flags.allow_degraded);
+  const absl::Time called = absl::Now();
+  ASSIGN_OR_RETURN(v1::IsolateSensorResponse response,
+                   session.Call(&v1::SensorService::Stub::IsolateSensor, request, flags.request_id));
+  const std::string name = response.sensor().name();
+  const std::string text =
+      absl::StrCat(response.already_isolated() ? absl::StrCat(name, " is isolated already; nothing changed\n")
+                                               : absl::StrCat(name, ": isolation ordered\n"),
+                   PolicyLine(response.policy(), absl::StrCat("bulkheadctl sensor release ", name)));
+  return ReportOrder(session, flags, called, response, *response.mutable_sensor(), text);
+}
+
+absl::Status Release(Session& session, const Flags& flags) {
+  v1::ReleaseSensorRequest request;
+  flags.Fill(request);
+  request.set_sensor(flags.sensor);
+  if (flags.only_containment) request.set_only(v1::POLICY_TEMPLATE_NETWORK_CONTAINMENT);
+  if (flags.only_isolation) request.set_only(v1::POLICY_TEMPLATE_NETWORK_ISOLATION);
+  const absl::Time called = absl::Now();
+  ASSIGN_OR_RETURN(v1::ReleaseSensorResponse response,
+                   session.Call(&v1::SensorService::Stub::ReleaseSensor, request, flags.request_id));
+  const std::string name = response.sensor().name();
+  const std::string text = response.already_released() ? absl::StrCat(name, " had nothing to lift; nothing changed\n")
+                                                       : absl::StrCat(name, ": release ordered\n");
+  return ReportOrder(session, flags, called, response, *response.mutable_sensor(), text);
+}
+
+absl::Status BlockBinary(Session& session, const Flags& flags) {
+  v1::BlockBinaryRequest request;
+  flags.Fill(request);
+  request.set_sensor(flags.sensor);
+  request.mutable_binary()->set_path(flags.path);
+  request.set_action(ActionOf(flags.action));
+  request.set_force(flags.force);
+  request.set_allow_degraded(flags.allow_degraded);
+  const absl::Time called = absl::Now();
+  ASSIGN_OR_RETURN(v1::BlockBinaryResponse response,
+                   session.Call(&v1::SensorService::Stub::BlockBinary, request, flags.request_id));
+  const std::string text = absl::StrCat(
+      response.already_blocked() ? absl::StrCat(flags.path, " is blocked already; nothing changed\n")
+                                 : absl::StrCat(response.sensor().name(), ": block of ", flags.path, " ordered\n"),
+      PolicyLine(response.policy(), absl::StrCat("bulkheadctl policy delete ", response.policy().id())));
+  return ReportOrder(session, flags, called, response, *response.mutable_sensor(), text);
+}
+
+absl::Status Kill(Session& session, const KillFlags& flags) {
+  if (flags.pid <= 1) {
+    return UsageError(absl::StrCat("pid ", flags.pid,
+                                   " is never killed: 1 is init, and a kill of 0 or less would reach many processes"));
+  }
+  v1::KillProcessRequest request;
+  request.set_sensor(flags.sensor);
+  request.set_reason(flags.reason);
+  request.set_request_id(flags.request_id);
+  v1::ProcessIdentity& process = *request.mutable_process();
+  process.set_pid(static_cast<uint32_t>(flags.pid));
+  process.set_start_time_ticks(flags.start_time);
+  process.set_boot_id(flags.boot_id);
+  process.set_executable(flags.executable);
+  if (flags.ttl != absl::ZeroDuration()) request.mutable_ttl()->set_seconds(absl::ToInt64Seconds(flags.ttl));
+  ASSIGN_OR_RETURN(v1::KillProcessResponse response,
+                   session.Call(&v1::SensorService::Stub::KillProcess, request, flags.request_id));
+  absl::Status confirmed;
+  if (flags.wait) {
+    const auto command = WaitForCommand(session, response.command().id(), flags.timeout);
+    confirmed = command.status();
+    if (command.ok()) *response.mutable_command() = *command;
+  }
+  // A kill that failed prints itself in the error; a script still gets the response.
+  if (!confirmed.ok() && session.format == OutputFormat::kTable) return confirmed;
+  RETURN_IF_ERROR(session.Print(response, RenderCommand(response.command())));
+  return confirmed;
+}
+
+CLI::App* AddOrder(CLI::App& sensor, Action& action, const std::string& name, const std::string& help,
+                   const std::string& more, const std::shared_ptr<Flags>& flags,
+                   absl::Status (*run)(Session&, const Flags&)) {
+  CLI::App* verb = AddVerb(sensor, action, name, help, more, flags, run);
+  verb->add_option("sensor", flags->sensor, "Name or id")->required()->type_name("SENSOR");
+  AddReasonAndEtagFlags(*verb, *flags);
+  AddRequestIdFlag(*verb, *flags);
+  AddWaitFlags(*verb, *flags, kKernelHasIt);
+  return verb;
+}
+
+void AddAllowDegraded(CLI::App& verb, Flags& flags) {
+  verb.add_flag("--allow-degraded", flags.allow_degraded,
+                "Accept that a layer is missing on this host instead of refusing");
+}
+
+void AddNetworkVerbs(CLI::App& sensor, Action& action) {
+  const auto contain_flags = std::make_shared<Flags>();
+  CLI::App* contain =
+      AddOrder(sensor, action, "contain", "Cut everything that the host opens towards others",
+               "Does: stop new and established outbound TCP, UDP, ICMP and everything else, IPv4 and IPv6.\n"
+               "Does not: stop connections that others open to the host (use isolate), nor local activity.\n"
+               "The sensor stays connected. Stays in force when the sensor is killed or the host reboots.\n"
+               "Undo: bulkheadctl sensor release SENSOR\n"
+               "Example: bulkheadctl sensor contain web-1 --wait --reason \"INC-42: beaconing\"",
+               contain_flags, Contain);
+  AddAction(*contain, *contain_flags, "deny");
+  AddAllowDegraded(*contain, *contain_flags);
+
+  const auto isolate_flags = std::make_shared<Flags>();
+  CLI::App* isolate = AddOrder(
+      sensor, action, "isolate", "Cut the host off in both directions",
+      "Does: drop everything but loopback, the sensor's own stream, and what the isolation rules allow.\n"
+      "Does not: stop processes. SSH is cut too unless a rule allows it: see bulkheadctl isolation-rule list.\n"
+      "Undo: bulkheadctl sensor release SENSOR\n"
+      "Example: bulkheadctl sensor isolate web-1 --wait --reason \"INC-42\"",
+      isolate_flags, Isolate);
+  AddAllowDegraded(*isolate, *isolate_flags);
+
+  const auto release_flags = std::make_shared<Flags>();
+  CLI::App* release = AddOrder(sensor, action, "release", "Lift containment and isolation",
+                               "Does: let traffic through again at once. Connections that were cut are not restored.\n"
+                               "Does not: lift blocked binaries (bulkheadctl policy delete ID).\n"
+                               "Undo: bulkheadctl sensor contain SENSOR, or isolate\n"
+                               "Example: bulkheadctl sensor release web-1 --wait --reason \"INC-42 closed\"",
+                               release_flags, Release);
+  CLI::Option* only =
+      release->add_flag("--only-containment", release_flags->only_containment, "Leave isolation as it is");
+  release->add_flag("--only-isolation", release_flags->only_isolation, "Leave containment as it is")->excludes(only);
+}
+
+void AddProcessVerbs(CLI::App& sensor, Action& action) {
+  const auto block_flags = std::make_shared<Flags>();
+  CLI::App* block =
+      AddOrder(sensor, action, "block-binary", "Stop one binary from being executed on this host",
+               "Does: stop every future execution, by path and by file identity (hard links, renames, symlinks).\n"
+               "Does not: kill processes that run already (use kill), nor stop a copy of the file.\n"
+               "Undo: bulkheadctl policy delete ID, with the id that is printed\n"
+               "Example: bulkheadctl sensor block-binary web-1 /usr/bin/nc --wait",
+               block_flags, BlockBinary);
+  block->add_option("path", block_flags->path, "Absolute path; the file need not exist yet")
+      ->required()
+      ->type_name("PATH");
+  AddAction(*block, *block_flags, "sigkill");
+  block->add_flag("--force", block_flags->force, "Block even a shell, the loader, init or the package manager");
+  AddAllowDegraded(*block, *block_flags);
+
+  const auto kill_flags = std::make_shared<KillFlags>();
+  CLI::App* kill =
+      AddVerb(sensor, action, "kill", "Kill one process, at most once, with a stored result",
+              "Does: send SIGKILL to the process that has this pid now; one that gets the pid later is not touched.\n"
+              "Does not: kill pid 1, kernel threads, the sensor, or children of the process. Cannot be undone.\n"
+              "Example: bulkheadctl sensor kill web-1 4711 --exe /tmp/.x/miner --wait",
+              kill_flags, Kill);
+  kill->add_option("sensor", kill_flags->sensor, "Name or id")->required()->type_name("SENSOR");
+  kill->add_option("pid", kill_flags->pid, "Process id on the host, 2 or more")->required()->type_name("PID");
+  kill->add_option("--exe", kill_flags->executable, "Only if this is its executable (absolute path)")
+      ->type_name("PATH");
+  kill->add_option("--start-time", kill_flags->start_time, "Only if it started then: field 22 of /proc/PID/stat")
+      ->type_name("TICKS");
+  kill->add_option("--boot-id", kill_flags->boot_id, "Only in this boot (default: the one the sensor reported last)")
+      ->type_name("UUID");
+  AddDuration(*kill, "--ttl", kill_flags->ttl,
+              "How long the order is good for if the sensor is away, 1s to 336h (default 5m)");
+  kill->add_option("--reason", kill_flags->reason, "Why, for the audit log")->type_name("TEXT");
+  AddRequestIdFlag(*kill, *kill_flags);
+  AddWaitFlags(*kill, *kill_flags, "there is a result");
+}
+
+}  // namespace
+
+void AddSensorOrderVerbs(CLI::App& sensor, Action& action) {
+  AddNetworkVerbs(sensor, action);
+  AddProcessVerbs(sensor, action);
+}
+
+}  // namespace bulkhead::controlplane::cli
