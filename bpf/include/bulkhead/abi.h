@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0
+ * Every structure, number and map name that the programs in the kernel and the sensor share.
+ * Addresses are 16 bytes in network byte order (IPv4 as ::ffff:a.b.c.d), ports and all other numbers in host byte order.
+ * A change of any layout here needs a new BH_ABI_VERSION: pinned maps outlive the program that made them. */
+#pragma once
+
+#include <linux/types.h>
+#ifdef __cplusplus
+#include <cstddef>
+#define BH_ASSERT(condition) static_assert(condition, #condition)
+#else
+#include <stddef.h>
+#define BH_ASSERT(condition) _Static_assert(condition, #condition)
+#endif
+
+#define BH_ABI_VERSION 1
+
+/* Capacities. What happens when one is full stands beside it. */
+#define BH_SLOTS 2                  /* the set in force and the one being filled */
+#define BH_MAX_RULE_ENTRIES 262144  /* refused by the rule compiler */
+#define BH_MAX_PORT_SETS 32768      /* refused by the rule compiler */
+#define BH_MAX_EXEC_ENTRIES 16384   /* refused at Apply */
+#define BH_MAX_POLICIES 4096        /* refused at Apply */
+#define BH_MAX_CONTROL_PLANE 256    /* refused at SetControlPlane */
+#define BH_MAX_LOCAL_ADDRESSES 4096 /* further own addresses lose the clean EPERM's exception, not the wall's */
+#define BH_MAX_FLOWS 16384          /* least recently used flow forgotten: its replies are dropped */
+#define BH_MAX_LISTENERS 65536      /* further listeners: their old connections count as outbound */
+#define BH_EVENT_BYTES (256 * 1024) /* event dropped and counted */
+#define BH_RULE_RANGES 8            /* more intervals go to a port set */
+#define BH_PORT_SET_BYTES 8192      /* one bit a port */
+#define BH_PATH_BYTES 4096          /* PATH_MAX, with the NUL */
+#define BH_EVENT_PATH 256           /* longer paths are cut in events only */
+
+#define BH_NSEC_PER_SEC 1000000000ULL
+#define BH_REPLY_NS (60 * BH_NSEC_PER_SEC) /* how long after a datagram its reply may come */
+
+enum bh_wall_mode { BH_WALL_OFF = 0, BH_WALL_SHADOW = 1, BH_WALL_ENFORCE = 2 };
+enum bh_action { BH_ACTION_NONE = 0, BH_ACTION_DENY = 1, BH_ACTION_SIGKILL = 2, BH_ACTION_NOTIFY = 3 };
+enum bh_direction { BH_INBOUND = 1, BH_OUTBOUND = 2 };
+enum bh_family { BH_IPV4 = 4, BH_IPV6 = 6 };
+enum bh_origin { BH_ORIGIN_UNKNOWN = 0, BH_ORIGIN_PASSIVE = 1, BH_ORIGIN_ACTIVE = 2 };
+enum bh_event_kind { BH_EVENT_CONNECT = 1, BH_EVENT_EXEC = 2 };
+
+/* Index into bh_count; names in sensor/kernel/counters.cc. */
+enum bh_counter {
+	BH_DROP_CONTAINED,        /* containment: this host opened it */
+	BH_DROP_EGRESS_NO_RULE,   /* isolation: no rule for what leaves */
+	BH_DROP_INGRESS_NO_RULE,  /* isolation: no rule for what arrives */
+	BH_DROP_FRAGMENT,         /* a fragment has no ports to judge */
+	BH_DROP_IP_OPTIONS,       /* IPv4 options, such as source routes */
+	BH_DROP_EXTENSION_HEADER, /* IPv6 extension headers beyond the bounded walk */
+	BH_DROP_TRUNCATED,        /* headers end early or are no IP */
+	BH_SHADOW_DROP,           /* would have been dropped by a wall in shadow mode */
+	BH_DENY_CONNECT,          /* connect(2) refused with EPERM */
+	BH_DENY_SENDMSG,          /* sendmsg(2) refused with EPERM */
+	BH_SHADOW_CONNECT,        /* connect or sendmsg that would have been refused */
+	BH_KILL_CONNECT,          /* killed in tcp_connect */
+	BH_SEEN_CONNECT,          /* reached tcp_connect although forbidden; dropped by the wall below */
+	BH_KILL_EXEC_PATH,        /* killed at the execve system call by path */
+	BH_KILL_EXEC_FILE,        /* killed at sched_process_exec */
+	BH_DENY_EXEC,             /* refused with EPERM before exec */
+	BH_SHADOW_EXEC,           /* would have been stopped */
+	BH_FAIL_NO_SET,           /* published rule set not found: network denied */
+	BH_FAIL_NO_SCRATCH,       /* per-CPU buffer not found: path not matched, file identity still is */
+	BH_FAIL_PATH_READ,        /* path not readable at the system call: file identity still matches */
+	BH_FAIL_SIGNAL,           /* SIGKILL not sent: pid 1 or a dying process */
+	BH_FAIL_FLOW_RECORD,      /* flow not recorded: its replies are dropped */
+	BH_FAIL_SOCKET_MARK,      /* socket not marked: counts as outbound */
+	BH_FAIL_POLICY_STAT,      /* hit not counted for its policy */
+	BH_FAIL_EVENT,            /* event dropped: ring buffer full */
+	BH_COUNTERS
+};
+
+/* A policy: its UUID as bytes, or the first bytes of a SHA-256 of another kind of id. */
+struct bh_policy_key {
+	__u8 bytes[16];
+};
+
+/* Value of bh_policies. */
+struct bh_policy_stat {
+	__u64 hits;
+	char id[64]; /* NUL-terminated */
+};
+
+/* The published set's head; immutable once published. */
+struct bh_config {
+	__u64 generation;
+	__u8 digest[32];
+	struct bh_policy_key contain_policy;
+	struct bh_policy_key isolate_policy;
+	__u8 contain;        /* enum bh_wall_mode */
+	__u8 isolate;        /* enum bh_wall_mode */
+	__u8 contain_action; /* enum bh_action */
+	__u8 reserved;
+	__u32 exec_policies; /* 0: the exec hooks return at once */
+	__u64 enforced_at;   /* wall clock, nanoseconds since 1970: when this set was published */
+};
+
+/* What does not belong to a generation; value of bh_host. */
+struct bh_host {
+	__u64 scope_cgroup;  /* id of the cgroup that enforcement is confined to; the root's when host-wide */
+	__u64 sensor_cgroup; /* id of the sensor's own cgroup; 0: none */
+	__u32 scope_level;   /* depth of scope_cgroup below the root */
+	__u8 kill_connect;   /* a hook that can kill in tcp_connect is attached */
+	__u8 deny_exec;      /* a hook that can refuse an exec is attached */
+	__u8 reserved[2];
+};
+
+/* Key of the rule trie. `prefix` counts the bits of direction, protocol, family and zero (32) and of the address. */
+struct bh_rule_key {
+	__u32 prefix;
+	__u8 direction; /* enum bh_direction */
+	__u8 protocol;  /* 0: any */
+	__u8 family;    /* enum bh_family */
+	__u8 zero;
+	__u8 address[16];
+};
+#define BH_RULE_KEY_HEAD_BITS 32
+#define BH_MAX_RULE_NESTING 129 /* prefix lengths 0..128 */
+
+struct bh_port_range {
+	__u16 first;
+	__u16 last; /* inclusive */
+};
+
+/* The rules with exactly this prefix. Shorter covering prefixes are followed through `parent`. */
+struct bh_rule_value {
+	__u16 parent;   /* bh_rule_key.prefix of the next shorter covering entry; 0: none */
+	__u8 any_port;  /* 1: every port and every protocol without ports */
+	__u8 ranges;    /* how many of `range` are used */
+	__u32 port_set; /* key of bh_ports; 0: none */
+	struct bh_port_range range[BH_RULE_RANGES];
+};
+
+struct bh_port_set {
+	__u8 bits[BH_PORT_SET_BYTES];
+};
+
+/* A datagram flow that a rule allowed; key of bh_flows, value is the time of the last packet (CLOCK_MONOTONIC, ns). */
+struct bh_flow_key {
+	__u8 remote[16];
+	__u16 remote_port;
+	__u16 local_port;
+	__u8 protocol;
+	__u8 family;
+	__u8 direction; /* of the first packet */
+	__u8 zero;
+};
+
+/* Key of bh_ctrl and, with port 0, of bh_local. */
+struct bh_endpoint {
+	__u8 address[16];
+	__u16 port;
+	__u16 zero;
+};
+
+/* A file as the kernel knows it; survives rename, hard links, symlinks and bind mounts. */
+struct bh_file_key {
+	__u64 inode;
+	__u32 device;     /* the kernel's dev_t of the super block */
+	__u32 generation; /* tells a reused inode number from the first one */
+};
+
+/* A path as the caller spells it: its length without the NUL and two independent 64-bit hashes. */
+struct bh_path_key {
+	__u64 hash[2];
+	__u32 length;
+	__u32 zero;
+};
+
+struct bh_exec_rule {
+	struct bh_policy_key policy;
+	__u32 action; /* enum bh_action */
+};
+
+/* One record of the ring buffer. */
+struct bh_event {
+	__u64 time_ns; /* CLOCK_MONOTONIC */
+	struct bh_policy_key policy;
+	__u32 pid;     /* thread group id in the initial pid namespace */
+	__u16 port;
+	__u8 kind;     /* enum bh_event_kind */
+	__u8 action;   /* enum bh_action: what was done */
+	__u8 protocol;
+	__u8 zero[7];
+	__u8 address[16];
+	char comm[16];
+	char path[BH_EVENT_PATH];
+};
+
+/* One socket as the list iterator writes it; ports in host byte order. */
+struct bh_socket {
+	__u64 cookie;
+	__u8 local[16];
+	__u8 remote[16];
+	__u16 local_port;
+	__u16 remote_port;
+	__u8 family; /* AF_INET or AF_INET6, as sock_diag wants it */
+	__u8 protocol;
+	__u8 state;
+	__u8 zero;
+};
+
+BH_ASSERT(sizeof(struct bh_policy_stat) == 72);
+BH_ASSERT(sizeof(struct bh_config) == 88 && offsetof(struct bh_config, contain) == 72);
+BH_ASSERT(offsetof(struct bh_config, enforced_at) == 80);
+BH_ASSERT(sizeof(struct bh_host) == 24 && offsetof(struct bh_host, kill_connect) == 20);
+BH_ASSERT(sizeof(struct bh_rule_key) == 24 && offsetof(struct bh_rule_key, address) == 8);
+BH_ASSERT(sizeof(struct bh_rule_value) == 40 && offsetof(struct bh_rule_value, range) == 8);
+BH_ASSERT(sizeof(struct bh_flow_key) == 24);
+BH_ASSERT(sizeof(struct bh_endpoint) == 20);
+BH_ASSERT(sizeof(struct bh_file_key) == 16);
+BH_ASSERT(sizeof(struct bh_path_key) == 24);
+BH_ASSERT(sizeof(struct bh_exec_rule) == 20);
+BH_ASSERT(sizeof(struct bh_event) == 328 && offsetof(struct bh_event, path) == 72);
+BH_ASSERT(sizeof(struct bh_socket) == 48);

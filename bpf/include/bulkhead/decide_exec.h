@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0
+ * An ordered action and the hook that sees the exec, to what this hook does; and the hash of a path. Pure. */
+#pragma once
+
+#include "bulkhead/decide_net.h"
+
+/* Where an exec is seen, in the order in which the kernel gets there. */
+enum bh_exec_hook {
+	BH_AT_SYSCALL, /* execve(2) entered; only the path is known, and the caller can still change it */
+	BH_AT_CHECK,   /* security_bprm_check; can refuse */
+	BH_AT_EXEC,    /* sched_process_exec; the new image is loaded and has not run */
+};
+
+#define BH_DO_KILL 1
+#define BH_DO_REFUSE 2
+#define BH_DO_COUNT 4
+
+/* `deny_exec`: a hook that can refuse is attached, so DENY waits for it. The last hook kills whatever came that far. */
+BH_PURE __u32 bh_decide_exec(__u32 action, enum bh_exec_hook hook, __u8 deny_exec)
+{
+	if (action == BH_ACTION_NOTIFY)
+		return hook == BH_AT_EXEC ? BH_DO_COUNT : 0;
+	if (action == BH_ACTION_DENY && hook == BH_AT_SYSCALL && deny_exec)
+		return 0;
+	if (action != BH_ACTION_DENY && action != BH_ACTION_SIGKILL)
+		return 0;
+	if (hook != BH_AT_CHECK)
+		return BH_DO_KILL;
+	return action == BH_ACTION_DENY ? BH_DO_REFUSE : BH_DO_REFUSE | BH_DO_KILL;
+}
+
+/* Two 64-bit multiply-and-fold hashes over words of 8 bytes; the last word is padded with zeros. A collision stops one more
+ * path than ordered (2^-128 by chance) and never one fewer. */
+#define BH_HASH_SEED_A 0x9e3779b97f4a7c15ULL
+#define BH_HASH_SEED_B 0xc2b2ae3d27d4eb4fULL
+#define BH_HASH_MUL_A 0xff51afd7ed558ccdULL
+#define BH_HASH_MUL_B 0xc4ceb9fe1a85ec53ULL
+
+BH_PURE void bh_path_hash_start(struct bh_path_key *key, __u32 length)
+{
+	key->hash[0] = BH_HASH_SEED_A ^ length;
+	key->hash[1] = BH_HASH_SEED_B ^ length;
+	key->length = length;
+	key->zero = 0;
+}
+
+BH_PURE void bh_path_hash_word(struct bh_path_key *key, __u64 word)
+{
+	key->hash[0] = (key->hash[0] ^ word) * BH_HASH_MUL_A;
+	key->hash[0] ^= key->hash[0] >> 32;
+	key->hash[1] = (key->hash[1] + word) * BH_HASH_MUL_B;
+	key->hash[1] ^= key->hash[1] >> 29;
+}
+
+/* The bytes of `word` that belong to a path of which `left` bytes are left (1..); little-endian machines. */
+BH_PURE __u64 bh_path_word(__u64 word, __u32 left)
+{
+	return left >= 8 ? word : word & ((1ULL << (left * 8)) - 1);
+}

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0
+ * What the network objects share: their maps, the look-ups that complete the facts about a flow, and the verdict. */
+#pragma once
+
+#include "maps.h"
+
+#include "bulkhead/decide_net.h"
+
+#include <bpf/bpf_endian.h>
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, BH_SLOTS);
+	__type(key, __u32);
+	__array(values, struct bh_inner_rules);
+} bh_rules SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, BH_SLOTS);
+	__type(key, __u32);
+	__array(values, struct bh_inner_ports);
+} bh_ports SEC(".maps");
+
+/* Endpoints of the control plane, for the sensor's own sockets. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, BH_MAX_CONTROL_PLANE);
+	__type(key, struct bh_endpoint);
+	__type(value, __u8);
+} bh_ctrl SEC(".maps");
+
+/* This host's own addresses: what goes there stays on the loopback device. Only the first lines need them. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, BH_MAX_LOCAL_ADDRESSES);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct bh_endpoint);
+	__type(value, __u8);
+} bh_local SEC(".maps");
+
+/* Fails closed: a flow that was forgotten gets no replies. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, BH_MAX_FLOWS);
+	__type(key, struct bh_flow_key);
+	__type(value, __u64);
+} bh_flows SEC(".maps");
+
+/* enum bh_origin of a TCP socket. Fails closed: a socket without a mark counts as opened by this host. */
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, __u8);
+} bh_sk SEC(".maps");
+
+static __always_inline void bh_mapped_address(__u8 *address, __u32 ipv4)
+{
+	__u32 *words = (__u32 *)address;
+
+	words[0] = 0;
+	words[1] = 0;
+	words[2] = bpf_htonl(0xffff);
+	words[3] = ipv4;
+}
+
+static __always_inline bool bh_ports_match(void *ports, const struct bh_rule_value *value, __u16 port)
+{
+	struct bh_port_set *set;
+
+	if (value->any_port || bh_range_match(value, port))
+		return true;
+	if (!value->port_set)
+		return false;
+	set = bpf_map_lookup_elem(ports, &value->port_set);
+	return set && (set->bits[port >> 3] & (1 << (port & 7)));
+}
+
+/* One walk from the longest covering prefix to the shortest. */
+struct bh_rule_walk {
+	struct bh_rule_key key;
+	__u32 slot;
+	__u16 port;
+	__u16 match;
+};
+
+/* A callback of bpf_loop, not a loop: with the branches of one step unrolled the verifier gives up. */
+static long bh_rule_step(__u32 step, struct bh_rule_walk *walk)
+{
+	void *rules = bpf_map_lookup_elem(&bh_rules, &walk->slot);
+	void *ports = bpf_map_lookup_elem(&bh_ports, &walk->slot);
+	struct bh_rule_value *value;
+
+	if (!rules || !ports)
+		return 1;
+	value = bpf_map_lookup_elem(rules, &walk->key);
+	if (!value)
+		return 1;
+	if (bh_ports_match(ports, value, walk->port)) {
+		walk->match = 1;
+		return 1;
+	}
+	walk->key.prefix = value->parent;
+	return !value->parent;
+}
+
+/* Does a rule for `protocol` (0: any) and `direction` match? */
+static __always_inline bool bh_rule_match(const struct bh_flow *flow, __u8 direction, __u8 protocol, __u32 slot)
+{
+	struct bh_rule_walk walk = {
+		.key = {.prefix = BH_RULE_KEY_HEAD_BITS + 128, .direction = direction, .protocol = protocol, .family = flow->family},
+		.slot = slot,
+		.port = bh_rule_port(flow, direction),
+	};
+
+	__builtin_memcpy(walk.key.address, flow->remote, sizeof(walk.key.address));
+	bpf_loop(BH_MAX_RULE_NESTING, bh_rule_step, &walk, 0);
+	return walk.match;
+}
+
+static __always_inline bool bh_rules_allow(const struct bh_flow *flow, __u8 direction, __u32 slot)
+{
+	return bh_rule_match(flow, direction, flow->protocol, slot) || bh_rule_match(flow, direction, 0, slot);
+}
+
+static __always_inline void bh_flow_to_key(const struct bh_flow *flow, __u8 direction, struct bh_flow_key *key)
+{
+	__builtin_memset(key, 0, sizeof(*key));
+	__builtin_memcpy(key->remote, flow->remote, sizeof(key->remote));
+	key->remote_port = flow->remote_port;
+	key->local_port = flow->local_port;
+	key->protocol = flow->protocol;
+	key->family = flow->family;
+	key->direction = direction;
+}
+
+static __always_inline void bh_record_flow(const struct bh_flow *flow)
+{
+	__u64 now = bpf_ktime_get_ns();
+	struct bh_flow_key key;
+
+	bh_flow_to_key(flow, flow->direction, &key);
+	if (bpf_map_update_elem(&bh_flows, &key, &now, BPF_ANY))
+		bh_add(BH_FAIL_FLOW_RECORD);
+}
+
+static __always_inline bool bh_flow_recorded(const struct bh_flow *flow, __u8 direction)
+{
+	struct bh_flow_key key;
+	__u64 *last;
+
+	bh_flow_to_key(flow, direction, &key);
+	last = bpf_map_lookup_elem(&bh_flows, &key);
+	return last && bpf_ktime_get_ns() - *last < BH_REPLY_NS;
+}
+
+/* Completes the facts that only isolation asks for. */
+static __always_inline void bh_ask_rules(struct bh_flow *flow, __u32 slot)
+{
+	__u8 other = flow->direction == BH_INBOUND ? BH_OUTBOUND : BH_INBOUND;
+
+	if (flow->problem)
+		return;
+	if (bh_rules_allow(flow, bh_flow_direction(flow), slot))
+		flow->facts |= BH_RULE;
+	else if (flow->protocol != BH_PROTO_TCP && bh_flow_recorded(flow, other) && bh_rules_allow(flow, other, slot))
+		flow->facts |= BH_REPLY;
+}
+
+/* The verdict of `wall` for a flow whose other facts are gathered. */
+static __always_inline struct bh_decision bh_judge(__u8 wall, struct bh_flow *flow, __u32 slot)
+{
+	if (wall == BH_ISOLATE && !bh_always_allowed(flow))
+		bh_ask_rules(flow, slot);
+	return bh_decide(wall, flow);
+}
+
+static __always_inline const struct bh_policy_key *bh_wall_policy(const struct bh_config *config, __u8 wall)
+{
+	return wall == BH_ISOLATE ? &config->isolate_policy : &config->contain_policy;
+}
+
+static __always_inline bool bh_is_control_plane(const struct bh_flow *flow)
+{
+	struct bh_endpoint key = {.port = flow->remote_port};
+
+	__builtin_memcpy(key.address, flow->remote, sizeof(key.address));
+	return flow->protocol == BH_PROTO_TCP && bpf_map_lookup_elem(&bh_ctrl, &key);
+}
+
+static __always_inline bool bh_is_local_address(const __u8 *address)
+{
+	const __u32 *words = (const __u32 *)address;
+	struct bh_endpoint key = {};
+
+	if (!words[0] && !words[1] && words[2] == bpf_htonl(0xffff) && (!words[3] || address[12] == 127))
+		return true;
+	if (!words[0] && !words[1] && !words[2] && (!words[3] || words[3] == bpf_htonl(1)))
+		return true;
+	__builtin_memcpy(key.address, address, sizeof(key.address));
+	return bpf_map_lookup_elem(&bh_local, &key) != NULL;
+}
+
+/* Is this `struct sock` in the scope? For programs that see it by BTF. */
+static __always_inline bool bh_sock_in_scope(const struct sock *sk, const struct bh_host *host)
+{
+	return bh_cgroup_ancestor(BPF_CORE_READ(sk, sk_cgrp_data.cgroup), host->scope_level) == host->scope_cgroup;
+}
+
+static __always_inline bool bh_sock_is_sensor(const struct sock *sk, const struct bh_host *host)
+{
+	return host->sensor_cgroup && BPF_CORE_READ(sk, sk_cgrp_data.cgroup, kn, id) == host->sensor_cgroup;
+}
