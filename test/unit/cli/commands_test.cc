@@ -1,0 +1,252 @@
+// bulkheadctl from its arguments to its exit code, against a control plane in this process.
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <catch2/catch.hpp>
+
+#include "common/file_util.h"
+#include "google/rpc/error_details.pb.h"
+#include "google/rpc/status.pb.h"
+#include "harness/status_matchers.h"
+#include "unit/cli/fake_services.h"
+
+namespace bulkhead::controlplane::cli::test {
+namespace {
+
+using Catch::Matchers::Contains;
+
+grpc::Status Refusal(grpc::StatusCode code, const std::string& message, const std::string& reason,
+                     const std::string& field = "") {
+  google::rpc::Status packed;
+  packed.set_code(code);
+  packed.set_message(message);
+  google::rpc::ErrorInfo info;
+  info.set_reason(reason);
+  info.set_domain("bulkhead");
+  packed.add_details()->PackFrom(info);
+  if (!field.empty()) {
+    google::rpc::BadRequest bad;
+    auto* violation = bad.add_field_violations();
+    violation->set_field(field);
+    violation->set_description("must be one of a, b");
+    packed.add_details()->PackFrom(bad);
+  }
+  return grpc::Status(code, message, packed.SerializeAsString());
+}
+
+TEST_CASE("a list reads every page") {
+  Cli cli;
+  REQUIRE(cli.Run({"sensor", "list"}) == 0);
+  CHECK_THAT(cli.out, Contains("web-1") && Contains("web-2"));
+  CHECK(cli.err.empty());
+}
+
+TEST_CASE("json and yaml hold the protobuf JSON form, with empty fields too") {
+  Cli cli;
+  REQUIRE(cli.Run({"sensor", "get", "web-1", "-o", "json"}) == 0);
+  CHECK_THAT(cli.out, Contains("\"desiredGeneration\": \"7\"") && Contains("\"isIsolated\": false"));
+  REQUIRE(cli.Run({"-o", "yaml", "sensor", "get", "web-1"}) == 0);
+  CHECK_THAT(cli.out, Contains("desiredGeneration: \"7\"\n") && Contains("isIsolated: false\n") &&
+                          Contains("healthReasons: []\n"));
+}
+
+TEST_CASE("contain sends what was asked, with a request id of its own, and says how to undo it") {
+  Cli cli;
+  REQUIRE(cli.Run({"sensor", "contain", "web-1", "--reason", "INC-42", "--etag", "e6", "--action", "notify",
+                   "--allow-degraded"}) == 0);
+  CHECK(cli.sensors.contain.sensor() == "web-1");
+  CHECK(cli.sensors.contain.reason() == "INC-42");
+  CHECK(cli.sensors.contain.etag() == "e6");
+  CHECK(cli.sensors.contain.action() == v1::POLICY_ACTION_NOTIFY);
+  CHECK(cli.sensors.contain.allow_degraded());
+  CHECK(cli.sensors.contain.request_id().size() == 36);
+  CHECK(cli.out ==
+        "web-1: containment ordered\n"
+        "policy: network-containment 22222222-2222-4222-8222-222222222222\n"
+        "undo:   bulkheadctl sensor release web-1\n"
+        "not yet confirmed by the kernel: add --wait, or see bulkheadctl sensor get web-1\n");
+}
+
+TEST_CASE("--wait returns once the kernel has the generation, not before") {
+  Cli cli;
+  v1::Sensor pending = SyncedSensor();
+  pending.set_convergence(v1::CONVERGENCE_STATE_PENDING);
+  pending.mutable_observed()->mutable_receipt()->set_generation(6);
+  // Synced, but for the generation before: a client that looks at the state alone would be fooled.
+  v1::Sensor before = SyncedSensor();
+  before.mutable_observed()->mutable_receipt()->set_generation(6);
+  cli.sensors.watched = {pending, before, SyncedSensor()};
+  REQUIRE(cli.Run({"sensor", "contain", "web-1", "--wait"}) == 0);
+  CHECK_THAT(cli.out, Contains("in the kernel: generation 7, 0 programs attached, 2 sockets destroyed"));
+
+  cli.sensors.watched = {pending, before};
+  CHECK(cli.Run({"sensor", "contain", "web-1", "--wait", "--timeout", "200ms"}) == 3);
+  CHECK_THAT(cli.err, Contains("the order is stored") && Contains("web-1") && Contains("generation 6 of 7"));
+  CHECK_THAT(cli.out, Contains("undo:"));
+}
+
+TEST_CASE("--wait ends with 3 and the reason when the kernel refused") {
+  Cli cli;
+  v1::Sensor failed = SyncedSensor();
+  failed.set_convergence(v1::CONVERGENCE_STATE_FAILED);
+  failed.set_convergence_reason("map is full");
+  cli.sensors.watched = {failed};
+  CHECK(cli.Run({"sensor", "contain", "web-1", "--wait"}) == 3);
+  CHECK_THAT(cli.err, Contains("map is full") && Contains("what was enforced before still is"));
+}
+
+TEST_CASE("--wait on a sensor that is away says so") {
+  Cli cli;
+  v1::Sensor away = SyncedSensor();
+  away.set_connected(false);
+  away.set_convergence(v1::CONVERGENCE_STATE_PENDING);
+  cli.sensors.watched = {away};
+  CHECK(cli.Run({"sensor", "contain", "web-1", "--wait", "--timeout", "100ms"}) == 3);
+  CHECK_THAT(cli.err, Contains("not connected (last heartbeat 5s ago); the order reaches it when it returns"));
+}
+
+TEST_CASE("a refusal names reason, field, what to do and the request id") {
+  Cli cli;
+  cli.sensors.answer = Refusal(grpc::StatusCode::INVALID_ARGUMENT, "reason is too long", "INVALID_FIELD", "reason");
+  CHECK(cli.Run({"sensor", "contain", "web-1", "--request-id", "r-1"}) == 1);
+  CHECK(cli.err ==
+        "error: reason is too long (INVALID_FIELD)\n"
+        "  field: reason: must be one of a, b\n"
+        "  to do: correct the value and repeat the command\n"
+        "  request id: r-1 (the same command with --request-id r-1 is applied at most once)\n");
+  CHECK(cli.out.empty());
+
+  cli.sensors.answer = Refusal(grpc::StatusCode::FAILED_PRECONDITION, "sensor web-1 is revoked", "SENSOR_REVOKED");
+  CHECK(cli.Run({"sensor", "contain", "web-1"}) == 1);
+  CHECK_THAT(cli.err, Contains("(SENSOR_REVOKED)") && Contains("token create --reenroll"));
+
+  cli.sensors.answer = grpc::Status(grpc::StatusCode::UNAVAILABLE, "connection refused");
+  CHECK(cli.Run({"sensor", "list"}) == 1);
+  CHECK_THAT(cli.err, Contains("bulkhead.example.org:7443") && !Contains("request id"));
+}
+
+TEST_CASE("kill refuses pid 1 and less itself, and waits for the result") {
+  Cli cli;
+  CHECK(cli.Run({"sensor", "kill", "web-1", "1"}) == 2);
+  CHECK(cli.Run({"sensor", "kill", "web-1", "--", "-5"}) == 2);
+  CHECK(cli.sensors.kill.sensor().empty());
+
+  cli.sensors.finished.set_state(v1::COMMAND_STATE_SUCCEEDED);
+  cli.sensors.finished.mutable_kill_result()->set_outcome(v1::KILL_OUTCOME_GONE);
+  cli.sensors.finished.mutable_kill_result()->set_found("sleep 1000");
+  CHECK(cli.Run({"sensor", "kill", "web-1", "4711", "--exe", "/bin/sleep", "--wait"}) == 0);
+  CHECK(cli.sensors.kill.process().pid() == 4711);
+  CHECK(cli.sensors.kill.process().executable() == "/bin/sleep");
+  CHECK(cli.sensors.gets == 2);
+  CHECK_THAT(cli.out, Contains("state         succeeded\noutcome       gone\nfound         sleep 1000\n"));
+
+  cli.sensors.finished.set_state(v1::COMMAND_STATE_FAILED);
+  cli.sensors.finished.mutable_kill_result()->set_outcome(v1::KILL_OUTCOME_NOT_THE_SAME_PROCESS);
+  CHECK(cli.Run({"sensor", "kill", "web-1", "4711", "--wait"}) == 3);
+  CHECK_THAT(cli.err, Contains("not-the-same-process"));
+}
+
+TEST_CASE("what cannot be undone asks, or refuses when nobody is there") {
+  Cli cli;
+  CHECK(cli.Run({"sensor", "revoke", "web-1"}) == 2);
+  CHECK_THAT(cli.err, Contains("--yes"));
+  CHECK(cli.Run({"sensor", "revoke", "web-1"}, true, "web-2\n") == 1);
+  CHECK_THAT(cli.err, Contains("nothing was done"));
+  CHECK(cli.sensors.revokes == 0);
+  CHECK(cli.Run({"sensor", "revoke", "web-1"}, true, "web-1\n") == 0);
+  CHECK(cli.Run({"sensor", "revoke", "web-1", "--yes"}) == 0);
+  CHECK(cli.sensors.revokes == 2);
+}
+
+TEST_CASE("a rule is read from words") {
+  Cli cli;
+  REQUIRE(cli.Run({"isolation-rule", "add", "--direction", "outbound", "--address", "2001:db8::/32", "--ports",
+                   "4505-4506", "--protocol", "tcp", "--description", "salt"}) == 0);
+  const v1::IsolationRule& rule = cli.rules.created.rule();
+  CHECK(rule.direction() == v1::DIRECTION_OUTBOUND);
+  CHECK(rule.address() == "2001:db8::/32");
+  CHECK(rule.ports().first() == 4505);
+  CHECK(rule.ports().last() == 4506);
+  CHECK(rule.protocol() == 6);
+  CHECK_THAT(cli.out, Contains("undo:   bulkheadctl isolation-rule delete 44444444"));
+
+  REQUIRE(cli.Run({"isolation-rule", "add", "--direction", "any", "--address", "any", "--ports", "any", "--protocol",
+                   "132"}) == 0);
+  CHECK(cli.rules.created.rule().address().empty());
+  CHECK_FALSE(cli.rules.created.rule().has_ports());
+  CHECK(cli.rules.created.rule().protocol() == 132);
+
+  CHECK(cli.Run({"isolation-rule", "add", "--direction", "any", "--ports", "ssh"}) == 2);
+  CHECK(cli.Run({"isolation-rule", "add", "--direction", "any", "--protocol", "quic"}) == 2);
+  CHECK(cli.Run({"isolation-rule", "add", "--direction", "sideways"}) == 2);
+  CHECK(cli.Run({"isolation-rule", "add"}) == 2);
+}
+
+TEST_CASE("the audit list stops at its limit, and a broken chain is an error") {
+  Cli cli;
+  REQUIRE(cli.Run({"audit", "list", "--limit", "3"}) == 0);
+  CHECK(std::count(cli.out.begin(), cli.out.end(), '\n') == 4);
+  cli.audit.verdict.set_intact(true);
+  cli.audit.verdict.set_records_checked(12);
+  CHECK(cli.Run({"audit", "verify"}) == 0);
+  CHECK(cli.out == "intact: 12 records, none missing or changed\n");
+  cli.audit.verdict.set_intact(false);
+  cli.audit.verdict.set_first_bad_sequence(5);
+  CHECK(cli.Run({"audit", "verify"}) == 1);
+  CHECK_THAT(cli.err, Contains("record 5"));
+}
+
+TEST_CASE("a token's secret goes to a file that only its owner can read, and then nowhere else") {
+  Cli cli;
+  REQUIRE(cli.Run({"token", "create"}) == 0);
+  CHECK_THAT(cli.out, Contains("s3cret"));
+
+  char directory[] = "/tmp/bulkheadctl-test-XXXXXX";
+  REQUIRE(mkdtemp(directory) != nullptr);
+  const std::string file = std::string(directory) + "/secret";
+  REQUIRE(cli.Run({"token", "create", "--secret-file", file, "-o", "json"}) == 0);
+  CHECK_THAT(cli.out, !Contains("s3cret"));
+  CHECK(*ReadFile(file) == "s3cret");
+  struct stat info {};
+  REQUIRE(stat(file.c_str(), &info) == 0);
+  CHECK((info.st_mode & 0777) == 0600);
+  unlink(file.c_str());
+  rmdir(directory);
+}
+
+TEST_CASE("wrong usage is told apart from errors, and help is not an error") {
+  Cli cli;
+  CHECK(cli.Run({}) == 2);
+  CHECK(cli.Run({"sensor"}) == 2);
+  CHECK(cli.Run({"sensor", "frob"}) == 2);
+  CHECK(cli.Run({"sensor", "list", "-o", "xml"}) == 2);
+  CHECK_THAT(cli.err, Contains("write table, json or yaml"));
+  CHECK(cli.Run({"sensor", "contain", "web-1", "--wait", "--timeout", "soon"}) == 2);
+  CHECK_THAT(cli.err, Contains("90s"));
+  CHECK(cli.Run({"sensor", "contain", "--help"}) == 0);
+  CHECK_THAT(cli.out, Contains("Does not:") && Contains("Undo:") && Contains("Example:"));
+  CHECK(cli.Run({"version"}) == 0);
+  CHECK(cli.out == "bulkheadctl " BULKHEAD_VERSION "\n");
+}
+
+TEST_CASE("bash completes verbs, flags, values and the names of sensors") {
+  Cli cli;
+  const auto complete = [&cli](std::vector<std::string> words) {
+    words.insert(words.begin(), {"__complete", "--"});
+    REQUIRE(cli.Run(words) == 0);
+    return cli.out;
+  };
+  CHECK(complete({"sensor", "re"}) == "release\nrevoke\n");
+  CHECK(complete({"sensor", "contain", "web"}) == "web-1\n");
+  CHECK(complete({"sensor", "contain", "web-1", "web"}) == "");
+  CHECK(complete({"sensor", "watch", "web-1", "web"}) == "web-1\n");
+  CHECK(complete({"sensor", "contain", "--reason", "x", "web"}) == "web-1\n");
+  CHECK(complete({"sensor", "contain", "web-1", "--wa"}) == "--wait\n");
+  CHECK(complete({"sensor", "contain", "--action", ""}) == "deny\nnotify\nsigkill\n");
+  CHECK(complete({"-o", "j"}) == "json\n");
+  cli.sensors.answer = grpc::Status(grpc::StatusCode::UNAVAILABLE, "");
+  CHECK(complete({"sensor", "contain", "web"}) == "");
+}
+
+}  // namespace
+}  // namespace bulkhead::controlplane::cli::test

@@ -1,0 +1,147 @@
+// A control plane in this process that answers as the test tells it, and remembers what it was asked.
+#include "unit/cli/fake_services.h"
+
+#include "absl/time/clock.h"
+
+namespace bulkhead::controlplane::cli::test {
+
+v1::Sensor SyncedSensor() {
+  v1::Sensor sensor;
+  sensor.set_id(kSensorId);
+  sensor.set_name("web-1");
+  sensor.set_trust(v1::TRUST_TRUSTED);
+  sensor.set_health(v1::HEALTH_HEALTHY);
+  sensor.set_connected(true);
+  sensor.set_is_contained(true);
+  sensor.set_desired_generation(7);
+  sensor.set_convergence(v1::CONVERGENCE_STATE_SYNCED);
+  sensor.mutable_last_heartbeat_at()->set_seconds(1'767'225'595);
+  sensor.set_etag("e7");
+  v1::ObservedState& observed = *sensor.mutable_observed();
+  observed.set_contained(true);
+  observed.mutable_receipt()->set_generation(7);
+  observed.mutable_receipt()->set_apply_micros(310);
+  observed.mutable_receipt()->set_sockets_destroyed(2);
+  return sensor;
+}
+
+grpc::Status FakeSensors::ListSensors(grpc::ServerContext*, const v1::ListSensorsRequest* request,
+                                      v1::ListSensorsResponse* response) {
+  // Two pages, so that a client that forgets the second is caught.
+  v1::Sensor sensor = SyncedSensor();
+  if (request->page_token() == "second") {
+    sensor.set_name("web-2");
+  } else {
+    response->set_next_page_token("second");
+  }
+  *response->add_sensors() = sensor;
+  return answer;
+}
+
+grpc::Status FakeSensors::GetSensor(grpc::ServerContext*, const v1::GetSensorRequest*,
+                                    v1::GetSensorResponse* response) {
+  *response->mutable_sensor() = SyncedSensor();
+  return answer;
+}
+
+grpc::Status FakeSensors::WatchSensors(grpc::ServerContext* context, const v1::WatchSensorsRequest*,
+                                       grpc::ServerWriter<v1::WatchSensorsResponse>* writer) {
+  for (const v1::Sensor& sensor : watched) {
+    v1::WatchSensorsResponse change;
+    *change.mutable_sensor() = sensor;
+    writer->Write(change);
+  }
+  while (!context->IsCancelled()) absl::SleepFor(absl::Milliseconds(2));
+  return grpc::Status::CANCELLED;
+}
+
+grpc::Status FakeSensors::ContainSensor(grpc::ServerContext*, const v1::ContainSensorRequest* request,
+                                        v1::ContainSensorResponse* response) {
+  contain = *request;
+  v1::Sensor sensor = SyncedSensor();
+  sensor.set_convergence(v1::CONVERGENCE_STATE_PENDING);
+  sensor.mutable_observed()->mutable_receipt()->set_generation(6);
+  *response->mutable_sensor() = sensor;
+  response->mutable_policy()->set_id(kPolicyId);
+  response->mutable_policy()->set_name("network-containment");
+  return answer;
+}
+
+grpc::Status FakeSensors::KillProcess(grpc::ServerContext*, const v1::KillProcessRequest* request,
+                                      v1::KillProcessResponse* response) {
+  kill = *request;
+  response->mutable_command()->set_id(kCommandId);
+  response->mutable_command()->set_state(v1::COMMAND_STATE_QUEUED);
+  return answer;
+}
+
+grpc::Status FakeSensors::GetCommand(grpc::ServerContext*, const v1::GetCommandRequest* request,
+                                     v1::GetCommandResponse* response) {
+  *response->mutable_command() = finished;
+  response->mutable_command()->set_id(request->id());
+  if (++gets == 1) response->mutable_command()->set_state(v1::COMMAND_STATE_DELIVERED);
+  return answer;
+}
+
+grpc::Status FakeSensors::RevokeSensor(grpc::ServerContext*, const v1::RevokeSensorRequest*,
+                                       v1::RevokeSensorResponse* response) {
+  ++revokes;
+  *response->mutable_sensor() = SyncedSensor();
+  return answer;
+}
+
+grpc::Status FakeRules::CreateIsolationRule(grpc::ServerContext*, const v1::CreateIsolationRuleRequest* request,
+                                            v1::CreateIsolationRuleResponse* response) {
+  created = *request;
+  *response->mutable_rule() = request->rule();
+  response->mutable_rule()->set_id(kRuleId);
+  response->set_sensors_affected(1);
+  return grpc::Status::OK;
+}
+
+grpc::Status FakeAudit::ListAuditRecords(grpc::ServerContext*, const v1::ListAuditRecordsRequest* request,
+                                         v1::ListAuditRecordsResponse* response) {
+  for (int i = 0; i < request->page_size(); ++i) response->add_records()->set_sequence(i + 1);
+  response->set_next_page_token("more");
+  return grpc::Status::OK;
+}
+
+grpc::Status FakeAudit::VerifyAuditLog(grpc::ServerContext*, const v1::VerifyAuditLogRequest*,
+                                       v1::VerifyAuditLogResponse* response) {
+  *response = verdict;
+  return grpc::Status::OK;
+}
+
+grpc::Status FakeTokens::CreateEnrollmentToken(grpc::ServerContext*, const v1::CreateEnrollmentTokenRequest*,
+                                               v1::CreateEnrollmentTokenResponse* response) {
+  response->mutable_token()->set_id("t1");
+  response->set_secret("s3cret");
+  return grpc::Status::OK;
+}
+
+Cli::Cli() {
+  grpc::ServerBuilder builder;
+  builder.RegisterService(&sensors).RegisterService(&rules).RegisterService(&audit).RegisterService(&tokens);
+  server_ = builder.BuildAndStart();
+}
+
+Cli::~Cli() {
+  server_->Shutdown(std::chrono::system_clock::now());
+}
+
+int Cli::Run(const std::vector<std::string>& args, bool interactive, const std::string& typed) {
+  std::istringstream in(typed);
+  std::ostringstream out_stream;
+  std::ostringstream err_stream;
+  const FixedClock clock;
+  Terminal terminal{in, out_stream, err_stream, interactive, clock};
+  const int code = RunCli(args, terminal, [this](ConnectionOptions& options) {
+    options.server = "bulkhead.example.org:7443";
+    return absl::StatusOr<std::shared_ptr<grpc::Channel>>(server_->InProcessChannel(grpc::ChannelArguments()));
+  });
+  out = out_stream.str();
+  err = err_stream.str();
+  return code;
+}
+
+}  // namespace bulkhead::controlplane::cli::test
