@@ -41,6 +41,10 @@ class CheckLayersTest(unittest.TestCase):
         self.assertEqual(self.problems("controlplane/store/a.cc", "#include <pqxx/pqxx>\n"), [])
         self.assertEqual(len(self.problems("controlplane/api/a.cc", "#include <pqxx/pqxx>\n")), 1)
 
+    def test_folder_without_a_layer_is_named(self):
+        self.assertEqual(self.problems("sensor/main.cc", '#include "sensor/app/options.h"\n'), [])
+        self.assertEqual(len(self.problems("sensor/misc/a.cc", "int x;\n")), 1)
+
     def test_long_file_is_named(self):
         problems = self.problems("common/a.cc", "int x;\n" * (check_layers.MAX_LINES + 1))
         self.assertEqual(len(problems), 1)
