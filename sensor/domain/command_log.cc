@@ -10,12 +10,14 @@ namespace bulkhead::sensor {
 
 CommandLog::CommandLog(std::vector<CommandRecord> stored) {
   for (CommandRecord& record : stored) {
-    if (!record.result.has_value()) {
+    // A stored result counts as acknowledged: if it is not, the control plane repeats the command and is answered then.
+    const bool interrupted = !record.result.has_value();
+    if (interrupted) {
       record.result = KillResult{KillOutcome::kUnknown, "",
                                  "the sensor was stopped while it carried out this command, before it could store a "
                                  "result; it was not tried again: look at the host, then order it anew if needed"};
     }
-    entries_.push_back({std::move(record)});
+    entries_.push_back({std::move(record), !interrupted});
   }
 }
 

@@ -1,0 +1,48 @@
+// Commands from arrival to result: at most once, stored before and after.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "sensor/app/kill_worker.h"
+#include "sensor/domain/command_log.h"
+#include "sensor/domain/control_plane_link.h"
+#include "sensor/store/command_log_store.h"
+
+namespace bulkhead::sensor {
+
+// Not thread safe: used by the loop thread only.
+class CommandRunner {
+ public:
+  // Loads the log; a damaged one is told in `problem()`, and the log begins empty.
+  CommandRunner(CommandLogStore* store, KillWorker* worker);
+
+  // Starts a command, or returns the result that is known already.
+  std::optional<CommandResultMessage> Take(const LinkCommand& incoming, absl::string_view own_sensor_id,
+                                           absl::Time now);
+
+  // A kill has ended: stores the result and returns it.
+  CommandResultMessage Finish(KillDone done);
+
+  void Acknowledge(const std::string& id) { log_.Acknowledge(id); }
+
+  // Results that the control plane has not acknowledged.
+  std::vector<CommandResultMessage> Unacknowledged() const;
+
+  // What is wrong with the log, for the operator; empty when nothing is.
+  const std::string& problem() const { return problem_; }
+
+ private:
+  CommandResultMessage Refuse(const std::string& id, const std::string& why);
+  absl::Status Save();
+
+  CommandLogStore* const store_;
+  KillWorker* const worker_;
+  CommandLog log_;
+  std::string problem_;
+};
+
+}  // namespace bulkhead::sensor

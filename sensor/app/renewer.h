@@ -1,0 +1,63 @@
+// Which identity the next connection uses, and when it is renewed.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "sensor/store/identity_store.h"
+
+namespace bulkhead::sensor {
+
+// The certificate is renewed at half of its life, give or take a tenth, so that a fleet that was enrolled in one hour
+// does not renew in one. The renewed identity is tried on the next connection; the old one is kept until it worked. Not
+// thread safe.
+class Renewer {
+ public:
+  // How long to wait for an answer before asking again.
+  static constexpr absl::Duration kRetryAfter = absl::Minutes(1);
+
+  // `uniform` returns a number in [0, 1).
+  Renewer(IdentityStore* store, Identity current, std::function<double()> uniform);
+
+  // Reads the identity again (the host may have been enrolled anew) and chooses what to show. While a renewed identity
+  // is unproven and attempts fail without a reason, new and old take turns.
+  Credentials ForNextConnection();
+
+  // The connection was accepted.
+  void Accepted();
+
+  // The attempt failed before it was accepted. `reason` is the control plane's word for it; empty when it gave none.
+  void Refused(const std::string& reason);
+
+  // The request to send now, if it is time to renew; call while connected.
+  std::optional<std::string> RequestIfDue(absl::Time now);
+
+  // Checks and stores a renewed certificate. Not OK: it is not used, and is asked for again later.
+  absl::Status Issued(const std::string& chain_pem, const std::string& trust_bundle_pem);
+
+  // The stream is gone: an unanswered request is void.
+  void ConnectionLost() { pending_key_pem_.reset(); }
+
+  const std::string& sensor_id() const { return current_.facts.sensor_id; }
+  // When the newest certificate ends.
+  absl::Time not_after() const { return Newest().facts.not_after; }
+
+ private:
+  const Identity& Newest() const { return next_.has_value() ? *next_ : current_; }
+  void Schedule();
+
+  IdentityStore* const store_;
+  const std::function<double()> uniform_;
+  Identity current_;
+  std::optional<Identity> next_;
+  bool showing_next_ = false;
+  bool next_failed_last_time_ = false;
+  absl::Time renew_at_;
+  absl::Time asked_at_ = absl::InfinitePast();
+  std::optional<std::string> pending_key_pem_;
+};
+
+}  // namespace bulkhead::sensor
