@@ -12,10 +12,12 @@
 #define BULKHEAD_CONCAT_INNER(a, b) a##b
 #define BULKHEAD_CONCAT(a, b) BULKHEAD_CONCAT_INNER(a, b)
 
-#define RETURN_IF_ERROR(expr)                                   \
-  do {                                                          \
-    absl::Status bulkhead_status = (expr);                      \
-    if (!bulkhead_status.ok()) return bulkhead_status;          \
+// The names carry the line, so that a lambda inside `expr` may use the macros too.
+#define RETURN_IF_ERROR(expr) RETURN_IF_ERROR_IMPL(BULKHEAD_CONCAT(bulkhead_status_, __LINE__), expr)
+#define RETURN_IF_ERROR_IMPL(var, expr) \
+  do {                                  \
+    absl::Status var = (expr);          \
+    if (!var.ok()) return var;          \
   } while (false)
 
 #define ASSIGN_OR_RETURN(lhs, expr) ASSIGN_OR_RETURN_IMPL(BULKHEAD_CONCAT(bulkhead_or_, __LINE__), lhs, expr)

@@ -1,0 +1,16 @@
+// The list of resources.
+#include "controlplane/api/api_context.h"
+
+namespace bulkhead::controlplane {
+
+void AddApiMethods(const ApiContext& api, MethodTable& table) {
+  AddSensorReadMethods(api, table);
+  AddSensorOrderMethods(api, table);
+  AddSensorAdminMethods(api, table);
+  AddPolicyMethods(api, table);
+  AddIsolationRuleMethods(api, table);
+  AddEnrollmentMethods(api, table);
+  AddAuditMethods(api, table);
+}
+
+}  // namespace bulkhead::controlplane

@@ -1,0 +1,34 @@
+// What every handler works with.
+#pragma once
+
+#include "absl/time/time.h"
+#include "common/clock.h"
+#include "controlplane/pki/pki.h"
+#include "controlplane/rpc/method_table.h"
+#include "controlplane/store/store.h"
+
+namespace bulkhead::controlplane {
+
+// None is owned; all outlive the method table.
+struct ApiContext {
+  Store* store = nullptr;
+  CertificateAuthority* authority = nullptr;
+  const Clock* clock = nullptr;
+  WorkerPool* workers = nullptr;
+  absl::Duration heartbeat_interval = absl::Seconds(30);   // for health
+  absl::Duration certificate_life = absl::Hours(24 * 30);  // of the certificates that Enroll issues
+};
+
+// Adds every RPC that operators and enrolling sensors call, but for WatchSensors, which is WatchHub's.
+void AddApiMethods(const ApiContext& api, MethodTable& table);
+
+// One resource each; AddApiMethods calls them all.
+void AddSensorReadMethods(const ApiContext& api, MethodTable& table);
+void AddSensorOrderMethods(const ApiContext& api, MethodTable& table);
+void AddSensorAdminMethods(const ApiContext& api, MethodTable& table);
+void AddPolicyMethods(const ApiContext& api, MethodTable& table);
+void AddIsolationRuleMethods(const ApiContext& api, MethodTable& table);
+void AddEnrollmentMethods(const ApiContext& api, MethodTable& table);
+void AddAuditMethods(const ApiContext& api, MethodTable& table);
+
+}  // namespace bulkhead::controlplane

@@ -1,0 +1,95 @@
+// Field by field.
+#include "controlplane/api/api_convert.h"
+
+#include <algorithm>
+
+#include "controlplane/domain/health.h"
+#include "controlplane/rpc/convert.h"
+
+namespace bulkhead::controlplane {
+
+v1::Sensor ToProto(const Sensor& sensor, absl::Duration interval, absl::Time now) {
+  const HealthReport health = AssessHealth(sensor, interval, now);
+  v1::Sensor proto;
+  proto.set_id(sensor.id);
+  proto.set_name(sensor.name);
+  proto.set_trust(static_cast<v1::Trust>(sensor.trust));
+  proto.set_health(static_cast<v1::Health>(health.health));
+  for (const std::string& reason : health.reasons) proto.add_health_reasons(reason);
+  proto.set_disabled(sensor.disabled);
+  proto.set_is_contained(sensor.Find(PolicyTemplate::kNetworkContainment) != nullptr);
+  proto.set_is_isolated(sensor.Find(PolicyTemplate::kNetworkIsolation) != nullptr);
+  proto.set_desired_generation(sensor.desired_generation);
+  proto.set_desired_digest(sensor.desired_digest);
+  proto.set_convergence(static_cast<v1::ConvergenceState>(health.convergence));
+  proto.set_convergence_reason(health.convergence_reason);
+  // The blobs were serialized by this program; one that does not parse is shown as not reported.
+  if (!sensor.report.observed.empty()) proto.mutable_observed()->ParseFromString(sensor.report.observed);
+  if (sensor.observed_at) *proto.mutable_observed_at() = ToProto(*sensor.observed_at);
+  if (!sensor.report.host_info.empty()) proto.mutable_host()->ParseFromString(sensor.report.host_info);
+  if (!sensor.report.capabilities.empty()) proto.mutable_capabilities()->ParseFromString(sensor.report.capabilities);
+  proto.set_connected(sensor.connected);
+  if (sensor.last_heartbeat_at) *proto.mutable_last_heartbeat_at() = ToProto(*sensor.last_heartbeat_at);
+  *proto.mutable_enrolled_at() = ToProto(sensor.enrolled_at);
+  if (sensor.certificate_not_after) *proto.mutable_certificate_not_after() = ToProto(*sensor.certificate_not_after);
+  proto.set_etag(sensor.etag);
+  for (const Policy& policy : sensor.policies) *proto.add_enforcement_policies() = ToProto(policy);
+  return proto;
+}
+
+v1::EnrollmentToken ToProto(const EnrollmentToken& token) {
+  v1::EnrollmentToken proto;
+  proto.set_id(token.id);
+  proto.set_label(token.label);
+  proto.set_state(static_cast<v1::EnrollmentTokenState>(token.state));
+  *proto.mutable_created_at() = ToProto(token.created_at);
+  proto.set_created_by(token.created_by);
+  *proto.mutable_expires_at() = ToProto(token.expires_at);
+  proto.set_used_by_sensor_id(token.used_by_sensor_id);
+  proto.set_reenroll_sensor_id(token.reenroll_sensor_id);
+  return proto;
+}
+
+v1::AuditRecord ToProto(const AuditRecord& record) {
+  v1::AuditRecord proto;
+  proto.set_sequence(record.sequence);
+  *proto.mutable_time() = ToProto(record.time);
+  proto.set_actor(record.actor);
+  proto.set_action(record.action);
+  proto.set_target(record.target);
+  proto.set_request_id(record.request_id);
+  proto.set_outcome(record.outcome);
+  proto.set_details_json(record.details_json);
+  proto.set_hash(record.hash);
+  return proto;
+}
+
+IsolationRuleInput InputOf(const v1::IsolationRule& rule) {
+  return {.address = rule.address(),
+          .has_ports = rule.has_ports(),
+          .first_port = rule.ports().first(),
+          .last_port = rule.ports().last(),
+          .protocol = rule.protocol(),
+          .direction = rule.direction(),
+          .description = rule.description()};
+}
+
+ProcessIdentity FromProto(const v1::ProcessIdentity& process, absl::Time now) {
+  return {.pid = process.pid(),
+          .start_time_ticks = process.start_time_ticks(),
+          .boot_id = process.boot_id(),
+          .executable = process.executable(),
+          .not_started_after =
+              process.has_not_started_after() ? std::min(FromProto(process.not_started_after()), now) : now};
+}
+
+PolicyAction ActionOr(v1::PolicyAction action, PolicyAction otherwise) {
+  return action == v1::POLICY_ACTION_UNSPECIFIED ? otherwise : static_cast<PolicyAction>(action);
+}
+
+absl::Duration FromProto(const google::protobuf::Duration& duration) {
+  constexpr int64_t kLimit = 315576000000;  // of google.protobuf.Duration, 10 000 years
+  return absl::Seconds(std::clamp<int64_t>(duration.seconds(), -kLimit, kLimit)) + absl::Nanoseconds(duration.nanos());
+}
+
+}  // namespace bulkhead::controlplane

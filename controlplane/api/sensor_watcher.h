@@ -1,0 +1,81 @@
+// One WatchSensors call: the chosen sensors as they are, then each change, at the pace at which the caller reads.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+#include "bulkhead/v1/sensor_service.pb.h"
+#include "controlplane/api/api_context.h"
+#include "controlplane/rpc/strand.h"
+
+namespace bulkhead::controlplane {
+
+class WatchHub;
+
+// Holds what has changed as a set of ids, not as messages, so a slow caller costs memory for ids only, sees the latest
+// state when it reads on, and delays nobody. Reads the database one small batch at a time, and only when the caller has
+// taken the batch before.
+class SensorWatcher final : public StreamHandler, public std::enable_shared_from_this<SensorWatcher> {
+ public:
+  SensorWatcher(const ApiContext* api, WatchHub* hub, const Caller& caller, std::shared_ptr<StreamSession> stream);
+
+  void OnMessage(std::string bytes) override;
+  // A caller that has sent its one request is still watching.
+  void OnPeerDone() override {}
+  void OnDrained() override;
+  void OnEnded() override;
+
+  // This sensor may have changed. Cheap; thread safe.
+  void OnChange(const std::string& sensor_id) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Look at all sensors again. Cheap; thread safe.
+  void OnSweep() ABSL_LOCKS_EXCLUDED(mutex_);
+  // Ends the call. Thread safe.
+  void End(const absl::Status& status);
+
+ private:
+  struct Known {
+    std::string name;
+    std::string content_hash;
+  };
+
+  void Wake();
+
+  // Everything from here runs on the worker.
+  void Step() ABSL_LOCKS_EXCLUDED(mutex_);
+  absl::Status Begin(const std::string& bytes);
+  absl::Status CheckCaller() const;
+  // Sends the sensors of `ids` that have changed.
+  absl::Status SendChosen(const std::vector<std::string>& ids);
+  // Sends the changed sensors of the next page of a scan; the last page also tells what has gone.
+  absl::Status ScanPage();
+  void SendIfChanged(const Sensor& sensor);
+  void SendDeleted(const std::string& sensor_id);
+  bool HasDirty() ABSL_LOCKS_EXCLUDED(mutex_);
+  std::vector<std::string> TakeDirty() ABSL_LOCKS_EXCLUDED(mutex_);
+
+  const ApiContext* const api_;
+  WatchHub* const hub_;
+  const Caller caller_;
+  const std::shared_ptr<StreamSession> stream_;
+  Strand strand_;
+
+  absl::Mutex mutex_;
+  std::string request_ ABSL_GUARDED_BY(mutex_);
+  bool started_ ABSL_GUARDED_BY(mutex_) = false;  // the request has been read
+  bool scan_wanted_ ABSL_GUARDED_BY(mutex_) = false;
+  std::set<std::string> dirty_ ABSL_GUARDED_BY(mutex_);
+  std::set<std::string> chosen_ ABSL_GUARDED_BY(mutex_);  // ids; empty: all
+
+  // On the worker only.
+  bool scanning_ = false;
+  std::string page_token_;
+  std::set<std::string> seen_;
+  std::map<std::string, Known> known_;
+};
+
+}  // namespace bulkhead::controlplane

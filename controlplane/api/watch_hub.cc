@@ -1,0 +1,91 @@
+// The registry of watchers and its sweeping thread.
+#include "controlplane/api/watch_hub.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+namespace bulkhead::controlplane {
+namespace {
+
+constexpr absl::Duration kSweepInterval = absl::Seconds(5);
+// Each costs a sweep of the sensors every few seconds.
+constexpr size_t kMaxWatchers = 200;
+
+}  // namespace
+
+WatchHub::WatchHub(ApiContext api) : api_(api), sweeper_([this] { Loop(); }) {}
+
+WatchHub::~WatchHub() {
+  {
+    absl::MutexLock lock(&mutex_);
+    stopping_ = true;
+  }
+  sweeper_.join();
+}
+
+void WatchHub::AddMethods(MethodTable& table) {
+  table.Add("/bulkhead.v1.SensorService/WatchSensors",
+            {.access = Access::kOperator,
+             .unary = nullptr,
+             .stream = [this](const Caller& caller,
+                              std::shared_ptr<StreamSession> stream) { return Open(caller, std::move(stream)); },
+             .workers = api_.workers});
+}
+
+absl::StatusOr<std::shared_ptr<StreamHandler>> WatchHub::Open(const Caller& caller,
+                                                              std::shared_ptr<StreamSession> stream) {
+  auto watcher = std::make_shared<SensorWatcher>(&api_, this, caller, std::move(stream));
+  absl::MutexLock lock(&mutex_);
+  if (shutting_down_) return absl::UnavailableError("this replica is shutting down; watch another");
+  if (watchers_.size() >= kMaxWatchers) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("this replica serves ", kMaxWatchers, " watchers already; try another"));
+  }
+  watchers_[watcher.get()] = watcher;
+  return watcher;
+}
+
+void WatchHub::OnChange(const std::string& sensor_id) {
+  for (const auto& watcher : Watchers()) {
+    if (sensor_id.empty()) {
+      watcher->OnSweep();
+    } else {
+      watcher->OnChange(sensor_id);
+    }
+  }
+}
+
+void WatchHub::Shutdown() {
+  {
+    absl::MutexLock lock(&mutex_);
+    shutting_down_ = true;
+  }
+  for (const auto& watcher : Watchers())
+    watcher->End(absl::UnavailableError("this replica is shutting down; watch another"));
+}
+
+void WatchHub::Remove(const SensorWatcher* watcher) {
+  absl::MutexLock lock(&mutex_);
+  watchers_.erase(watcher);
+}
+
+void WatchHub::Loop() {
+  while (true) {
+    {
+      absl::MutexLock lock(&mutex_);
+      if (mutex_.AwaitWithTimeout(absl::Condition(&stopping_), kSweepInterval)) return;
+    }
+    OnChange("");
+  }
+}
+
+std::vector<std::shared_ptr<SensorWatcher>> WatchHub::Watchers() const {
+  absl::MutexLock lock(&mutex_);
+  std::vector<std::shared_ptr<SensorWatcher>> watchers;
+  watchers.reserve(watchers_.size());
+  for (const auto& [key, watcher] : watchers_) watchers.push_back(watcher);
+  return watchers;
+}
+
+}  // namespace bulkhead::controlplane

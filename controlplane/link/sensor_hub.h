@@ -1,0 +1,61 @@
+// Every sensor stream that this replica holds: who is told about a change, who must go, and how they all end at
+// shutdown.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+#include "controlplane/link/sensor_session.h"
+#include "controlplane/rpc/method_table.h"
+
+namespace bulkhead::controlplane {
+
+// Thread safe. Owns one thread that ticks once every quarter of a second; all blocking work is left to the context's
+// workers, which must be stopped after Shutdown and before the hub is destroyed.
+class SensorHub {
+ public:
+  explicit SensorHub(LinkContext context);
+  ~SensorHub();
+
+  // Adds the row that serves SensorLinkService.Connect.
+  void AddMethods(MethodTable& table);
+
+  // A change was committed somewhere: `sensor_id`, or, empty, anything. Never blocks.
+  void OnChange(const std::string& sensor_id) ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // Says goodbye to every sensor and refuses new ones; returns when their streams are over, or after `limit`.
+  void Shutdown(absl::Duration limit) ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // How many streams are open.
+  size_t size() const ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // From sessions: this one has said hello and is now the sensor's stream; an older one is told so and ends.
+  void Attach(const std::shared_ptr<SensorSession>& session) ABSL_LOCKS_EXCLUDED(mutex_);
+  // From sessions: this one is over.
+  void Detach(const SensorSession* session) ABSL_LOCKS_EXCLUDED(mutex_);
+
+ private:
+  absl::StatusOr<std::shared_ptr<StreamHandler>> Open(const Caller& caller, std::shared_ptr<StreamSession> stream);
+  void Loop() ABSL_LOCKS_EXCLUDED(mutex_);
+  // Compares generations of all sensors with what their streams were sent: makes a lost notification harmless.
+  void Sweep() ABSL_LOCKS_EXCLUDED(mutex_);
+  std::vector<std::shared_ptr<SensorSession>> Sessions() const ABSL_LOCKS_EXCLUDED(mutex_);
+  bool Empty() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return sessions_.empty(); }
+
+  const LinkContext context_;
+  mutable absl::Mutex mutex_;
+  std::map<const SensorSession*, std::shared_ptr<SensorSession>> sessions_ ABSL_GUARDED_BY(mutex_);
+  std::map<std::string, std::shared_ptr<SensorSession>> by_sensor_ ABSL_GUARDED_BY(mutex_);
+  bool shutting_down_ ABSL_GUARDED_BY(mutex_) = false;
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  std::atomic<bool> sweeping_ = false;
+  std::thread ticker_;
+};
+
+}  // namespace bulkhead::controlplane

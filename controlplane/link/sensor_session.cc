@@ -1,0 +1,334 @@
+// What each message of a sensor does, and what the sensor is sent.
+#include "controlplane/link/sensor_session.h"
+
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "common/log.h"
+#include "common/status_macros.h"
+#include "controlplane/domain/errors.h"
+#include "controlplane/link/sensor_hub.h"
+#include "controlplane/rpc/convert.h"
+#include "controlplane/rpc/grpc_status.h"
+
+namespace bulkhead::controlplane {
+namespace {
+
+constexpr absl::Duration kHelloDeadline = absl::Seconds(10);
+// How long a peer may take to read its goodbye: revocation must close a stream within a second.
+constexpr absl::Duration kGoodbyeGrace = absl::Milliseconds(500);
+constexpr int kMaxEventsInBatch = 256;
+// More lines of one batch are counted, not written: a hostile sensor must not fill the log.
+constexpr int kMaxEventsLogged = 10;
+
+std::string NameOf(const v1::ConnectRequest& request) {
+  const auto* field = request.GetReflection()->GetOneofFieldDescriptor(request, request.GetDescriptor()->oneof_decl(0));
+  return field == nullptr ? "nothing" : field->name();
+}
+
+bool IsDigest(const std::string& digest) {
+  return digest.empty() || digest.size() == 32;
+}
+
+}  // namespace
+
+SensorSession::SensorSession(const LinkContext* context, SensorHub* hub, const Caller& caller,
+                             std::shared_ptr<StreamSession> stream)
+    : context_(context),
+      hub_(hub),
+      identity_(caller.identity),
+      stream_(std::move(stream)),
+      opened_at_(context->clock->Now()),
+      strand_(context->workers) {}
+
+void SensorSession::OnMessage(std::string bytes) {
+  {
+    absl::MutexLock lock(&mutex_);
+    message_ = std::move(bytes);
+  }
+  Wake();
+}
+
+void SensorSession::OnPeerDone() {
+  stream_->Close(grpc::Status::OK, context_->clock->Now());
+}
+
+void SensorSession::OnEnded() {
+  {
+    absl::MutexLock lock(&mutex_);
+    ended_ = true;
+  }
+  Wake();
+}
+
+void SensorSession::Refresh() {
+  {
+    absl::MutexLock lock(&mutex_);
+    refresh_ = true;
+  }
+  Wake();
+}
+
+void SensorSession::End(v1::GoodbyeReason reason, const absl::Status& status) {
+  v1::ConnectResponse response;
+  response.mutable_goodbye()->set_reason(reason);
+  response.mutable_goodbye()->set_message(std::string(status.message()));
+  Send(response);
+  stream_->Close(ToGrpcStatus(status), context_->clock->Now());
+}
+
+void SensorSession::Tick() {
+  const absl::Time now = context_->clock->Now();
+  if (!hello_done_ && now - opened_at_ >= kHelloDeadline) {
+    stream_->Close(ToGrpcStatus(absl::InvalidArgumentError("no hello within 10 s of opening the stream")), now);
+  }
+  stream_->EnforceClose(kGoodbyeGrace, now);
+}
+
+void SensorSession::Wake() {
+  if (!strand_.Wake([self = shared_from_this()] { self->Step(); })) {
+    stream_->Close(
+        ToGrpcStatus(absl::ResourceExhaustedError("too many sensor streams have work waiting; reconnect later")),
+        context_->clock->Now());
+  }
+}
+
+void SensorSession::Step() {
+  std::optional<std::string> message;
+  bool refresh = false;
+  bool ended = false;
+  {
+    absl::MutexLock lock(&mutex_);
+    message.swap(message_);
+    std::swap(refresh, refresh_);
+    ended = ended_;
+  }
+  if (ended) return Leave();
+  if (message) HandleMessage(*message);
+  if (refresh && hello_done_ && !stream_->closed()) {
+    if (const absl::Status status = Synchronize(0); !status.ok()) Fail(status);
+  }
+}
+
+void SensorSession::HandleMessage(const std::string& bytes) {
+  v1::ConnectRequest request;
+  absl::Status status = ParseLeniently(bytes, &request);
+  if (status.ok()) status = Dispatch(request);
+  if (!status.ok()) Fail(status);
+  stream_->RequestRead();
+}
+
+absl::Status SensorSession::Dispatch(const v1::ConnectRequest& request) {
+  if (!hello_done_ && !request.has_hello()) {
+    return absl::InvalidArgumentError(absl::StrCat("the first message must be hello, not ", NameOf(request)));
+  }
+  switch (request.message_case()) {
+    case v1::ConnectRequest::kHello:
+      return HandleHello(request.hello());
+    case v1::ConnectRequest::kHeartbeat:
+      return HandleHeartbeat(request.heartbeat());
+    case v1::ConnectRequest::kPolicyStatus:
+      return HandlePolicyStatus(request.policy_status());
+    case v1::ConnectRequest::kCommandResult:
+      return HandleCommandResult(request.command_result());
+    case v1::ConnectRequest::kEventBatch:
+      return HandleEvents(request.event_batch());
+    case v1::ConnectRequest::kRenewCertificate:
+      return HandleRenewal(request.renew_certificate());
+    case v1::ConnectRequest::kGoodbye:
+      LogInfo("sensor says goodbye", {{"sensor", sensor_id()}, {"why", request.goodbye().message()}});
+      stream_->Close(grpc::Status::OK, context_->clock->Now());
+      return absl::OkStatus();
+    case v1::ConnectRequest::MESSAGE_NOT_SET:
+      break;
+  }
+  return absl::InvalidArgumentError("a message of a kind that this control plane does not know");
+}
+
+absl::Status SensorSession::HandleHello(const v1::Hello& hello) {
+  if (hello_done_) return absl::InvalidArgumentError("a second hello on one stream");
+  if (hello.host().boot_id().empty()) return InvalidField("hello.host.boot_id", "must not be empty");
+  host_ = hello.host();
+  capabilities_ = hello.capabilities();
+  ASSIGN_OR_RETURN(epoch_, context_->store->OpenSession(sensor_id(), context_->replica_id));
+  RETURN_IF_ERROR(StoreReport(hello.observed(), /*heartbeat=*/false));
+  hub_->Attach(shared_from_this());
+  v1::ConnectResponse response;
+  v1::Welcome& welcome = *response.mutable_welcome();
+  welcome.set_heartbeat_interval_seconds(absl::ToInt64Seconds(context_->heartbeat_interval));
+  *welcome.mutable_server_time() = ToProto(context_->clock->Now());
+  welcome.set_replica_id(context_->replica_id);
+  Send(response);
+  hello_done_ = true;
+  LogInfo("sensor connected",
+          {{"sensor", sensor_id()}, {"host", host_.hostname()}, {"kernel", host_.kernel_release()}});
+  return Synchronize(0);
+}
+
+absl::Status SensorSession::HandleHeartbeat(const v1::Heartbeat& heartbeat) {
+  if (heartbeat.sequence() == 0) return InvalidField("heartbeat.sequence", "starts at 1");
+  RETURN_IF_ERROR(StoreReport(heartbeat.observed(), /*heartbeat=*/true));
+  return Synchronize(heartbeat.sequence());
+}
+
+absl::Status SensorSession::HandlePolicyStatus(const v1::PolicyStatus& status) {
+  if (status.generation() == 0) return InvalidField("policy_status.generation", "starts at 1");
+  RETURN_IF_ERROR(
+      context_->store->RecordPolicyStatus(sensor_id(), status.generation(), status.applied(), status.message()));
+  if (!status.applied()) {
+    LogWarning("sensor refused a generation",
+               {{"sensor", sensor_id()}, {"generation", status.generation()}, {"why", status.message()}});
+  }
+  const uint64_t sent = known_generation_;
+  const std::string sent_digest = known_digest_;
+  if (status.has_observed()) RETURN_IF_ERROR(StoreReport(status.observed(), /*heartbeat=*/false));
+  // A refused generation is not pushed again at once; the next heartbeat, which still differs, offers it again.
+  known_generation_ = sent;
+  known_digest_ = sent_digest;
+  return absl::OkStatus();
+}
+
+absl::Status SensorSession::HandleCommandResult(const v1::CommandResult& result) {
+  ASSIGN_OR_RETURN(const KillResult kill, FromProto(result.kill_result()));
+  const absl::Status stored =
+      context_->store->Run([&](Transaction& tx) { return tx.FinishCommand(sensor_id(), result.command_id(), kill); });
+  // A result of a command that nobody knows any more is acknowledged all the same, or the sensor would repeat it for
+  // ever.
+  if (!stored.ok() && !absl::IsNotFound(stored)) return stored;
+  LogInfo("command finished", {{"sensor", sensor_id()}, {"command", result.command_id()}, {"result", kill.message}});
+  v1::ConnectResponse response;
+  response.mutable_command_ack()->set_command_id(result.command_id());
+  Send(response);
+  context_->on_report(sensor_id());
+  return absl::OkStatus();
+}
+
+absl::Status SensorSession::HandleEvents(const v1::EventBatch& batch) {
+  if (batch.events().empty() || batch.events_size() > kMaxEventsInBatch) {
+    return InvalidField("event_batch.events", absl::StrCat("must hold 1 to ", kMaxEventsInBatch, " events"));
+  }
+  int written = 0;
+  for (const v1::Event& event : batch.events()) {
+    if (++written > kMaxEventsLogged) break;
+    LogInfo("sensor event", {{"sensor", sensor_id()},
+                             {"sequence", event.sequence()},
+                             {"kind", v1::EventKind_Name(event.kind())},
+                             {"policy", event.policy_id()},
+                             {"pid", event.pid()},
+                             {"comm", event.comm()},
+                             {"detail", event.detail()}});
+  }
+  if (batch.events_size() > kMaxEventsLogged) {
+    LogInfo("more sensor events", {{"sensor", sensor_id()}, {"count", batch.events_size() - kMaxEventsLogged}});
+  }
+  v1::ConnectResponse response;
+  response.mutable_event_ack()->set_through_sequence(batch.events(batch.events_size() - 1).sequence());
+  Send(response);
+  return absl::OkStatus();
+}
+
+absl::Status SensorSession::HandleRenewal(const v1::RenewCertificate& renewal) {
+  ASSIGN_OR_RETURN(const IssuedCertificate issued,
+                   context_->authority->SignSensorRequest(renewal.certificate_request(), sensor_id(),
+                                                          context_->clock->Now(), context_->certificate_life));
+  RETURN_IF_ERROR(context_->store->Run([&](Transaction& tx) {
+    return tx.InsertCertificate({.serial_hex = issued.serial_hex,
+                                 .sensor_id = sensor_id(),
+                                 .fingerprint_hex = issued.fingerprint_hex,
+                                 .not_before = issued.not_before,
+                                 .not_after = issued.not_after});
+  }));
+  v1::ConnectResponse response;
+  response.mutable_certificate_issued()->set_certificate_chain_pem(issued.chain_pem);
+  response.mutable_certificate_issued()->set_trust_bundle_pem(context_->authority->trust_bundle_pem());
+  Send(response);
+  LogInfo("certificate renewed", {{"sensor", sensor_id()}, {"serial", issued.serial_hex}});
+  return absl::OkStatus();
+}
+
+absl::Status SensorSession::StoreReport(const v1::ObservedState& observed, bool heartbeat) {
+  if (!IsDigest(observed.receipt().digest()))
+    return InvalidField("observed.receipt.digest", "must be empty or 32 bytes");
+  RETURN_IF_ERROR(context_->store->RecordReport(sensor_id(), ReportOf(observed, host_, capabilities_), heartbeat));
+  known_generation_ = observed.receipt().generation();
+  known_digest_ = observed.receipt().digest();
+  context_->on_report(sensor_id());
+  return absl::OkStatus();
+}
+
+absl::Status SensorSession::Synchronize(uint64_t sequence) {
+  DesiredState desired;
+  std::vector<Command> open;
+  absl::Status identity;
+  RETURN_IF_ERROR(context_->store->Run([&](Transaction& tx) -> absl::Status {
+    identity = CheckIdentity(tx.GetSensor(sensor_id(), /*lock=*/false));
+    if (!identity.ok()) return absl::OkStatus();
+    ASSIGN_OR_RETURN(desired, tx.GetDesiredState(sensor_id()));
+    ASSIGN_OR_RETURN(open, tx.OpenCommands(sensor_id()));
+    for (const Command& command : open) {
+      if (command.state == CommandState::kQueued) RETURN_IF_ERROR(tx.MarkDelivered(command.id));
+    }
+    return absl::OkStatus();
+  }));
+  RETURN_IF_ERROR(identity);
+
+  const bool differs = desired.generation != known_generation_ || desired.digest != known_digest_;
+  if (differs || sequence != 0) {
+    v1::ConnectResponse response;
+    v1::HeartbeatResponse& answer = *response.mutable_heartbeat_response();
+    answer.set_sequence(sequence);
+    answer.set_unchanged(!differs);
+    if (differs) *answer.mutable_desired_state() = ToProto(desired);
+    for (const Command& command : open) answer.add_pending_kill_pids(command.process.pid);
+    Send(response);
+    known_generation_ = desired.generation;
+    known_digest_ = desired.digest;
+  }
+  for (Command& command : open) {
+    if (!commands_sent_.insert(command.id).second) continue;
+    command.state = CommandState::kDelivered;
+    v1::ConnectResponse response;
+    *response.mutable_command() = ToProto(command);
+    Send(response);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status SensorSession::CheckIdentity(const absl::StatusOr<Sensor>& sensor) {
+  if (absl::IsNotFound(sensor.status())) return SensorIdentityDeleted(sensor_id());
+  RETURN_IF_ERROR(sensor.status());
+  if (sensor->trust == Trust::kRevoked) return SensorIdentityRevoked(sensor_id());
+  return absl::OkStatus();
+}
+
+void SensorSession::Send(const v1::ConnectResponse& response) {
+  stream_->Send(response.SerializeAsString());
+}
+
+void SensorSession::Fail(const absl::Status& status) {
+  if (absl::IsUnauthenticated(status)) {
+    LogWarning("stream ended: identity withdrawn", {{"sensor", sensor_id()}, {"why", std::string(status.message())}});
+    return End(v1::GOODBYE_REASON_REVOKED, status);
+  }
+  // A stream that is up stays up while the database is away: the host goes on enforcing, and the next heartbeat tries
+  // again.
+  if (hello_done_ && (absl::IsUnavailable(status) || absl::IsAborted(status))) {
+    return LogWarning("database did not answer for a sensor", {{"sensor", sensor_id()}, {"error", status.ToString()}});
+  }
+  LogWarning("stream ended", {{"sensor", sensor_id()}, {"error", status.ToString()}});
+  stream_->Close(ToGrpcStatus(status), context_->clock->Now());
+}
+
+void SensorSession::Leave() {
+  hub_->Detach(this);
+  if (!epoch_) return;
+  LogInfo("sensor disconnected", {{"sensor", sensor_id()}});
+  const absl::Status status = context_->store->CloseSession(sensor_id(), *epoch_);
+  if (!status.ok())
+    LogWarning("session not closed in the database", {{"sensor", sensor_id()}, {"error", status.ToString()}});
+  epoch_.reset();
+  context_->on_report(sensor_id());
+}
+
+}  // namespace bulkhead::controlplane

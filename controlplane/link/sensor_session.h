@@ -1,0 +1,110 @@
+// The protocol of one sensor's stream: hello first, then heartbeats, results and renewals in, desired state and
+// commands out.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+#include "bulkhead/v1/sensor_link.pb.h"
+#include "common/clock.h"
+#include "controlplane/pki/pki.h"
+#include "controlplane/rpc/method_table.h"
+#include "controlplane/rpc/strand.h"
+#include "controlplane/store/store.h"
+
+namespace bulkhead::controlplane {
+
+class SensorHub;
+
+// What every session works with; outlives them all.
+struct LinkContext {
+  Store* store = nullptr;
+  CertificateAuthority* authority = nullptr;
+  const Clock* clock = nullptr;
+  WorkerPool* workers = nullptr;
+  std::string replica_id;
+  absl::Duration heartbeat_interval = absl::Seconds(30);
+  absl::Duration certificate_life = absl::Hours(24 * 30);
+  // Called on a worker after something that a sensor reported was stored; tells this replica's watchers without a
+  // database round trip.
+  std::function<void(const std::string& sensor_id)> on_report;
+};
+
+// One stream of one sensor. gRPC and the hub only leave notes (a message, "something changed"); one worker at a time
+// acts on them, so everything below "on the worker" needs no lock. At most one message of the sensor is held at a time:
+// the next is asked for when it is done.
+class SensorSession final : public StreamHandler, public std::enable_shared_from_this<SensorSession> {
+ public:
+  SensorSession(const LinkContext* context, SensorHub* hub, const Caller& caller,
+                std::shared_ptr<StreamSession> stream);
+
+  void OnMessage(std::string bytes) override;
+  void OnPeerDone() override;
+  void OnDrained() override {}
+  void OnEnded() override;
+
+  // The sensor's rows may have changed: look, and send what differs. Cheap; thread safe.
+  void Refresh();
+  // Says goodbye and ends the stream. Thread safe.
+  void End(v1::GoodbyeReason reason, const absl::Status& status);
+  // Ends a stream that did not say hello in time, or whose peer does not take its goodbye. Called about once a second.
+  // Thread safe.
+  void Tick();
+
+  const std::string& sensor_id() const { return identity_.id; }
+  // Generation that the sensor was last sent, or reported to have. Thread safe.
+  uint64_t known_generation() const { return known_generation_; }
+
+ private:
+  // Has Step run on a worker.
+  void Wake();
+
+  // Everything from here runs on the worker.
+  void Step() ABSL_LOCKS_EXCLUDED(mutex_);
+  void HandleMessage(const std::string& bytes);
+  absl::Status Dispatch(const v1::ConnectRequest& request);
+  absl::Status HandleHello(const v1::Hello& hello);
+  absl::Status HandleHeartbeat(const v1::Heartbeat& heartbeat);
+  absl::Status HandlePolicyStatus(const v1::PolicyStatus& status);
+  absl::Status HandleCommandResult(const v1::CommandResult& result);
+  absl::Status HandleEvents(const v1::EventBatch& batch);
+  absl::Status HandleRenewal(const v1::RenewCertificate& renewal);
+  absl::Status StoreReport(const v1::ObservedState& observed, bool heartbeat);
+  // Answers heartbeat `sequence`, or, with 0, pushes the desired state if the sensor does not have it; then sends open
+  // commands.
+  absl::Status Synchronize(uint64_t sequence);
+  absl::Status CheckIdentity(const absl::StatusOr<Sensor>& sensor);
+  void Send(const v1::ConnectResponse& response);
+  void Fail(const absl::Status& status);
+  void Leave();
+
+  const LinkContext* const context_;
+  SensorHub* const hub_;
+  const PeerIdentity identity_;
+  const std::shared_ptr<StreamSession> stream_;
+  const absl::Time opened_at_;
+  std::atomic<bool> hello_done_ = false;
+  std::atomic<uint64_t> known_generation_ = 0;
+
+  Strand strand_;
+  // Notes that Step acts on.
+  absl::Mutex mutex_;
+  std::optional<std::string> message_ ABSL_GUARDED_BY(mutex_);
+  bool refresh_ ABSL_GUARDED_BY(mutex_) = false;
+  bool ended_ ABSL_GUARDED_BY(mutex_) = false;
+
+  // On the worker only.
+  std::string known_digest_;
+  v1::HostInfo host_;
+  v1::Capabilities capabilities_;
+  std::set<std::string> commands_sent_;
+  std::optional<int64_t> epoch_;
+};
+
+}  // namespace bulkhead::controlplane

@@ -1,0 +1,132 @@
+// Field by field; enum numbers are the same on both sides, which convert_test checks name by name.
+#include "controlplane/rpc/convert.h"
+
+#include <algorithm>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+
+namespace bulkhead::controlplane {
+namespace {
+
+// 0001-01-01 and 9999-12-31, the limits of google.protobuf.Timestamp.
+constexpr int64_t kFirstSecond = -62135596800;
+constexpr int64_t kLastSecond = 253402300799;
+
+// A tier that this version does not know promises nothing.
+Tier TierOf(v1::Tier tier) {
+  return v1::Tier_IsValid(tier) ? static_cast<Tier>(tier) : Tier::kUnknown;
+}
+
+}  // namespace
+
+google::protobuf::Timestamp ToProto(absl::Time time) {
+  const int64_t seconds = absl::ToUnixSeconds(time);
+  google::protobuf::Timestamp timestamp;
+  timestamp.set_seconds(seconds);
+  timestamp.set_nanos(static_cast<int32_t>((time - absl::FromUnixSeconds(seconds)) / absl::Nanoseconds(1)));
+  return timestamp;
+}
+
+absl::Time FromProto(const google::protobuf::Timestamp& timestamp) {
+  const int64_t seconds = std::clamp<int64_t>(timestamp.seconds(), kFirstSecond, kLastSecond);
+  const int32_t nanos = std::clamp<int32_t>(timestamp.nanos(), 0, 999999999);
+  return absl::FromUnixSeconds(seconds) + absl::Nanoseconds(nanos);
+}
+
+v1::EnforcementPolicy ToProto(const Policy& policy) {
+  v1::EnforcementPolicy proto;
+  proto.set_id(policy.id);
+  proto.set_name(policy.name);
+  proto.set_sensor_id(policy.sensor_id);
+  proto.set_template_(static_cast<v1::PolicyTemplate>(policy.policy_template));
+  proto.set_action(static_cast<v1::PolicyAction>(policy.action));
+  if (policy.policy_template == PolicyTemplate::kBlockBinary)
+    proto.mutable_block_binary()->set_path(policy.binary_path);
+  *proto.mutable_created_at() = ToProto(policy.created_at);
+  proto.set_created_by(policy.created_by);
+  proto.set_etag(policy.etag);
+  return proto;
+}
+
+v1::IsolationRule ToProto(const IsolationRule& rule) {
+  v1::IsolationRule proto;
+  proto.set_id(rule.id);
+  if (!rule.remote.is_any()) proto.set_address(rule.remote.ToString());
+  if (rule.first_port != 0) {
+    proto.mutable_ports()->set_first(rule.first_port);
+    proto.mutable_ports()->set_last(rule.last_port);
+  }
+  proto.set_protocol(rule.protocol);
+  proto.set_direction(static_cast<v1::Direction>(rule.direction));
+  proto.set_description(rule.description);
+  *proto.mutable_created_at() = ToProto(rule.created_at);
+  proto.set_created_by(rule.created_by);
+  return proto;
+}
+
+v1::Command ToProto(const Command& command) {
+  v1::Command proto;
+  proto.set_id(command.id);
+  proto.set_sensor_id(command.sensor_id);
+  v1::ProcessIdentity& process = *proto.mutable_kill_process();
+  process.set_pid(command.process.pid);
+  process.set_start_time_ticks(command.process.start_time_ticks);
+  process.set_boot_id(command.process.boot_id);
+  process.set_executable(command.process.executable);
+  *process.mutable_not_started_after() = ToProto(command.process.not_started_after);
+  *proto.mutable_created_at() = ToProto(command.created_at);
+  *proto.mutable_not_after() = ToProto(command.not_after);
+  proto.set_state(static_cast<v1::CommandState>(command.state));
+  if (command.result) {
+    v1::KillResult& result = *proto.mutable_kill_result();
+    result.set_outcome(static_cast<v1::KillOutcome>(command.result->outcome));
+    result.set_found(command.result->found);
+    result.set_message(command.result->message);
+  }
+  proto.set_created_by(command.created_by);
+  if (command.finished_at) *proto.mutable_finished_at() = ToProto(*command.finished_at);
+  return proto;
+}
+
+v1::DesiredState ToProto(const DesiredState& state) {
+  v1::DesiredState proto;
+  proto.set_sensor_id(state.sensor_id);
+  proto.set_generation(state.generation);
+  proto.set_digest(state.digest);
+  for (const Policy& policy : state.policies) {
+    *proto.add_enforcement_policies() = ToProto(policy);
+    if (policy.policy_template == PolicyTemplate::kNetworkContainment) proto.set_contained(true);
+    if (policy.policy_template == PolicyTemplate::kNetworkIsolation) proto.set_isolated(true);
+  }
+  for (const IsolationRule& rule : state.isolation_rules) *proto.add_isolation_rules() = ToProto(rule);
+  return proto;
+}
+
+absl::StatusOr<KillResult> FromProto(const v1::KillResult& result) {
+  if (result.outcome() == v1::KILL_OUTCOME_UNSPECIFIED || !v1::KillOutcome_IsValid(result.outcome())) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("kill_result.outcome: ", result.outcome(), " says nothing about the process"));
+  }
+  return KillResult{
+      .outcome = static_cast<KillOutcome>(result.outcome()), .found = result.found(), .message = result.message()};
+}
+
+SensorReport ReportOf(const v1::ObservedState& observed, const v1::HostInfo& host,
+                      const v1::Capabilities& capabilities) {
+  SensorReport report;
+  report.host_info = host.SerializeAsString();
+  report.capabilities = capabilities.SerializeAsString();
+  report.observed = observed.SerializeAsString();
+  report.boot_id = host.boot_id();
+  report.observed_generation = observed.receipt().generation();
+  report.observed_digest = observed.receipt().digest();
+  report.degraded.assign(observed.degraded().begin(), observed.degraded().end());
+  report.critical.assign(observed.critical().begin(), observed.critical().end());
+  report.containment_tier = TierOf(capabilities.containment_tier());
+  report.isolation_tier = TierOf(capabilities.isolation_tier());
+  report.block_binary_tier = TierOf(capabilities.block_binary_tier());
+  return report;
+}
+
+}  // namespace bulkhead::controlplane

@@ -1,0 +1,56 @@
+// One call from admission to its end, without gRPC's types: admit, then run the unary handler or feed the stream
+// handler.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+#include "controlplane/rpc/method_table.h"
+
+namespace bulkhead::controlplane {
+
+// What is known about the other side before anything is checked.
+struct Peer {
+  std::string address;   // as gRPC writes it, for the log
+  std::string leaf_pem;  // certificate that it presented in the TLS handshake; empty: none
+};
+
+// The one place through which every call of every service passes. Thread safe; kept alive by the reactor and by work in
+// progress.
+class Exchange : public std::enable_shared_from_this<Exchange> {
+ public:
+  // `path` names the RPC. `method` and `gate` outlive the exchange.
+  Exchange(std::string path, const Method* method, const Gate* gate, Peer peer, std::shared_ptr<StreamSession> session);
+
+  // Admits the caller on a worker, then asks for the first message.
+  void Start();
+  void OnMessage(std::string bytes) ABSL_LOCKS_EXCLUDED(mutex_);
+  void OnPeerDone() ABSL_LOCKS_EXCLUDED(mutex_);
+  void OnDrained() ABSL_LOCKS_EXCLUDED(mutex_);
+  void OnEnded() ABSL_LOCKS_EXCLUDED(mutex_);
+
+  StreamSession& session() { return *session_; }
+
+ private:
+  void Admit();
+  void RunUnary(const std::string& request);
+  void Refuse(const absl::Status& status);
+  // Runs `work` on a worker, or refuses the call when there is no room.
+  void Post(std::function<void()> work);
+  std::shared_ptr<StreamHandler> handler() const ABSL_LOCKS_EXCLUDED(mutex_);
+
+  const std::string path_;
+  const Method* const method_;
+  const Gate* const gate_;
+  const Peer peer_;
+  const std::shared_ptr<StreamSession> session_;
+  Caller caller_;  // written once by Admit, before the first message is asked for
+  mutable absl::Mutex mutex_;
+  bool got_request_ ABSL_GUARDED_BY(mutex_) = false;
+  bool ended_ ABSL_GUARDED_BY(mutex_) = false;
+  std::shared_ptr<StreamHandler> handler_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace bulkhead::controlplane

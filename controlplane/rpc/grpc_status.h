@@ -1,0 +1,14 @@
+// An absl::Status as gRPC sends it, with details that a client can act on.
+#pragma once
+
+#include "absl/status/status.h"
+#include "grpcpp/support/status.h"
+
+namespace bulkhead::controlplane {
+
+// Code and message stay; the payloads of domain/errors.h become google.rpc.ErrorInfo (always there, domain "bulkhead";
+// a status without a reason gets its code's name) and BadRequest; Unavailable and ResourceExhausted also get RetryInfo.
+// Internal and Unknown keep their text to the log: the caller is told only that it is our fault.
+grpc::Status ToGrpcStatus(const absl::Status& status);
+
+}  // namespace bulkhead::controlplane

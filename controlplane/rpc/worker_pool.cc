@@ -1,0 +1,41 @@
+// A queue and the threads that empty it.
+#include "controlplane/rpc/worker_pool.h"
+
+#include <utility>
+
+namespace bulkhead::controlplane {
+
+WorkerPool::WorkerPool(int threads, size_t capacity) : capacity_(capacity) {
+  for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { Loop(); });
+}
+
+WorkerPool::~WorkerPool() {
+  {
+    absl::MutexLock lock(&mutex_);
+    stopping_ = true;
+  }
+  for (std::thread& thread : threads_) thread.join();
+}
+
+bool WorkerPool::Post(std::function<void()> task) {
+  absl::MutexLock lock(&mutex_);
+  if (stopping_ || tasks_.size() >= capacity_) return false;
+  tasks_.push_back(std::move(task));
+  return true;
+}
+
+void WorkerPool::Loop() {
+  while (true) {
+    std::function<void()> task;
+    {
+      absl::MutexLock lock(&mutex_);
+      mutex_.Await(absl::Condition(this, &WorkerPool::HasWorkOrStops));
+      if (tasks_.empty()) return;
+      task = std::move(tasks_.front());
+      tasks_.pop_front();
+    }
+    task();
+  }
+}
+
+}  // namespace bulkhead::controlplane

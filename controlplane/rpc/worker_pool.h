@@ -1,0 +1,37 @@
+// Threads for work that blocks (the database, signing), so that a gRPC reaction never does.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <thread>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+
+namespace bulkhead::controlplane {
+
+// Runs tasks first in, first out. Thread safe. The destructor runs what is queued and then joins.
+class WorkerPool {
+ public:
+  // `capacity` bounds the queue, not the tasks that run.
+  WorkerPool(int threads, size_t capacity);
+  ~WorkerPool();
+  WorkerPool(const WorkerPool&) = delete;
+  WorkerPool& operator=(const WorkerPool&) = delete;
+
+  // False when the queue is full or the pool is stopping; then the task is not run.
+  bool Post(std::function<void()> task) ABSL_LOCKS_EXCLUDED(mutex_);
+
+ private:
+  void Loop();
+  bool HasWorkOrStops() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return stopping_ || !tasks_.empty(); }
+
+  const size_t capacity_;
+  absl::Mutex mutex_;
+  std::deque<std::function<void()>> tasks_ ABSL_GUARDED_BY(mutex_);
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  std::vector<std::thread> threads_;
+};
+
+}  // namespace bulkhead::controlplane
