@@ -40,7 +40,8 @@ LAYERS = {
     "controlplane/orders": (["controlplane/orders", "controlplane/store/store.h", "controlplane/pki/pki.h", "controlplane/domain",
                              "common"], []),
     # What the two gRPC adapters, api and link, share.
-    "controlplane/rpc": (["controlplane/rpc", "controlplane/domain", "common", "protos"], ["grpc", "protobuf"]),
+    "controlplane/rpc": (["controlplane/rpc", "controlplane/store/store.h", "controlplane/pki/pki.h", "controlplane/domain", "common",
+                          "protos"], ["grpc", "protobuf"]),
     "controlplane/api": (["controlplane/api", "controlplane/rpc", "controlplane/orders", "controlplane/store/store.h", "controlplane/pki/pki.h",
                           "controlplane/domain", "common", "protos"], ["grpc", "protobuf"]),
     "controlplane/link": (["controlplane/link", "controlplane/rpc", "controlplane/orders", "controlplane/store/store.h", "controlplane/pki/pki.h",
