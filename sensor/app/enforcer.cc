@@ -35,6 +35,11 @@ absl::Status Enforcer::Accept(const DesiredState& incoming, const SensorFacts& f
   return ApplyAndStore(incoming);
 }
 
+absl::Status Enforcer::AcceptLocal(const DesiredState& incoming, const SensorFacts& facts) {
+  RETURN_IF_ERROR(CheckDesiredState(incoming, facts));
+  return ApplyAndStore(incoming);
+}
+
 bool Enforcer::KernelHas(const DesiredState& state) {
   const absl::StatusOr<ObservedState> observed = datapath_->Observe();
   return observed.ok() && observed->receipt.generation == state.generation && observed->receipt.digest == state.digest;

@@ -26,6 +26,9 @@ class Enforcer {
   // degraded.
   absl::Status Accept(const DesiredState& incoming, const SensorFacts& facts);
 
+  // The same for a state from a local file, whose generation says nothing about its age.
+  absl::Status AcceptLocal(const DesiredState& incoming, const SensorFacts& facts);
+
   // Read back from the kernel, with the sensor's own problems added. When reading fails, `critical` says so.
   ObservedState Observe();
 

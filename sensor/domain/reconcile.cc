@@ -48,7 +48,8 @@ bool AtLeastAsStrict(const DesiredState& incoming, const DesiredState& in_force)
 }
 
 ReconcileDecision Reconciler::Decide(const DesiredState& incoming, const DesiredState& in_force) {
-  if (incoming.generation > in_force.generation) {
+  // A host that was enrolled anew begins a new count.
+  if (incoming.sensor_id != in_force.sensor_id || incoming.generation > in_force.generation) {
     refused_generation_ = 0;
     return {ReconcileAction::kApply, ""};
   }

@@ -26,6 +26,8 @@ struct ReconcileDecision {
 // it was made, and nobody ordered the release. An order given after the restore raises the generation above the one
 // that was refused, and is obeyed.
 //
+// A state for another sensor id is always taken: the host was enrolled anew.
+//
 // Not thread safe: used by the loop thread only.
 class Reconciler {
  public:

@@ -4,6 +4,7 @@
 #include <google/protobuf/util/json_util.h>
 
 #include "absl/strings/str_cat.h"
+#include "common/hex.h"
 #include "sensor/link/convert_in.h"
 #include "sensor/link/convert_out.h"
 
@@ -34,13 +35,25 @@ absl::StatusOr<DesiredState> DecodeDesiredState(absl::string_view bytes) {
   return DesiredStateFromProto(message);
 }
 
-absl::StatusOr<DesiredState> DesiredStateFromJson(const std::string& json) {
+absl::StatusOr<DesiredState> LocalDesiredStateFromJson(const std::string& json) {
   v1::DesiredState message;
   const auto status = google::protobuf::util::JsonStringToMessage(json, &message);
   if (!status.ok()) {
-    return absl::InvalidArgumentError(absl::StrCat("not a bulkhead.v1.DesiredState in JSON: ",
+    return absl::InvalidArgumentError(absl::StrCat("not a bulkhead.v1.DesiredState: ",
                                                    std::string(status.message().data(), status.message().size())));
   }
+  if (message.sensor_id().empty()) message.set_sensor_id(kLocalSensorId);
+  if (message.generation() == 0) message.set_generation(1);
+  message.set_contained(false);
+  message.set_isolated(false);
+  for (int i = 0; i < message.enforcement_policies_size(); ++i) {
+    v1::EnforcementPolicy* policy = message.mutable_enforcement_policies(i);
+    if (policy->id().empty()) policy->set_id(absl::StrCat("local-", i + 1));
+    if (policy->template_() == v1::POLICY_TEMPLATE_NETWORK_CONTAINMENT) message.set_contained(true);
+    if (policy->template_() == v1::POLICY_TEMPLATE_NETWORK_ISOLATION) message.set_isolated(true);
+  }
+  message.clear_digest();
+  message.set_digest(Sha256(message.SerializeAsString()));
   return DesiredStateFromProto(message);
 }
 

@@ -17,9 +17,11 @@ std::string EncodeDesiredState(const DesiredState& state);
 // field.
 absl::StatusOr<DesiredState> DecodeDesiredState(absl::string_view bytes);
 
-// bulkhead.v1.DesiredState in protobuf's JSON form, unknown fields refused. InvalidArgument says what is wrong and
-// where.
-absl::StatusOr<DesiredState> DesiredStateFromJson(const std::string& json);
+// A local policy file: bulkhead.v1.DesiredState in protobuf's JSON form, unknown fields refused. What only a control
+// plane can know may be left out: sensor_id becomes kLocalSensorId, generation 1, policy ids are numbered; digest,
+// contained and isolated are always computed. InvalidArgument says what is wrong and where.
+absl::StatusOr<DesiredState> LocalDesiredStateFromJson(const std::string& json);
+inline constexpr char kLocalSensorId[] = "00000000-0000-0000-0000-000000000000";
 
 // Protobuf's JSON form, indented.
 std::string ObservedStateToJson(const ObservedState& observed);

@@ -1,0 +1,138 @@
+// The command line of bulkhead-sensor.
+#include "sensor/app/command_line.h"
+
+#include <CLI/CLI.hpp>
+#include <iostream>
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/log.h"
+#include "common/status_macros.h"
+#include "sensor/app/commands.h"
+#include "sensor/app/options.h"
+#include "sensor/app/sensor.h"
+
+namespace bulkhead::sensor {
+namespace {
+
+constexpr int kFailed = 1;
+constexpr int kWrongUsage = 2;
+
+// Everything that flags can set.
+struct Flags {
+  std::string config;
+  RawOptions raw;
+  EnrollOptions enroll;
+  bool force = false;
+};
+
+void AddCommonFlags(CLI::App* app, Flags* flags) {
+  app->add_option("--config", flags->config, "Options file in YAML; flags win over it")->type_name("FILE");
+  app->add_option("--state", flags->raw.state_dir, "State directory (default /var/lib/bulkhead-sensor)")
+      ->type_name("DIR");
+  app->add_option("--log-level", flags->raw.log_level, "debug, info, warning or error")->type_name("LEVEL");
+  app->add_option("--log-format", flags->raw.log_format, "text or json")->type_name("FORMAT");
+}
+
+void AddKernelFlags(CLI::App* app, Flags* flags) {
+  app->add_option("--scope", flags->raw.scope, "Enforce for this cgroup v2 directory only (default: the whole host)")
+      ->type_name("CGROUP");
+  app->add_option("--bpffs", flags->raw.bpffs,
+                  "Where the bpf file system is, or is to be mounted (default /sys/fs/bpf)")
+      ->type_name("DIR");
+}
+
+void AddRunFlags(CLI::App* app, Flags* flags) {
+  app->add_option(
+         "--control-plane", flags->raw.control_planes,
+         "Where the control plane listens; give it several times for several replicas (default: where the host "
+         "was enrolled)")
+      ->type_name("HOST:PORT");
+  app->add_option("--policy-file", flags->raw.policy_file,
+                  "Enforce this bulkhead.v1.DesiredState (YAML or JSON) without a control plane")
+      ->type_name("FILE");
+}
+
+void AddEnrollFlags(CLI::App* app, Flags* flags) {
+  app->add_option("--control-plane", flags->enroll.control_plane, "Where the control plane listens")
+      ->type_name("HOST:PORT")
+      ->required();
+  app->add_option("--ca", flags->enroll.ca_file, "The control plane's CA, PEM")->type_name("FILE")->required();
+  app->add_option("--token", flags->enroll.token, "Enrollment token (visible to others in ps; prefer --token-file)");
+  app->add_option("--token-file", flags->enroll.token_file, "File that holds the enrollment token")->type_name("FILE");
+  app->add_option("--name", flags->enroll.name, "Name of the sensor (default: the host's name)");
+  app->add_flag("--force", flags->enroll.force, "Replace an identity that exists");
+}
+
+absl::StatusOr<Options> LoadOptions(const Flags& flags) {
+  RawOptions file;
+  if (!flags.config.empty()) {
+    ASSIGN_OR_RETURN(file, ReadOptionsFile(flags.config));
+  }
+  ASSIGN_OR_RETURN(Options options, CheckOptions(file, flags.raw));
+  ConfigureLog(options.log_level, options.log_json);
+  return options;
+}
+
+absl::Status RunSensor(const Options& options) {
+  ASSIGN_OR_RETURN(const std::unique_ptr<Sensor> sensor, Sensor::Create(options));
+  return sensor->Run();
+}
+
+absl::Status Dispatch(const std::string& name, const Options& options, const Flags& flags) {
+  if (name == "run") return RunSensor(options);
+  if (name == "enroll") return EnrollHost(options, flags.enroll);
+  if (name == "restore") return RestoreStoredState(options);
+  if (name == "status") return PrintStatus(options);
+  if (name == "features") return PrintFeatures(options);
+  if (name == "uninstall") return Uninstall(options, flags.force);
+  std::cout << "options are valid\n";  // check-config: LoadOptions has checked them
+  return absl::OkStatus();
+}
+
+void BuildCommandLine(CLI::App* app, Flags* flags) {
+  app->require_subcommand(1);
+  app->set_version_flag("--version", BULKHEAD_VERSION);
+  CLI::App* run = app->add_subcommand(
+      "run", "Enforce what the control plane orders, until SIGTERM. Enforcement outlives the sensor.");
+  CLI::App* enroll = app->add_subcommand("enroll", "Exchange an enrollment token for this host's identity.");
+  CLI::App* restore =
+      app->add_subcommand("restore", "Enforce the stored desired state and end; for early boot, before the network.");
+  CLI::App* status = app->add_subcommand("status", "Show who this sensor is and what the kernel enforces.");
+  CLI::App* check = app->add_subcommand("check-config", "Check options file and flags; change nothing.");
+  CLI::App* features = app->add_subcommand("features", "Show what this host can enforce, as JSON.");
+  CLI::App* uninstall = app->add_subcommand(
+      "uninstall",
+      "Remove everything from the kernel. Refused while the host is contained or isolated, unless --force.");
+  for (CLI::App* sub : {run, enroll, restore, status, check, features, uninstall}) AddCommonFlags(sub, flags);
+  for (CLI::App* sub : {run, restore, status, check, features, uninstall}) AddKernelFlags(sub, flags);
+  for (CLI::App* sub : {run, check}) AddRunFlags(sub, flags);
+  AddEnrollFlags(enroll, flags);
+  uninstall->add_flag("--force", flags->force, "Lift containment and isolation too");
+}
+
+}  // namespace
+
+int RunCommandLine(int argc, char** argv) {
+  CLI::App app("Bulkhead sensor: contains this host when the control plane says so.", "bulkhead-sensor");
+  Flags flags;
+  BuildCommandLine(&app, &flags);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {  // also --help and --version, which are not errors
+    return app.exit(error) == 0 ? 0 : kWrongUsage;
+  }
+  const absl::StatusOr<Options> options = LoadOptions(flags);
+  if (!options.ok()) {
+    std::cerr << "bulkhead-sensor: " << options.status().message() << "\n";
+    return kWrongUsage;
+  }
+  const absl::Status status = Dispatch(app.get_subcommands().front()->get_name(), *options, flags);
+  if (status.ok()) return 0;
+  std::cerr << "bulkhead-sensor: " << status.message() << "\n";
+  return kFailed;
+}
+
+}  // namespace bulkhead::sensor

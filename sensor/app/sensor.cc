@@ -1,0 +1,174 @@
+// The sensor: its parts, in the order in which they need each other.
+#include "sensor/app/sensor.h"
+
+#include <sys/signalfd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <utility>
+
+#include "absl/random/random.h"
+#include "absl/strings/str_cat.h"
+#include "common/errno_status.h"
+#include "common/file_util.h"
+#include "common/log.h"
+#include "common/status_macros.h"
+#include "sensor/app/host_facts.h"
+#include "sensor/app/policy_file.h"
+#include "sensor/app/status_text.h"
+#include "sensor/link/grpc_link.h"
+#include "sensor/link/state_codec.h"
+#include "sensor/store/state_dir.h"
+
+namespace bulkhead::sensor {
+namespace {
+
+constexpr size_t kMostEvents = 4096;
+constexpr size_t kMostMessages = 1024;
+
+double Uniform() {
+  thread_local absl::BitGen generator;
+  return absl::Uniform(generator, 0.0, 1.0);
+}
+
+// Blocks SIGTERM and SIGINT for this thread and all that it starts. A write to a connection that the peer closed must
+// not end the sensor, so SIGPIPE is ignored.
+absl::StatusOr<UniqueFd> TakeSignals() {
+  signal(SIGPIPE, SIG_IGN);
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGTERM);
+  sigaddset(&set, SIGINT);
+  if (pthread_sigmask(SIG_BLOCK, &set, nullptr) != 0) return ErrnoToStatus(errno, "block SIGTERM and SIGINT");
+  UniqueFd fd(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
+  if (!fd.valid()) return ErrnoToStatus(errno, "signalfd");
+  return fd;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Datapath>> OpenKernelFor(const Options& options) {
+  DatapathOptions kernel;
+  kernel.scope = options.scope;
+  kernel.bpffs = options.bpffs;
+  // Before the first socket is made: a socket carries the cgroup in which it was created.
+  ASSIGN_OR_RETURN(kernel.sensor_cgroup, EnterSensorCgroup());
+  return OpenDatapath(kernel);
+}
+
+std::string StatusFile(const Options& options) {
+  return absl::StrCat(options.state_dir, "/status");
+}
+
+Sensor::Sensor(const Options& options)
+    : options_(options),
+      desired_states_(options.state_dir),
+      addresses_(options.state_dir),
+      command_log_(options.state_dir),
+      identities_(options.state_dir),
+      events_(kMostEvents),
+      mailbox_(kMostMessages) {}
+
+// Threads that post must not wait for a loop that no longer reads.
+Sensor::~Sensor() {
+  mailbox_.Close();
+}
+
+absl::StatusOr<std::unique_ptr<Sensor>> Sensor::Create(const Options& options) {
+  std::unique_ptr<Sensor> sensor(new Sensor(options));
+  ASSIGN_OR_RETURN(sensor->signals_, TakeSignals());
+  RETURN_IF_ERROR(PrepareStateDir(options.state_dir));
+  ASSIGN_OR_RETURN(sensor->state_lock_, LockStateDir(options.state_dir));
+  RETURN_IF_ERROR(sensor->OpenKernel());
+  if (!options.policy_file.empty()) {
+    RETURN_IF_ERROR(sensor->EnforcePolicyFile());
+    return sensor;
+  }
+  std::vector<HostPort> control_planes = options.control_planes;
+  if (control_planes.empty()) {
+    for (const ResolvedHost& host : sensor->known_addresses_) control_planes.push_back(host.name);
+  }
+  RETURN_IF_ERROR(sensor->ConnectTo(control_planes));
+  return sensor;
+}
+
+absl::Status Sensor::OpenKernel() {
+  if (absl::StatusOr<std::vector<ResolvedHost>> known = addresses_.Load(); known.ok()) {
+    known_addresses_ = *std::move(known);
+  } else {
+    LogError("known addresses of the control plane were lost", {{"error", known.status().message()}});
+  }
+  ASSIGN_OR_RETURN(datapath_, OpenKernelFor(options_));
+  ASSIGN_OR_RETURN(killer_, MakeProcessKiller(options_.scope));
+  const std::vector<ControlPlaneEndpoint> endpoints = EndpointsOf(known_addresses_);
+  if (!endpoints.empty()) RETURN_IF_ERROR(datapath_->SetControlPlane(endpoints));
+  enforcer_.emplace(datapath_.get(), &desired_states_);
+  if (options_.policy_file.empty()) enforcer_->Restore();
+  return absl::OkStatus();
+}
+
+absl::Status Sensor::ConnectTo(const std::vector<HostPort>& control_planes) {
+  absl::StatusOr<Identity> identity = identities_.Load();
+  if (absl::IsNotFound(identity.status())) {
+    return absl::FailedPreconditionError(absl::StrCat("this host is not enrolled: ", options_.state_dir,
+                                                      " holds no identity; run bulkhead-sensor enroll first"));
+  }
+  RETURN_IF_ERROR(identity.status());
+  if (control_planes.empty()) {
+    return absl::InvalidArgumentError("control_plane: no control plane is given, and none is known from enrollment");
+  }
+  worker_.emplace(killer_.get(), [this](KillDone done) { mailbox_.Post(std::move(done)); });
+  commands_.emplace(&command_log_, &*worker_);
+  renewer_.emplace(&identities_, *std::move(identity), Uniform);
+  GrpcLinkOptions link;
+  link.control_planes = control_planes;
+  link.known = known_addresses_;
+  link.uniform = Uniform;
+  link_ = std::make_unique<GrpcLink>(link, [this](LinkMessage message) { mailbox_.Post(std::move(message)); });
+  UplinkParts parts;
+  parts.link = link_.get();
+  parts.datapath = datapath_.get();
+  parts.enforcer = &*enforcer_;
+  parts.commands = &*commands_;
+  parts.renewer = &*renewer_;
+  parts.addresses = &addresses_;
+  parts.events = &events_;
+  parts.clock = &clock_;
+  parts.host = ReadHostFacts(options_.scope);
+  parts.facts = SensorFacts{renewer_->sensor_id(), {OwnExecutable()}, !known_addresses_.empty()};
+  parts.uniform = Uniform;
+  uplink_.emplace(std::move(parts));
+  return absl::OkStatus();
+}
+
+absl::Status Sensor::EnforcePolicyFile() {
+  ASSIGN_OR_RETURN(const DesiredState state, ReadPolicyFile(options_.policy_file));
+  return enforcer_->AcceptLocal(state, SensorFacts{state.sensor_id, {OwnExecutable()}, false, false});
+}
+
+absl::Status Sensor::Run() {
+  LogInfo("sensor is running", {{"version", BULKHEAD_VERSION},
+                                {"scope", options_.scope.empty() ? "the whole host" : options_.scope},
+                                {"state_dir", options_.state_dir}});
+  LoopParts parts;
+  parts.datapath = datapath_.get();
+  parts.enforcer = &*enforcer_;
+  parts.events = &events_;
+  parts.mailbox = &mailbox_;
+  parts.uplink = uplink_.has_value() ? &*uplink_ : nullptr;
+  parts.stop_fd = signals_.get();
+  parts.publish_status = [this] { PublishStatus(); };
+  RETURN_IF_ERROR(Loop(std::move(parts)).Run());
+  LogInfo("sensor stopped; enforcement stays");
+  return absl::OkStatus();
+}
+
+void Sensor::PublishStatus() {
+  const std::string connection = uplink_.has_value() ? uplink_->description() : "none: a local policy file is enforced";
+  const std::string text = StatusText(enforcer_->Observe(), connection, clock_.Now());
+  if (const absl::Status status = WriteFileAtomically(StatusFile(options_), text, 0600); !status.ok()) {
+    LogWarning("status file was not written", {{"error", status.message()}});
+  }
+}
+
+}  // namespace bulkhead::sensor

@@ -1,0 +1,65 @@
+// The sensor: its parts, in the order in which they need each other.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/clock.h"
+#include "common/unique_fd.h"
+#include "sensor/app/loop.h"
+#include "sensor/app/options.h"
+#include "sensor/kernel/kernel.h"
+
+namespace bulkhead::sensor {
+
+class Sensor {
+ public:
+  // Enforces what is stored before anything else, so that a failure later (no identity, a bad option) leaves the host
+  // contained.
+  static absl::StatusOr<std::unique_ptr<Sensor>> Create(const Options& options);
+
+  // Until SIGTERM or SIGINT. Enforcement stays.
+  absl::Status Run();
+
+  ~Sensor();
+
+ private:
+  explicit Sensor(const Options& options);
+
+  absl::Status OpenKernel();
+  absl::Status ConnectTo(const std::vector<HostPort>& control_planes);
+  absl::Status EnforcePolicyFile();
+  void PublishStatus();
+
+  const Options options_;
+  RealClock clock_;
+  UniqueFd signals_;
+  UniqueFd state_lock_;
+  DesiredStateStore desired_states_;
+  AddressStore addresses_;
+  CommandLogStore command_log_;
+  IdentityStore identities_;
+  std::vector<ResolvedHost> known_addresses_;
+  std::unique_ptr<Datapath> datapath_;
+  std::unique_ptr<ProcessKiller> killer_;
+  std::optional<Enforcer> enforcer_;
+  EventQueue events_;
+  LoopMailbox mailbox_;
+  std::optional<KillWorker> worker_;
+  std::optional<CommandRunner> commands_;
+  std::optional<Renewer> renewer_;
+  std::unique_ptr<ControlPlaneLink> link_;
+  std::optional<Uplink> uplink_;
+};
+
+// Opens the kernel and enforces the stored state, for boot and for `run`: `addresses` are opened in the wall first.
+absl::StatusOr<std::unique_ptr<Datapath>> OpenKernelFor(const Options& options);
+
+// The file in the state directory that `status` shows.
+std::string StatusFile(const Options& options);
+
+}  // namespace bulkhead::sensor

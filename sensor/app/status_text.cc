@@ -1,0 +1,35 @@
+// What a sensor enforces, as text for a person on the host.
+#include "sensor/app/status_text.h"
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "common/hex.h"
+
+namespace bulkhead::sensor {
+
+std::string StatusText(const ObservedState& observed, absl::string_view connection, absl::Time now) {
+  const Receipt& receipt = observed.receipt;
+  const std::string digest(receipt.digest.begin(), receipt.digest.end());
+  const auto time = [](absl::Time value) { return absl::FormatTime(absl::RFC3339_sec, value, absl::UTCTimeZone()); };
+  std::string out = absl::StrCat("as of:        ", time(now), "\n");
+  absl::StrAppend(&out, "connection:   ", connection, "\n");
+  absl::StrAppend(&out, "contained:    ", observed.contained ? "yes" : "no", "\n");
+  absl::StrAppend(&out, "isolated:     ", observed.isolated ? "yes" : "no", "\n");
+  if (receipt.generation == 0) {
+    absl::StrAppend(&out, "generation:   none was ever ordered\n");
+  } else {
+    absl::StrAppend(&out, "generation:   ", receipt.generation, " since ", time(receipt.enforced_at), "\n");
+    absl::StrAppend(&out, "digest:       ", ToHex(digest), "\n");
+  }
+  absl::StrAppend(&out, "programs:     ", receipt.programs.size(), " attached\n");
+  absl::StrAppend(&out, "drift:        repaired ", observed.drift_repairs, " times\n");
+  for (const ObservedPolicy& policy : observed.policies) {
+    absl::StrAppend(&out, "policy:       ", policy.policy_id, " carried by ", absl::StrJoin(policy.mechanisms, ", "),
+                    "; stopped ", policy.hits, policy.degraded.empty() ? "" : "; degraded: ", policy.degraded, "\n");
+  }
+  for (const std::string& text : observed.critical) absl::StrAppend(&out, "CRITICAL:     ", text, "\n");
+  for (const std::string& text : observed.degraded) absl::StrAppend(&out, "degraded:     ", text, "\n");
+  return out;
+}
+
+}  // namespace bulkhead::sensor
