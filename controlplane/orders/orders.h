@@ -18,11 +18,13 @@ struct PolicyOrdered {
   bool unchanged = false;
 };
 
-absl::StatusOr<PolicyOrdered> ContainSensor(Transaction& tx, const OrderContext& context, const std::string& sensor, PolicyAction action,
+absl::StatusOr<PolicyOrdered> ContainSensor(Transaction& tx, const OrderContext& context, const std::string& sensor,
+                                            PolicyAction action, bool allow_degraded);
+absl::StatusOr<PolicyOrdered> IsolateSensor(Transaction& tx, const OrderContext& context, const std::string& sensor,
                                             bool allow_degraded);
-absl::StatusOr<PolicyOrdered> IsolateSensor(Transaction& tx, const OrderContext& context, const std::string& sensor, bool allow_degraded);
-absl::StatusOr<PolicyOrdered> BlockBinary(Transaction& tx, const OrderContext& context, const std::string& sensor, const std::string& path,
-                                          PolicyAction action, bool force, bool allow_degraded);
+absl::StatusOr<PolicyOrdered> BlockBinary(Transaction& tx, const OrderContext& context, const std::string& sensor,
+                                          const std::string& path, PolicyAction action, bool force,
+                                          bool allow_degraded);
 
 struct Released {
   Sensor sensor;
@@ -33,10 +35,11 @@ absl::StatusOr<Released> ReleaseSensor(Transaction& tx, const OrderContext& cont
                                        std::optional<PolicyTemplate> only);
 absl::StatusOr<Policy> DeletePolicy(Transaction& tx, const OrderContext& context, const std::string& policy_id);
 
-absl::StatusOr<Command> KillProcess(Transaction& tx, const OrderContext& context, const std::string& sensor, ProcessIdentity process,
-                                    absl::Duration ttl, absl::Time now);
+absl::StatusOr<Command> KillProcess(Transaction& tx, const OrderContext& context, const std::string& sensor,
+                                    ProcessIdentity process, absl::Duration ttl, absl::Time now);
 
-absl::StatusOr<Sensor> SetDisabled(Transaction& tx, const OrderContext& context, const std::string& sensor, bool disabled);
+absl::StatusOr<Sensor> SetDisabled(Transaction& tx, const OrderContext& context, const std::string& sensor,
+                                   bool disabled);
 absl::StatusOr<Sensor> RevokeSensor(Transaction& tx, const OrderContext& context, const std::string& sensor);
 absl::Status DeleteSensor(Transaction& tx, const OrderContext& context, const std::string& sensor);
 
@@ -44,19 +47,21 @@ struct RuleChanged {
   IsolationRule rule;
   uint32_t sensors_affected = 0;
 };
-absl::StatusOr<RuleChanged> CreateIsolationRule(Transaction& tx, const OrderContext& context, IsolationRule rule, absl::Time now);
-absl::StatusOr<RuleChanged> DeleteIsolationRule(Transaction& tx, const OrderContext& context, const std::string& rule_id);
+absl::StatusOr<RuleChanged> CreateIsolationRule(Transaction& tx, const OrderContext& context, IsolationRule rule,
+                                                absl::Time now);
+absl::StatusOr<RuleChanged> DeleteIsolationRule(Transaction& tx, const OrderContext& context,
+                                                const std::string& rule_id);
 
 struct TokenCreated {
   EnrollmentToken token;
   std::string secret;
 };
-absl::StatusOr<TokenCreated> CreateToken(Transaction& tx, const OrderContext& context, const std::string& label, absl::Duration ttl,
-                                         const std::string& reenroll_sensor, absl::Time now);
+absl::StatusOr<TokenCreated> CreateToken(Transaction& tx, const OrderContext& context, const std::string& label,
+                                         absl::Duration ttl, const std::string& reenroll_sensor, absl::Time now);
 absl::StatusOr<EnrollmentToken> RevokeToken(Transaction& tx, const OrderContext& context, const std::string& token_id);
 
-// Consumes a token: makes the sensor, or restores the revoked one that the token names. The caller signs a certificate for the returned sensor
-// and stores it (Transaction::InsertCertificate) in the same transaction.
+// Consumes a token: makes the sensor, or restores the revoked one that the token names. The caller signs a certificate
+// for the returned sensor and stores it (Transaction::InsertCertificate) in the same transaction.
 absl::StatusOr<Sensor> Enroll(Transaction& tx, const std::string& secret, const std::string& name, absl::Time now);
 
 }  // namespace bulkhead::controlplane::orders

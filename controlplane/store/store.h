@@ -34,27 +34,33 @@ struct SensorCertificate {
   bool revoked = false;
 };
 
-// A database transaction. Statements fail with: NotFound, AlreadyExists (unique), FailedPrecondition (check constraint),
-// Aborted (serialization, deadlock: retried by Store), Unavailable (connection lost), Internal. Not thread safe; lives inside Store::Run*.
+// A database transaction. Statements fail with: NotFound, AlreadyExists (unique), FailedPrecondition (check
+// constraint), Aborted (serialization, deadlock: retried by Store), Unavailable (connection lost), Internal. Not thread
+// safe; lives inside Store::Run*.
 class Transaction {
  public:
   virtual ~Transaction() = default;
 
   // `reference` is an id or a name. The row stays locked until the end when `lock` is set. Policies are filled in.
   virtual absl::StatusOr<Sensor> GetSensor(const std::string& reference, bool lock) = 0;
-  virtual absl::StatusOr<Page<Sensor>> ListSensors(const std::string& name_prefix, int page_size, const std::string& page_token) = 0;
+  virtual absl::StatusOr<Page<Sensor>> ListSensors(const std::string& name_prefix, int page_size,
+                                                   const std::string& page_token) = 0;
+  // SensorNameTaken when there is one of that name.
   virtual absl::Status InsertSensor(const Sensor& sensor) = 0;
   virtual absl::Status SetTrust(const std::string& sensor_id, Trust trust) = 0;
   virtual absl::Status SetDisabled(const std::string& sensor_id, bool disabled) = 0;
   // Deletes the sensor and all that belongs to it but audit records.
   virtual absl::Status DeleteSensor(const std::string& sensor_id) = 0;
 
+  // created_at is the database's time.
   virtual absl::Status InsertPolicy(const Policy& policy) = 0;
   virtual absl::StatusOr<Policy> GetPolicy(const std::string& policy_id) = 0;
   virtual absl::Status DeletePolicy(const std::string& policy_id) = 0;
   // Empty sensor_id: of all sensors. Newest first.
-  virtual absl::StatusOr<Page<Policy>> ListPolicies(const std::string& sensor_id, int page_size, const std::string& page_token) = 0;
+  virtual absl::StatusOr<Page<Policy>> ListPolicies(const std::string& sensor_id, int page_size,
+                                                    const std::string& page_token) = 0;
 
+  // DuplicateIsolationRule when one says the same. Changes of rules wait for each other and for orders to sensors.
   virtual absl::Status InsertIsolationRule(const IsolationRule& rule) = 0;
   virtual absl::StatusOr<IsolationRule> GetIsolationRule(const std::string& rule_id) = 0;
   virtual absl::Status DeleteIsolationRule(const std::string& rule_id) = 0;
@@ -75,7 +81,8 @@ class Transaction {
   virtual absl::StatusOr<std::vector<Command>> OpenCommands(const std::string& sensor_id) = 0;
   virtual absl::Status MarkDelivered(const std::string& command_id) = 0;
   // Stores a result once; a command that already has one is left as it is and OK is returned.
-  virtual absl::Status FinishCommand(const std::string& sensor_id, const std::string& command_id, const KillResult& result) = 0;
+  virtual absl::Status FinishCommand(const std::string& sensor_id, const std::string& command_id,
+                                     const KillResult& result) = 0;
 
   // The secret is hashed here.
   virtual absl::Status InsertToken(const EnrollmentToken& token, const std::string& secret) = 0;
@@ -89,11 +96,13 @@ class Transaction {
   virtual absl::Status InsertCertificate(const SensorCertificate& certificate) = 0;
   virtual absl::Status RevokeCertificates(const std::string& sensor_id) = 0;
 
-  // Appends to the hash chain; serializes against other appenders until the end of the transaction. sequence, time and hash are filled in.
+  // Appends to the hash chain; serializes against other appenders until the end of the transaction. sequence, time and
+  // hash are filled in.
   virtual absl::Status AppendAudit(const AuditRecord& record) = 0;
 };
 
-// Thread safe: a pool of connections inside. Every method may fail with Unavailable; then it changed nothing, or (Unknown) may have.
+// Thread safe: a pool of connections inside. Every method may fail with Unavailable; then it changed nothing, or
+// (Unknown) may have.
 class Store {
  public:
   struct Options {
@@ -102,23 +111,27 @@ class Store {
     std::string migrations_directory;  // empty: those built into the program
   };
 
-  // Connects and applies missing migrations under a lock. FailedPrecondition when the schema is newer than this program.
+  // Connects and applies missing migrations under a lock. FailedPrecondition when the schema is newer than this
+  // program.
   static absl::StatusOr<std::unique_ptr<Store>> Open(const Options& options);
   virtual ~Store() = default;
 
-  // Runs `body` in one serializable-enough transaction and commits when it returns OK. Retries Aborted a few times: `body` must have no
-  // other effects.
+  // Runs `body` in one serializable-enough transaction and commits when it returns OK. Retries Aborted a few times:
+  // `body` must have no other effects.
   virtual absl::Status Run(absl::FunctionRef<absl::Status(Transaction&)> body) = 0;
 
-  // As Run, for an order: when `context.request_id` was used before by this actor with the same `fingerprint` (method and request bytes) the
-  // stored answer is returned and `body` is not run; with another fingerprint AlreadyExists. Otherwise `body`'s answer is stored with the change.
+  // As Run, for an order: when `context.request_id` was used before by this actor with the same `fingerprint` (method
+  // and request bytes) the stored answer is returned and `body` is not run; with another fingerprint AlreadyExists.
+  // Otherwise `body`'s answer is stored with the change.
   virtual absl::StatusOr<std::string> RunOrder(const OrderContext& context, const std::string& fingerprint,
                                                absl::FunctionRef<absl::StatusOr<std::string>(Transaction&)> body) = 0;
 
-  // Stores a heartbeat: latest report of the sensor, and one row of history.
+  // Stores a report as the sensor's latest, and, for a heartbeat, one row of history. Empty host_info, boot_id or
+  // capabilities (with its tiers) leave what is stored: only Hello carries them.
   virtual absl::Status RecordReport(const std::string& sensor_id, const SensorReport& report, bool heartbeat) = 0;
   // Stores what became of a generation. A report of `applied` clears an older failure.
-  virtual absl::Status RecordPolicyStatus(const std::string& sensor_id, uint64_t generation, bool applied, const std::string& message) = 0;
+  virtual absl::Status RecordPolicyStatus(const std::string& sensor_id, uint64_t generation, bool applied,
+                                          const std::string& message) = 0;
   // A stream opened: returns the epoch that fences it; an older stream of the same sensor has lost ownership.
   virtual absl::StatusOr<int64_t> OpenSession(const std::string& sensor_id, const std::string& replica_id) = 0;
   // A stream closed; no effect when a newer one owns the sensor.
@@ -127,9 +140,11 @@ class Store {
   virtual absl::StatusOr<SensorCertificate> FindCertificate(const std::string& serial_hex) = 0;
   // NotFound when no operator has this certificate fingerprint.
   virtual absl::StatusOr<Operator> FindOperator(const std::string& fingerprint_hex) = 0;
+  // Stores an operator with a certificate, or another certificate of an operator who exists with the same role.
   virtual absl::Status InsertOperator(const Operator& op, const std::string& fingerprint_hex) = 0;
 
-  virtual absl::StatusOr<Page<AuditRecord>> ListAudit(const std::string& target, int page_size, const std::string& page_token) = 0;
+  virtual absl::StatusOr<Page<AuditRecord>> ListAudit(const std::string& target, int page_size,
+                                                      const std::string& page_token) = 0;
   struct AuditCheck {
     uint64_t records = 0;
     uint64_t first_bad = 0;
@@ -137,11 +152,13 @@ class Store {
   };
   virtual absl::StatusOr<AuditCheck> VerifyAudit() = 0;
 
-  // Deletes heartbeat history older than `keep` and expires commands and answers; returns rows deleted. Called about once a minute.
+  // Deletes heartbeat history older than `keep` and expires commands and answers; returns rows deleted. Called about
+  // once a minute.
   virtual absl::StatusOr<int64_t> Sweep(absl::Duration keep) = 0;
 
-  // Calls `on_change(sensor_id)` for every change that any replica commits, from a thread of its own, until the store is destroyed. An empty
-  // id means "anything may have changed" (after the listening connection was lost and restored). Call once.
+  // Calls `on_change(sensor_id)` for every change that any replica commits, from a thread of its own, until the store
+  // is destroyed. An empty id means "anything may have changed" (after the listening connection was lost and restored).
+  // Call once.
   virtual absl::Status Listen(std::function<void(const std::string& sensor_id)> on_change) = 0;
 };
 

@@ -1,0 +1,10 @@
+# cmake -DOUTPUT=file.cc -DMIGRATIONS=a.sql;b.sql -P embed.cmake: puts the migrations into the program, so that it needs no files beside it.
+set(text "// Generated from controlplane/migrations by embed.cmake.\n#include \"controlplane/store/migrations.h\"\n\n")
+string(APPEND text "namespace bulkhead::controlplane {\n\nstd::vector<Migration> EmbeddedMigrations() {\n  return {\n")
+foreach(path ${MIGRATIONS})
+  get_filename_component(name ${path} NAME)
+  file(READ ${path} sql)
+  string(APPEND text "      {\"${name}\", R\"bulkhead_sql(${sql})bulkhead_sql\"},\n")
+endforeach()
+string(APPEND text "  };\n}\n\n}  // namespace bulkhead::controlplane\n")
+file(WRITE ${OUTPUT} "${text}")

@@ -1,0 +1,172 @@
+// Orders that change what a host enforces: contain, isolate, block a binary, release, lift a policy.
+#include "absl/strings/str_cat.h"
+#include "common/status_macros.h"
+#include "common/uuid.h"
+#include "controlplane/domain/dangerous_binaries.h"
+#include "controlplane/domain/errors.h"
+#include "controlplane/domain/order_check.h"
+#include "controlplane/domain/policy_name.h"
+#include "controlplane/domain/validate.h"
+#include "controlplane/orders/audit_entry.h"
+#include "controlplane/orders/orders.h"
+
+namespace bulkhead::controlplane::orders {
+namespace {
+
+const char* Word(PolicyAction action) {
+  switch (action) {
+    case PolicyAction::kDeny:
+      return "deny";
+    case PolicyAction::kSigkill:
+      return "sigkill";
+    case PolicyAction::kNotify:
+      return "notify";
+  }
+  return "unknown";
+}
+
+// What is wanted, and the policy that is there already, if any.
+struct Wanted {
+  Policy policy;
+  const Policy* existing = nullptr;
+  std::string audit_action;
+  bool allow_degraded = false;
+};
+
+JsonObject Details(const Wanted& wanted, const Policy& policy) {
+  JsonObject details;
+  details.Add("policy_id", policy.id).Add("policy", policy.name).Add("action", Word(policy.action));
+  details.AddIfSet("path", policy.binary_path);
+  if (wanted.allow_degraded) details.AddBool("allow_degraded", true);
+  if (wanted.existing != nullptr && wanted.existing->action != wanted.policy.action) {
+    details.Add("action_before", Word(wanted.existing->action));
+  }
+  return details;
+}
+
+// The sensor, locked, when it takes orders and is as the caller saw it.
+absl::StatusOr<Sensor> LockForOrder(Transaction& tx, const OrderContext& context, const std::string& reference) {
+  RETURN_IF_ERROR(ValidateOrderContext(context));
+  RETURN_IF_ERROR(ValidateSensorReference("sensor", reference));
+  ASSIGN_OR_RETURN(Sensor sensor, tx.GetSensor(reference, /*lock=*/true));
+  RETURN_IF_ERROR(CheckTakesOrders(sensor));
+  RETURN_IF_ERROR(CheckEtag(sensor, context));
+  return sensor;
+}
+
+// Puts the wanted policy in force. One that exists with the same action stays; one with another action is replaced in
+// the same generation, so that "contain" after a trial run with NOTIFY really cuts, and the host is open at no moment
+// in between.
+absl::StatusOr<PolicyOrdered> Order(Transaction& tx, const OrderContext& context, const Sensor& sensor, Wanted wanted) {
+  PolicyOrdered out;
+  out.unchanged = wanted.existing != nullptr && wanted.existing->action == wanted.policy.action;
+  if (out.unchanged) {
+    out.policy = *wanted.existing;
+    RETURN_IF_ERROR(
+        Audit(tx, context, wanted.audit_action, SensorTarget(sensor.id), true, Details(wanted, out.policy)));
+    out.sensor = sensor;
+    return out;
+  }
+  RETURN_IF_ERROR(CheckTier(sensor, wanted.policy.policy_template, wanted.allow_degraded));
+  if (wanted.existing != nullptr) RETURN_IF_ERROR(tx.DeletePolicy(wanted.existing->id));
+  wanted.policy.id = NewUuid();
+  wanted.policy.sensor_id = sensor.id;
+  wanted.policy.created_by = context.actor;
+  wanted.policy.etag = wanted.policy.id.substr(0, 8);
+  RETURN_IF_ERROR(tx.InsertPolicy(wanted.policy));
+  RETURN_IF_ERROR(tx.BumpGeneration(sensor.id));
+  ASSIGN_OR_RETURN(out.policy, tx.GetPolicy(wanted.policy.id));
+  RETURN_IF_ERROR(Audit(tx, context, wanted.audit_action, SensorTarget(sensor.id), false, Details(wanted, out.policy)));
+  ASSIGN_OR_RETURN(out.sensor, tx.GetSensor(sensor.id, /*lock=*/false));
+  return out;
+}
+
+}  // namespace
+
+absl::StatusOr<PolicyOrdered> ContainSensor(Transaction& tx, const OrderContext& context, const std::string& sensor,
+                                            PolicyAction action, bool allow_degraded) {
+  ASSIGN_OR_RETURN(const Sensor target, LockForOrder(tx, context, sensor));
+  Wanted wanted;
+  wanted.policy.name = kContainmentPolicyName;
+  wanted.policy.policy_template = PolicyTemplate::kNetworkContainment;
+  wanted.policy.action = action;
+  wanted.existing = target.Find(PolicyTemplate::kNetworkContainment);
+  wanted.audit_action = "sensor_contained";
+  wanted.allow_degraded = allow_degraded;
+  return Order(tx, context, target, std::move(wanted));
+}
+
+absl::StatusOr<PolicyOrdered> IsolateSensor(Transaction& tx, const OrderContext& context, const std::string& sensor,
+                                            bool allow_degraded) {
+  ASSIGN_OR_RETURN(const Sensor target, LockForOrder(tx, context, sensor));
+  Wanted wanted;
+  wanted.policy.name = kIsolationPolicyName;
+  wanted.policy.policy_template = PolicyTemplate::kNetworkIsolation;
+  wanted.policy.action = PolicyAction::kDeny;
+  wanted.existing = target.Find(PolicyTemplate::kNetworkIsolation);
+  wanted.audit_action = "sensor_isolated";
+  wanted.allow_degraded = allow_degraded;
+  return Order(tx, context, target, std::move(wanted));
+}
+
+absl::StatusOr<PolicyOrdered> BlockBinary(Transaction& tx, const OrderContext& context, const std::string& sensor,
+                                          const std::string& path, PolicyAction action, bool force,
+                                          bool allow_degraded) {
+  RETURN_IF_ERROR(ValidateBinaryPath("binary.path", path));
+  RETURN_IF_ERROR(CheckBlockable("binary.path", path, force));
+  ASSIGN_OR_RETURN(const Sensor target, LockForOrder(tx, context, sensor));
+  Wanted wanted;
+  for (const Policy& policy : target.policies) {
+    if (policy.policy_template == PolicyTemplate::kBlockBinary && policy.binary_path == path) wanted.existing = &policy;
+  }
+  wanted.policy.name =
+      wanted.existing != nullptr ? wanted.existing->name : BlockBinaryPolicyName(path, target.policies);
+  wanted.policy.policy_template = PolicyTemplate::kBlockBinary;
+  wanted.policy.action = action;
+  wanted.policy.binary_path = path;
+  wanted.audit_action = "binary_blocked";
+  wanted.allow_degraded = allow_degraded;
+  return Order(tx, context, target, std::move(wanted));
+}
+
+absl::StatusOr<Released> ReleaseSensor(Transaction& tx, const OrderContext& context, const std::string& sensor,
+                                       std::optional<PolicyTemplate> only) {
+  if (only == PolicyTemplate::kBlockBinary) {
+    return InvalidField(
+        "only", "must be NETWORK_CONTAINMENT, NETWORK_ISOLATION or unset; a block is lifted by deleting its policy");
+  }
+  Released out;
+  ASSIGN_OR_RETURN(out.sensor, LockForOrder(tx, context, sensor));
+  JsonObject details;
+  out.unchanged = true;
+  for (const PolicyTemplate lifted : {PolicyTemplate::kNetworkContainment, PolicyTemplate::kNetworkIsolation}) {
+    const Policy* const policy = out.sensor.Find(lifted);
+    if (policy == nullptr || only.value_or(lifted) != lifted) continue;
+    RETURN_IF_ERROR(tx.DeletePolicy(policy->id));
+    details.Add(policy->name, policy->id);
+    out.unchanged = false;
+  }
+  if (!out.unchanged) RETURN_IF_ERROR(tx.BumpGeneration(out.sensor.id));
+  RETURN_IF_ERROR(Audit(tx, context, "sensor_released", SensorTarget(out.sensor.id), out.unchanged, details));
+  ASSIGN_OR_RETURN(out.sensor, tx.GetSensor(out.sensor.id, /*lock=*/false));
+  return out;
+}
+
+absl::StatusOr<Policy> DeletePolicy(Transaction& tx, const OrderContext& context, const std::string& policy_id) {
+  RETURN_IF_ERROR(ValidateOrderContext(context));
+  RETURN_IF_ERROR(ValidateUuid("id", policy_id));
+  ASSIGN_OR_RETURN(const Policy found, tx.GetPolicy(policy_id));
+  ASSIGN_OR_RETURN(const Sensor sensor, tx.GetSensor(found.sensor_id, /*lock=*/true));
+  RETURN_IF_ERROR(CheckTakesOrders(sensor));
+  // Read again behind the lock: another operator may have deleted it while this order waited.
+  ASSIGN_OR_RETURN(Policy policy, tx.GetPolicy(policy_id));
+  if (!context.etag.empty() && context.etag != policy.etag) return StaleEtag("policy", policy.name);
+  RETURN_IF_ERROR(tx.DeletePolicy(policy.id));
+  RETURN_IF_ERROR(tx.BumpGeneration(sensor.id));
+  JsonObject details;
+  details.Add("policy_id", policy.id).Add("policy", policy.name).AddIfSet("path", policy.binary_path);
+  RETURN_IF_ERROR(Audit(tx, context, "policy_deleted", SensorTarget(sensor.id), false, details));
+  return policy;
+}
+
+}  // namespace bulkhead::controlplane::orders

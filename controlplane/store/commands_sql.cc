@@ -1,0 +1,116 @@
+// Commands in the database.
+#include "absl/strings/str_cat.h"
+#include "common/status_macros.h"
+#include "common/uuid.h"
+#include "controlplane/domain/command_state.h"
+#include "controlplane/domain/errors.h"
+#include "controlplane/store/pg_transaction.h"
+#include "controlplane/store/pg_values.h"
+
+namespace bulkhead::controlplane {
+namespace {
+
+constexpr char kSelect[] =
+    "SELECT id, sensor_id, pid, start_time_ticks, boot_id, executable, not_started_after, created_at, created_by, "
+    "not_after, state,"
+    " outcome, found, message, finished_at FROM commands ";
+
+Command CommandFrom(const pqxx::row& row) {
+  Command command;
+  command.id = row["id"].c_str();
+  command.sensor_id = row["sensor_id"].c_str();
+  command.process.pid = row["pid"].as<uint32_t>();
+  command.process.start_time_ticks = row["start_time_ticks"].as<uint64_t>();
+  command.process.boot_id = row["boot_id"].c_str();
+  command.process.executable = row["executable"].c_str();
+  command.process.not_started_after = TimeFrom(row["not_started_after"]);
+  command.created_at = TimeFrom(row["created_at"]);
+  command.created_by = row["created_by"].c_str();
+  command.not_after = TimeFrom(row["not_after"]);
+  command.state = CommandStateFrom(row["state"]);
+  command.finished_at = OptionalTimeFrom(row["finished_at"]);
+  if (!row["outcome"].is_null()) {
+    command.result =
+        KillResult{static_cast<KillOutcome>(row["outcome"].as<int>()), row["found"].c_str(), row["message"].c_str()};
+  }
+  return command;
+}
+
+}  // namespace
+
+absl::Status PgTransaction::InsertCommand(const Command& command) {
+  const ProcessIdentity& process = command.process;
+  RETURN_IF_ERROR(
+      Execute(
+          "store a command",
+          "INSERT INTO commands (id, sensor_id, pid, start_time_ticks, boot_id, executable, not_started_after, "
+          "created_at,"
+          " created_by, not_after) VALUES ($1::uuid, $2::uuid, $3, $4, $5, $6, $7::timestamptz, $8::timestamptz, $9,"
+          " $10::timestamptz)",
+          command.id, command.sensor_id, process.pid, process.start_time_ticks, process.boot_id, process.executable,
+          TimeText(process.not_started_after), TimeText(command.created_at), command.created_by,
+          TimeText(command.not_after))
+          .status());
+  return Touch(command.sensor_id);
+}
+
+absl::StatusOr<Command> PgTransaction::GetCommand(const std::string& command_id) {
+  if (!IsUuid(command_id)) return CommandNotFound(command_id);
+  // So that nobody waits for the sweep to learn that a deadline has passed.
+  RETURN_IF_ERROR(ExpireCommands("", command_id).status());
+  ASSIGN_OR_RETURN(const pqxx::result rows,
+                   Execute("read a command", absl::StrCat(kSelect, "WHERE id = $1::uuid"), command_id));
+  if (rows.empty()) return CommandNotFound(command_id);
+  return ReadRow("read a command", rows.front(), CommandFrom);
+}
+
+absl::StatusOr<std::vector<Command>> PgTransaction::OpenCommands(const std::string& sensor_id) {
+  RETURN_IF_ERROR(ExpireCommands(sensor_id, "").status());
+  ASSIGN_OR_RETURN(
+      const pqxx::result rows,
+      Execute("read open commands",
+              absl::StrCat(kSelect, "WHERE sensor_id = $1::uuid AND finished_at IS NULL ORDER BY created_at, id"),
+              sensor_id));
+  return ReadRows("read open commands", rows, CommandFrom);
+}
+
+absl::Status PgTransaction::MarkDelivered(const std::string& command_id) {
+  return Execute(
+             "mark a command delivered",
+             "UPDATE commands SET state = 'delivered', delivered_at = now() WHERE id = $1::uuid AND state = 'queued'",
+             command_id)
+      .status();
+}
+
+absl::Status PgTransaction::FinishCommand(const std::string& sensor_id, const std::string& command_id,
+                                          const KillResult& result) {
+  if (!IsUuid(command_id)) return CommandNotFound(command_id);
+  ASSIGN_OR_RETURN(
+      const pqxx::result rows,
+      Execute("lock a command",
+              "SELECT finished_at IS NOT NULL FROM commands WHERE id = $1::uuid AND sensor_id = $2::uuid FOR UPDATE",
+              command_id, sensor_id));
+  if (rows.empty()) return CommandNotFound(command_id);
+  if (rows.front()[0].as<bool>()) return absl::OkStatus();
+  return Execute(
+             "store a command's result",
+             "UPDATE commands SET state = $2, outcome = $3, found = $4, message = $5, finished_at = clock_timestamp(),"
+             " delivered_at = coalesce(delivered_at, now()) WHERE id = $1::uuid",
+             command_id, ToText(StateAfter(result.outcome)), static_cast<int>(result.outcome), WithoutNul(result.found),
+             WithoutNul(result.message))
+      .status();
+}
+
+absl::StatusOr<int64_t> PgTransaction::ExpireCommands(const std::string& sensor_id, const std::string& command_id) {
+  ASSIGN_OR_RETURN(
+      const pqxx::result expired,
+      Execute("expire commands",
+              "UPDATE commands SET state = 'expired', finished_at = clock_timestamp() WHERE finished_at IS NULL"
+              " AND ($1 = '' OR sensor_id = NULLIF($1, '')::uuid) AND ($2 = '' OR id = NULLIF($2, '')::uuid)"
+              " AND ((state = 'queued' AND not_after < now())"
+              " OR not_after < now() - make_interval(secs => $3::double precision))",
+              sensor_id, command_id, absl::ToInt64Seconds(kResultGrace)));
+  return static_cast<int64_t>(expired.affected_rows());
+}
+
+}  // namespace bulkhead::controlplane

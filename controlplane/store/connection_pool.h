@@ -1,0 +1,72 @@
+// Connections to PostgreSQL: opened with our session settings, lent to one thread at a time.
+#pragma once
+
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <pqxx/pqxx>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+
+namespace bulkhead::controlplane {
+
+// A connection that keeps quiet on standard error. Not thread safe.
+class PgConnection {
+ public:
+  // Connects within 10 seconds (unless the string says otherwise) and sets time zone, timeouts and output formats.
+  static absl::StatusOr<std::unique_ptr<PgConnection>> Open(const std::string& connection_string);
+
+  pqxx::connection& get() { return connection_; }
+
+ private:
+  explicit PgConnection(const std::string& connection_string) : connection_(connection_string), quiet_(connection_) {}
+
+  pqxx::connection connection_;
+  pqxx::quiet_errorhandler quiet_;
+};
+
+// Thread safe. Connections are opened when needed, up to the size, and thrown away when they break.
+class ConnectionPool {
+ public:
+  ConnectionPool(std::string connection_string, int size)
+      : connection_string_(std::move(connection_string)), size_(size) {}
+
+  // Gives its connection back when it ends. Must not outlive the pool.
+  class Lease {
+   public:
+    Lease(ConnectionPool* pool, std::unique_ptr<PgConnection> connection)
+        : pool_(pool), connection_(std::move(connection)) {}
+    Lease(Lease&&) = default;
+    Lease& operator=(Lease&&) = delete;
+    ~Lease() {
+      if (connection_ != nullptr) pool_->GiveBack(std::move(connection_));
+    }
+
+    pqxx::connection& get() { return connection_->get(); }
+
+   private:
+    ConnectionPool* pool_;
+    std::unique_ptr<PgConnection> connection_;
+  };
+
+  // Waits up to 10 seconds for a free connection. Unavailable when there is none, or the database cannot be reached.
+  absl::StatusOr<Lease> Acquire();
+
+  // Closes every connection that is not lent: after one was found broken, the others most likely are too.
+  void DropIdle();
+
+ private:
+  friend class Lease;
+  void GiveBack(std::unique_ptr<PgConnection> connection);
+
+  const std::string connection_string_;
+  const int size_;
+  std::mutex mutex_;
+  std::condition_variable freed_;
+  std::vector<std::unique_ptr<PgConnection>> idle_;  // guarded by mutex_
+  int lent_ = 0;                                     // guarded by mutex_
+};
+
+}  // namespace bulkhead::controlplane

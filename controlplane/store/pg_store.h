@@ -1,0 +1,55 @@
+// Store on PostgreSQL. Methods that need more than a few lines of SQL are defined by topic in the files *_sql.cc.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "controlplane/store/change_listener.h"
+#include "controlplane/store/connection_pool.h"
+#include "controlplane/store/pg_transaction.h"
+#include "controlplane/store/store.h"
+
+namespace bulkhead::controlplane {
+
+class PgStore final : public Store {
+ public:
+  explicit PgStore(const Options& options)
+      : connection_string_(options.connection_string), pool_(options.connection_string, options.pool_size) {}
+
+  absl::Status Run(absl::FunctionRef<absl::Status(Transaction&)> body) override;
+  absl::StatusOr<std::string> RunOrder(const OrderContext& context, const std::string& fingerprint,
+                                       absl::FunctionRef<absl::StatusOr<std::string>(Transaction&)> body) override;
+
+  absl::Status RecordReport(const std::string& sensor_id, const SensorReport& report, bool heartbeat) override;
+  absl::Status RecordPolicyStatus(const std::string& sensor_id, uint64_t generation, bool applied,
+                                  const std::string& message) override;
+  absl::StatusOr<int64_t> OpenSession(const std::string& sensor_id, const std::string& replica_id) override;
+  absl::Status CloseSession(const std::string& sensor_id, int64_t epoch) override;
+
+  absl::StatusOr<SensorCertificate> FindCertificate(const std::string& serial_hex) override;
+  absl::StatusOr<Operator> FindOperator(const std::string& fingerprint_hex) override;
+  absl::Status InsertOperator(const Operator& op, const std::string& fingerprint_hex) override;
+
+  absl::StatusOr<Page<AuditRecord>> ListAudit(const std::string& target, int page_size,
+                                              const std::string& page_token) override;
+  absl::StatusOr<AuditCheck> VerifyAudit() override;
+  absl::StatusOr<int64_t> Sweep(absl::Duration keep) override;
+  absl::Status Listen(std::function<void(const std::string& sensor_id)> on_change) override;
+
+ private:
+  using Body = absl::FunctionRef<absl::Status(PgTransaction&)>;
+
+  // Runs and commits; runs again when the database asked for that and nothing can have changed.
+  absl::Status RunPg(Body body);
+  // One attempt. `retryable` tells whether another may follow.
+  absl::Status RunOnce(Body body, bool* retryable);
+
+  const std::string connection_string_;
+  ConnectionPool pool_;
+  std::unique_ptr<ChangeListener> listener_;
+};
+
+}  // namespace bulkhead::controlplane

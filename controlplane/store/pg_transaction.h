@@ -1,0 +1,131 @@
+// Transaction on a PostgreSQL connection. Its methods are defined by topic in the files *_sql.cc.
+#pragma once
+
+#include <pqxx/pqxx>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "controlplane/store/pg_errors.h"
+#include "controlplane/store/store.h"
+
+namespace bulkhead::controlplane {
+
+// The channel on which every replica hears of changes; the payload is a sensor's id.
+inline constexpr char kChangeChannel[] = "bulkhead_changes";
+
+// After a statement failed, every later one returns the same failure: the database would refuse it anyway. Not thread
+// safe.
+//
+// Locks are always taken in this order, so that orders do not deadlock: order request, isolation rules, enrollment
+// token, sensor (several: by id), end of the audit log.
+class PgTransaction final : public Transaction {
+ public:
+  explicit PgTransaction(pqxx::work& work) : work_(work) {}
+
+  // Runs one statement with bound parameters. `what` is for the error message.
+  template <typename... Args>
+  absl::StatusOr<pqxx::result> Execute(absl::string_view what, const std::string& sql, const Args&... args) {
+    if (!failure_.status.ok()) return failure_.status;
+    try {
+      return work_.exec_params(sql, args...);
+    } catch (...) {
+      failure_ = FailureFromCurrentException(what);
+      return failure_.status;
+    }
+  }
+
+  // The first failure of a statement; its status is OK when there was none.
+  const PgFailure& failure() const { return failure_; }
+
+  absl::StatusOr<Sensor> GetSensor(const std::string& reference, bool lock) override;
+  absl::StatusOr<Page<Sensor>> ListSensors(const std::string& name_prefix, int page_size,
+                                           const std::string& page_token) override;
+  absl::Status InsertSensor(const Sensor& sensor) override;
+  absl::Status SetTrust(const std::string& sensor_id, Trust trust) override;
+  absl::Status SetDisabled(const std::string& sensor_id, bool disabled) override;
+  absl::Status DeleteSensor(const std::string& sensor_id) override;
+
+  absl::Status InsertPolicy(const Policy& policy) override;
+  absl::StatusOr<Policy> GetPolicy(const std::string& policy_id) override;
+  absl::Status DeletePolicy(const std::string& policy_id) override;
+  absl::StatusOr<Page<Policy>> ListPolicies(const std::string& sensor_id, int page_size,
+                                            const std::string& page_token) override;
+
+  absl::Status InsertIsolationRule(const IsolationRule& rule) override;
+  absl::StatusOr<IsolationRule> GetIsolationRule(const std::string& rule_id) override;
+  absl::Status DeleteIsolationRule(const std::string& rule_id) override;
+  absl::StatusOr<Page<IsolationRule>> ListIsolationRules(int page_size, const std::string& page_token) override;
+  absl::StatusOr<int64_t> CountIsolationRules() override;
+
+  absl::Status BumpGeneration(const std::string& sensor_id) override;
+  absl::StatusOr<uint32_t> BumpIsolatedSensors() override;
+  absl::StatusOr<DesiredState> GetDesiredState(const std::string& sensor_id) override;
+
+  absl::Status InsertCommand(const Command& command) override;
+  absl::StatusOr<Command> GetCommand(const std::string& command_id) override;
+  absl::StatusOr<std::vector<Command>> OpenCommands(const std::string& sensor_id) override;
+  absl::Status MarkDelivered(const std::string& command_id) override;
+  absl::Status FinishCommand(const std::string& sensor_id, const std::string& command_id,
+                             const KillResult& result) override;
+  // Marks commands kExpired: queued ones past their deadline, delivered ones long past it. Empty ids: any. Returns how
+  // many.
+  absl::StatusOr<int64_t> ExpireCommands(const std::string& sensor_id, const std::string& command_id);
+
+  absl::Status InsertToken(const EnrollmentToken& token, const std::string& secret) override;
+  absl::StatusOr<EnrollmentToken> FindTokenBySecret(const std::string& secret) override;
+  absl::StatusOr<EnrollmentToken> GetToken(const std::string& token_id) override;
+  absl::StatusOr<Page<EnrollmentToken>> ListTokens(int page_size, const std::string& page_token) override;
+  absl::Status MarkTokenUsed(const std::string& token_id, const std::string& sensor_id) override;
+  absl::Status RevokeToken(const std::string& token_id) override;
+
+  absl::Status InsertCertificate(const SensorCertificate& certificate) override;
+  absl::Status RevokeCertificates(const std::string& sensor_id) override;
+
+  absl::Status AppendAudit(const AuditRecord& record) override;
+
+ private:
+  // Fills in the policies of the sensors, oldest first.
+  absl::Status AttachPolicies(std::vector<Sensor>* sensors);
+  absl::StatusOr<std::vector<Policy>> PoliciesOf(const std::vector<std::string>& sensor_ids);
+  absl::StatusOr<std::vector<IsolationRule>> AllIsolationRules();
+  // Keeps the set of rules as it is until the end: changes of rules (exclusive) wait for changes of sensors (shared),
+  // and the other way round.
+  absl::Status LockRules(bool exclusive);
+  // Counts an order in the sensor's etag and tells every replica at commit. NotFound when there is no such sensor.
+  absl::Status Touch(const std::string& sensor_id);
+  absl::Status Notify(const std::vector<std::string>& sensor_ids);
+
+  pqxx::work& work_;
+  PgFailure failure_;
+};
+
+// A row of enforcement_policies, wherever it was selected.
+Policy PolicyFrom(const pqxx::row& row);
+
+// Reads a row into a value with `read(row)`; a value that cannot be read is our bug or a changed schema: Internal.
+template <typename Read>
+auto ReadRow(absl::string_view what, const pqxx::row& row, Read read) -> absl::StatusOr<decltype(read(row))> {
+  try {
+    return read(row);
+  } catch (...) {
+    return FailureFromCurrentException(what).status;
+  }
+}
+
+template <typename Read>
+auto ReadRows(absl::string_view what, const pqxx::result& rows, Read read)
+    -> absl::StatusOr<std::vector<decltype(read(rows.front()))>> {
+  std::vector<decltype(read(rows.front()))> items;
+  try {
+    items.reserve(rows.size());
+    for (const pqxx::row& row : rows) items.push_back(read(row));
+  } catch (...) {
+    return FailureFromCurrentException(what).status;
+  }
+  return items;
+}
+
+}  // namespace bulkhead::controlplane

@@ -1,0 +1,135 @@
+// How our values are written as PostgreSQL parameters and read from its results.
+#include "controlplane/store/pg_values.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+namespace bulkhead::controlplane {
+namespace {
+
+template <typename E>
+using Words = std::pair<E, const char*>;
+
+constexpr Words<Trust> kTrusts[] = {{Trust::kTrusted, "trusted"}, {Trust::kRevoked, "revoked"}};
+constexpr Words<Direction> kDirections[] = {
+    {Direction::kInbound, "inbound"}, {Direction::kOutbound, "outbound"}, {Direction::kAny, "any"}};
+constexpr Words<PolicyTemplate> kTemplates[] = {{PolicyTemplate::kNetworkContainment, "network-containment"},
+                                                {PolicyTemplate::kNetworkIsolation, "network-isolation"},
+                                                {PolicyTemplate::kBlockBinary, "block-binary"}};
+constexpr Words<PolicyAction> kActions[] = {
+    {PolicyAction::kDeny, "deny"}, {PolicyAction::kSigkill, "sigkill"}, {PolicyAction::kNotify, "notify"}};
+constexpr Words<CommandState> kCommandStates[] = {{CommandState::kQueued, "queued"},
+                                                  {CommandState::kDelivered, "delivered"},
+                                                  {CommandState::kSucceeded, "succeeded"},
+                                                  {CommandState::kFailed, "failed"},
+                                                  {CommandState::kExpired, "expired"}};
+
+template <typename E, size_t N>
+std::string WordOf(const Words<E> (&words)[N], E value) {
+  for (const auto& [candidate, word] : words) {
+    if (candidate == value) return word;
+  }
+  return "";  // refused by the column's check constraint
+}
+
+template <typename E, size_t N>
+E ValueOf(const Words<E> (&words)[N], const pqxx::field& field) {
+  const absl::string_view text(field.c_str());
+  for (const auto& [value, word] : words) {
+    if (text == word) return value;
+  }
+  throw pqxx::conversion_error(absl::StrCat("column ", field.name(), " holds the unknown word ", text));
+}
+
+constexpr char kTimeFormat[] = "%Y-%m-%d %H:%M:%E*S%Ez";
+
+}  // namespace
+
+std::string ToText(Trust value) {
+  return WordOf(kTrusts, value);
+}
+std::string ToText(Direction value) {
+  return WordOf(kDirections, value);
+}
+std::string ToText(PolicyTemplate value) {
+  return WordOf(kTemplates, value);
+}
+std::string ToText(PolicyAction value) {
+  return WordOf(kActions, value);
+}
+std::string ToText(CommandState value) {
+  return WordOf(kCommandStates, value);
+}
+Trust TrustFrom(const pqxx::field& field) {
+  return ValueOf(kTrusts, field);
+}
+Direction DirectionFrom(const pqxx::field& field) {
+  return ValueOf(kDirections, field);
+}
+PolicyTemplate PolicyTemplateFrom(const pqxx::field& field) {
+  return ValueOf(kTemplates, field);
+}
+PolicyAction PolicyActionFrom(const pqxx::field& field) {
+  return ValueOf(kActions, field);
+}
+CommandState CommandStateFrom(const pqxx::field& field) {
+  return ValueOf(kCommandStates, field);
+}
+
+std::string TimeText(absl::Time time) {
+  // Down to the microsecond that a timestamptz keeps; rounding by the server could otherwise move a time forward.
+  return absl::FormatTime(kTimeFormat, absl::FromUnixMicros(absl::ToUnixMicros(time)), absl::UTCTimeZone());
+}
+
+absl::Time TimeFrom(const pqxx::field& field) {
+  absl::Time time;
+  std::string error;
+  if (!absl::ParseTime(kTimeFormat, field.c_str(), absl::UTCTimeZone(), &time, &error)) {
+    throw pqxx::conversion_error(
+        absl::StrCat("column ", field.name(), " holds no time that can be read: ", field.c_str()));
+  }
+  return time;
+}
+
+std::optional<absl::Time> OptionalTimeFrom(const pqxx::field& field) {
+  if (field.is_null()) return std::nullopt;
+  return TimeFrom(field);
+}
+
+std::string BytesFrom(const pqxx::field& field) {
+  return pqxx::binarystring(field).str();
+}
+
+std::string TextArray(const std::vector<std::string>& items) {
+  std::string out = "{";
+  for (const std::string& item : items) {
+    absl::StrAppend(&out, out.size() > 1 ? "," : "", "\"");
+    for (const char c : item) {
+      if (c == '\0') continue;
+      if (c == '"' || c == '\\') out += '\\';
+      out += c;
+    }
+    out += '"';
+  }
+  return out + "}";
+}
+
+std::vector<std::string> TextArrayFrom(const pqxx::field& field) {
+  std::vector<std::string> items;
+  pqxx::array_parser parser = field.as_array();
+  for (auto step = parser.get_next(); step.first != pqxx::array_parser::juncture::done; step = parser.get_next()) {
+    if (step.first == pqxx::array_parser::juncture::string_value) items.push_back(step.second);
+  }
+  return items;
+}
+
+std::string WithoutNul(absl::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    if (c != '\0') out += c;
+  }
+  return out;
+}
+
+}  // namespace bulkhead::controlplane

@@ -1,0 +1,100 @@
+// Enforcement policies in the database.
+#include "absl/strings/str_cat.h"
+#include "common/status_macros.h"
+#include "common/uuid.h"
+#include "controlplane/domain/errors.h"
+#include "controlplane/domain/validate.h"
+#include "controlplane/store/paging.h"
+#include "controlplane/store/pg_transaction.h"
+#include "controlplane/store/pg_values.h"
+
+namespace bulkhead::controlplane {
+namespace {
+
+constexpr char kSelect[] =
+    "SELECT id, name, sensor_id, template, action, binary_path, created_at, created_by, etag FROM "
+    "enforcement_policies ";
+
+}  // namespace
+
+Policy PolicyFrom(const pqxx::row& row) {
+  Policy policy;
+  policy.id = row["id"].c_str();
+  policy.name = row["name"].c_str();
+  policy.sensor_id = row["sensor_id"].c_str();
+  policy.policy_template = PolicyTemplateFrom(row["template"]);
+  policy.action = PolicyActionFrom(row["action"]);
+  policy.binary_path = row["binary_path"].c_str();
+  policy.created_at = TimeFrom(row["created_at"]);
+  policy.created_by = row["created_by"].c_str();
+  policy.etag = row["etag"].c_str();
+  return policy;
+}
+
+absl::Status PgTransaction::InsertPolicy(const Policy& policy) {
+  return Execute(
+             "store a policy",
+             "INSERT INTO enforcement_policies (id, sensor_id, name, template, action, binary_path, created_by, etag)"
+             " VALUES ($1::uuid, $2::uuid, $3, $4, $5, $6, $7, $8)",
+             policy.id, policy.sensor_id, policy.name, ToText(policy.policy_template), ToText(policy.action),
+             policy.binary_path, policy.created_by, policy.etag)
+      .status();
+}
+
+absl::StatusOr<Policy> PgTransaction::GetPolicy(const std::string& policy_id) {
+  if (!IsUuid(policy_id)) return PolicyNotFound(policy_id);
+  ASSIGN_OR_RETURN(const pqxx::result rows,
+                   Execute("read a policy", absl::StrCat(kSelect, "WHERE id = $1::uuid"), policy_id));
+  if (rows.empty()) return PolicyNotFound(policy_id);
+  return ReadRow("read a policy", rows.front(), PolicyFrom);
+}
+
+absl::Status PgTransaction::DeletePolicy(const std::string& policy_id) {
+  ASSIGN_OR_RETURN(const pqxx::result deleted,
+                   Execute("delete a policy", "DELETE FROM enforcement_policies WHERE id = $1::uuid", policy_id));
+  return deleted.affected_rows() == 0 ? PolicyNotFound(policy_id) : absl::OkStatus();
+}
+
+absl::StatusOr<Page<Policy>> PgTransaction::ListPolicies(const std::string& sensor_id, int page_size,
+                                                         const std::string& page_token) {
+  if (!sensor_id.empty() && !IsUuid(sensor_id)) return SensorNotFound(sensor_id);
+  ASSIGN_OR_RETURN(const int limit, ValidatePageSize(page_size));
+  const std::string list = absl::StrCat("policies/", sensor_id);
+  ASSIGN_OR_RETURN(const std::vector<std::string> after, DecodePageToken(list, 2, page_token));
+  ASSIGN_OR_RETURN(
+      const pqxx::result rows,
+      Execute("list policies",
+              absl::StrCat(kSelect,
+                           "WHERE ($1 = '' OR sensor_id = NULLIF($1, '')::uuid)"
+                           " AND ($2 = '' OR (created_at, id) < (NULLIF($2, '')::timestamptz, NULLIF($3, '')::uuid))"
+                           " ORDER BY created_at DESC, id DESC LIMIT $4"),
+              sensor_id, after.empty() ? std::string() : after[0], after.empty() ? std::string() : after[1],
+              limit + 1));
+  ASSIGN_OR_RETURN(std::vector<Policy> policies, ReadRows("list policies", rows, PolicyFrom));
+  return MakePage(std::move(policies), limit, list, [](const Policy& last) {
+    return std::vector<std::string>{TimeText(last.created_at), last.id};
+  });
+}
+
+absl::StatusOr<std::vector<Policy>> PgTransaction::PoliciesOf(const std::vector<std::string>& sensor_ids) {
+  ASSIGN_OR_RETURN(
+      const pqxx::result rows,
+      Execute("read policies",
+              absl::StrCat(kSelect, "WHERE sensor_id = ANY($1::uuid[]) ORDER BY sensor_id, created_at, id"),
+              TextArray(sensor_ids)));
+  return ReadRows("read policies", rows, PolicyFrom);
+}
+
+absl::Status PgTransaction::AttachPolicies(std::vector<Sensor>* sensors) {
+  std::vector<std::string> ids;
+  for (const Sensor& sensor : *sensors) ids.push_back(sensor.id);
+  ASSIGN_OR_RETURN(std::vector<Policy> policies, PoliciesOf(ids));
+  for (Sensor& sensor : *sensors) {
+    for (Policy& policy : policies) {
+      if (policy.sensor_id == sensor.id) sensor.policies.push_back(policy);
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace bulkhead::controlplane
