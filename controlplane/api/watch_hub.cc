@@ -17,11 +17,15 @@ constexpr size_t kMaxWatchers = 200;
 WatchHub::WatchHub(ApiContext api) : api_(api), sweeper_([this] { Loop(); }) {}
 
 WatchHub::~WatchHub() {
+  StopSweeping();
+}
+
+void WatchHub::StopSweeping() {
   {
     absl::MutexLock lock(&mutex_);
     stopping_ = true;
   }
-  sweeper_.join();
+  if (sweeper_.joinable()) sweeper_.join();
 }
 
 void WatchHub::AddMethods(MethodTable& table) {
@@ -63,6 +67,7 @@ void WatchHub::Shutdown() {
   }
   for (const auto& watcher : Watchers())
     watcher->End(absl::UnavailableError("this replica is shutting down; watch another"));
+  StopSweeping();
 }
 
 void WatchHub::Remove(const SensorWatcher* watcher) {

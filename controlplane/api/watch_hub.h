@@ -35,6 +35,7 @@ class WatchHub {
 
  private:
   absl::StatusOr<std::shared_ptr<StreamHandler>> Open(const Caller& caller, std::shared_ptr<StreamSession> stream);
+  void StopSweeping() ABSL_LOCKS_EXCLUDED(mutex_);
   void Loop() ABSL_LOCKS_EXCLUDED(mutex_);
   std::vector<std::shared_ptr<SensorWatcher>> Watchers() const ABSL_LOCKS_EXCLUDED(mutex_);
 

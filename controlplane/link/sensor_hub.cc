@@ -19,11 +19,15 @@ constexpr int kSweepPage = 1000;
 SensorHub::SensorHub(LinkContext context) : context_(std::move(context)), ticker_([this] { Loop(); }) {}
 
 SensorHub::~SensorHub() {
+  StopTicking();
+}
+
+void SensorHub::StopTicking() {
   {
     absl::MutexLock lock(&mutex_);
     stopping_ = true;
   }
-  ticker_.join();
+  if (ticker_.joinable()) ticker_.join();
 }
 
 void SensorHub::AddMethods(MethodTable& table) {
@@ -83,8 +87,11 @@ void SensorHub::Shutdown(absl::Duration limit) {
   for (const auto& session : Sessions()) {
     session->End(v1::GOODBYE_REASON_SHUTDOWN, absl::UnavailableError("this replica is shutting down; reconnect"));
   }
-  absl::MutexLock lock(&mutex_);
-  mutex_.AwaitWithTimeout(absl::Condition(this, &SensorHub::Empty), limit);
+  {
+    absl::MutexLock lock(&mutex_);
+    mutex_.AwaitWithTimeout(absl::Condition(this, &SensorHub::Empty), limit);
+  }
+  StopTicking();
 }
 
 size_t SensorHub::size() const {

@@ -42,6 +42,7 @@ class SensorHub {
 
  private:
   absl::StatusOr<std::shared_ptr<StreamHandler>> Open(const Caller& caller, std::shared_ptr<StreamSession> stream);
+  void StopTicking() ABSL_LOCKS_EXCLUDED(mutex_);
   void Loop() ABSL_LOCKS_EXCLUDED(mutex_);
   // Compares generations of all sensors with what their streams were sent: makes a lost notification harmless.
   void Sweep() ABSL_LOCKS_EXCLUDED(mutex_);

@@ -11,14 +11,17 @@
 
 namespace bulkhead::controlplane {
 
-// Runs tasks first in, first out. Thread safe. The destructor runs what is queued and then joins.
+// Runs tasks first in, first out. Thread safe. The destructor stops it.
 class WorkerPool {
  public:
   // `capacity` bounds the queue, not the tasks that run.
   WorkerPool(int threads, size_t capacity);
-  ~WorkerPool();
+  ~WorkerPool() { Stop(); }
   WorkerPool(const WorkerPool&) = delete;
   WorkerPool& operator=(const WorkerPool&) = delete;
+
+  // Runs what is queued, then ends the threads. May be called again, from one thread.
+  void Stop() ABSL_LOCKS_EXCLUDED(mutex_);
 
   // False when the queue is full or the pool is stopping; then the task is not run.
   bool Post(std::function<void()> task) ABSL_LOCKS_EXCLUDED(mutex_);

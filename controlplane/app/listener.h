@@ -1,0 +1,48 @@
+// Accepts connections and hands them on, and survives a flood of them.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "common/unique_fd.h"
+
+namespace bulkhead::controlplane {
+
+// gRPC's own listener stops for good when the process once runs out of descriptors (CVE-2023-4785, open in Debian 12),
+// which anybody can bring about without a certificate. This one waits and goes on.
+class Listener {
+ public:
+  // Gets each connection: non-blocking, close-on-exec, TCP_NODELAY. Called from the listener's thread.
+  using OnConnection = std::function<void(UniqueFd)>;
+
+  // Binds and listens on every address, "ADDR:PORT". Errors name the address.
+  static absl::StatusOr<std::unique_ptr<Listener>> Open(const std::vector<std::string>& addresses);
+  ~Listener() { Stop(); }
+
+  // Starts to accept. Call once.
+  void Start(OnConnection on_connection);
+  // Stops to accept and closes the sockets. May be called again.
+  void Stop();
+
+  // Ports that it listens on, in the order of the addresses; differs from what was asked where that was 0.
+  const std::vector<uint16_t>& ports() const { return ports_; }
+
+ private:
+  Listener() = default;
+  absl::Status Bind(const std::string& text);
+  void Loop();
+  // Takes waiting connections. False when out of descriptors or memory.
+  bool AcceptSome(int socket);
+
+  std::vector<UniqueFd> sockets_;
+  std::vector<uint16_t> ports_;
+  UniqueFd wake_;
+  OnConnection on_connection_;
+  std::thread thread_;
+};
+
+}  // namespace bulkhead::controlplane

@@ -1,0 +1,51 @@
+// What the operator of the control plane asked for: command line and configuration file, checked.
+#pragma once
+
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "common/log.h"
+
+namespace bulkhead::controlplane {
+
+enum class CommandLineCommand { kServe, kInit, kIssueOperator, kMigrate, kCheckConfig };
+
+// Every field is valid once OptionsFromCommandLine has returned it.
+struct Options {
+  CommandLineCommand command = CommandLineCommand::kServe;
+
+  std::string state_directory =
+      "/var/lib/bulkhead-controlplane";                      // absolute; holds ca/, tls/ and, by default, postgres/
+  std::string postgres;                                      // "embedded:DIR" or "postgresql://…"
+  std::vector<std::string> listen = {"0.0.0.0:7443"};        // ADDR:PORT, numeric; port 0: any free one
+  std::vector<std::string> server_names;                     // DNS names and addresses in the server's certificate
+  absl::Duration heartbeat_interval = absl::Seconds(30);     // 1 s to 1 h, whole seconds
+  absl::Duration heartbeat_retention = absl::Hours(24 * 7);  // at least the interval
+  absl::Duration sensor_certificate_life = absl::Hours(24 * 30);  // 1 h to 1 year
+  std::string replica_id;                                         // unique among replicas
+  LogLevel log_level = LogLevel::kInfo;
+  bool log_json = false;
+
+  // issue-operator only.
+  std::string operator_name;
+  std::string operator_role;
+  std::string out_directory;
+  std::string advertised_server;  // HOST:PORT written into the client's configuration file
+  absl::Duration operator_certificate_life = absl::Hours(24 * 365);
+};
+
+// Set when the command line asked for text instead of work (--help, --version): print `text` and leave with
+// `exit_code`. The same for a command line that is wrong.
+struct EarlyExit {
+  std::string text;
+  int exit_code = 0;
+};
+
+// Reads flags, then the YAML file that --config names (same keys as the long flags; flags win). An EarlyExit with exit
+// code 2 says which option is wrong and what would be right.
+std::variant<Options, EarlyExit> OptionsFromCommandLine(int argc, const char* const* argv);
+
+}  // namespace bulkhead::controlplane

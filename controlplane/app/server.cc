@@ -1,0 +1,168 @@
+// Composition, the periodic work, and shutdown.
+#include "controlplane/app/server.h"
+
+#include <csignal>
+#include <ctime>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "bulkhead/v1/audit.pb.h"
+#include "bulkhead/v1/enrollment.pb.h"
+#include "bulkhead/v1/policy_service.pb.h"
+#include "bulkhead/v1/sensor_link.pb.h"
+#include "bulkhead/v1/sensor_service.pb.h"
+#include "common/errno_status.h"
+#include "common/log.h"
+#include "common/status_macros.h"
+#include "controlplane/api/api_context.h"
+#include "controlplane/app/systemd_notify.h"
+
+namespace bulkhead::controlplane {
+namespace {
+
+// Half of the database's connections each.
+constexpr int kWorkers = 4;
+constexpr size_t kMaxWaitingCalls = 1024;
+// A stream waits at most once, so this is more than there can be streams.
+constexpr size_t kMaxWaitingStreams = 1 << 20;
+constexpr absl::Duration kMaintenanceInterval = absl::Seconds(5);
+constexpr absl::Duration kSweepInterval = absl::Minutes(1);
+constexpr absl::Duration kGoodbyeTime = absl::Seconds(2);
+constexpr absl::Duration kCallGrace = absl::Seconds(3);
+
+// Every service that is served; a service added to the protos and not here is found missing by a test.
+std::vector<const google::protobuf::ServiceDescriptor*> ServedServices() {
+  std::vector<const google::protobuf::ServiceDescriptor*> services;
+  for (const google::protobuf::FileDescriptor* file :
+       {v1::ListSensorsRequest::descriptor()->file(), v1::ListEnforcementPoliciesRequest::descriptor()->file(),
+        v1::EnrollRequest::descriptor()->file(), v1::ListAuditRecordsRequest::descriptor()->file(),
+        v1::Hello::descriptor()->file()}) {
+    for (int i = 0; i < file->service_count(); ++i) services.push_back(file->service(i));
+  }
+  return services;
+}
+
+}  // namespace
+
+Server::Server(const Options& options)
+    : options_(options), order_workers_(kWorkers, kMaxWaitingCalls), sensor_workers_(kWorkers, kMaxWaitingStreams) {}
+
+Server::~Server() {
+  Stop();
+}
+
+absl::StatusOr<std::unique_ptr<Server>> Server::Create(const Options& options) {
+  std::unique_ptr<Server> server(new Server(options));
+  ASSIGN_OR_RETURN(server->authority_, CertificateAuthority::Open(absl::StrCat(options.state_directory, "/ca")));
+  ASSIGN_OR_RETURN(server->certificate_,
+                   ServerCertificate::Create(server->authority_.get(), &server->clock_,
+                                             absl::StrCat(options.state_directory, "/tls"), options.server_names));
+  RETURN_IF_ERROR(server->OpenStore());
+  RETURN_IF_ERROR(server->BuildServices());
+  return server;
+}
+
+absl::Status Server::OpenStore() {
+  ASSIGN_OR_RETURN(database_, Database::Start(options_.postgres));
+  Store::Options store_options;
+  store_options.connection_string = database_->connection_string();
+  store_options.pool_size = 2 * kWorkers;
+  ASSIGN_OR_RETURN(store_, Store::Open(store_options));
+  return absl::OkStatus();
+}
+
+absl::Status Server::BuildServices() {
+  const ApiContext api{.store = store_.get(),
+                       .authority = authority_.get(),
+                       .clock = &clock_,
+                       .workers = &order_workers_,
+                       .heartbeat_interval = options_.heartbeat_interval,
+                       .certificate_life = options_.sensor_certificate_life};
+  AddApiMethods(api, methods_);
+  watches_ = std::make_unique<WatchHub>(api);
+  watches_->AddMethods(methods_);
+  sensors_ = std::make_unique<SensorHub>(
+      LinkContext{.store = store_.get(),
+                  .authority = authority_.get(),
+                  .clock = &clock_,
+                  .workers = &sensor_workers_,
+                  .replica_id = options_.replica_id,
+                  .heartbeat_interval = options_.heartbeat_interval,
+                  .certificate_life = options_.sensor_certificate_life,
+                  .on_report = [this](const std::string& sensor_id) { watches_->OnChange(sensor_id); }});
+  sensors_->AddMethods(methods_);
+  gate_ = std::make_unique<Gate>(store_.get(), authority_.get(), &clock_);
+
+  std::vector<std::unique_ptr<RpcService>> services;
+  for (const google::protobuf::ServiceDescriptor* descriptor : ServedServices()) {
+    ASSIGN_OR_RETURN(services.emplace_back(), RpcService::Create(*descriptor, methods_, *gate_));
+  }
+  {
+    absl::MutexLock lock(&fan_out_mutex_);
+    fan_out_ = true;
+  }
+  RETURN_IF_ERROR(store_->Listen([this](const std::string& sensor_id) { OnChange(sensor_id); }));
+  ASSIGN_OR_RETURN(grpc_, GrpcServer::Create({.listen = options_.listen,
+                                              .key_path = certificate_->key_path(),
+                                              .certificate_path = certificate_->certificate_path()},
+                                             std::move(services)));
+  return absl::OkStatus();
+}
+
+void Server::OnChange(const std::string& sensor_id) {
+  absl::MutexLock lock(&fan_out_mutex_);
+  if (!fan_out_) return;
+  sensors_->OnChange(sensor_id);
+  watches_->OnChange(sensor_id);
+}
+
+absl::Status Server::Run() {
+  for (const uint16_t port : ports())
+    LogInfo("control plane listens", {{"port", port}, {"replica", options_.replica_id}});
+  NotifySystemd("READY=1");
+  sigset_t ends;
+  sigemptyset(&ends);
+  sigaddset(&ends, SIGTERM);
+  sigaddset(&ends, SIGINT);
+  const timespec interval = absl::ToTimespec(kMaintenanceInterval);
+  while (true) {
+    Maintain();
+    const int signal = sigtimedwait(&ends, nullptr, &interval);
+    if (signal > 0) break;
+    if (errno != EAGAIN && errno != EINTR) return ErrnoToStatus(errno, "waiting for a signal");
+  }
+  LogInfo("control plane shuts down");
+  NotifySystemd("STOPPING=1");
+  Stop();
+  return absl::OkStatus();
+}
+
+void Server::Maintain() {
+  const absl::Status reachable = store_->Run([](Transaction&) { return absl::OkStatus(); });
+  grpc_->SetServing(reachable.ok());
+  if (!reachable.ok()) return LogError("database does not answer", {{"error", reachable.ToString()}});
+  if (const auto renewed = certificate_->RenewIfDue(); !renewed.ok()) {
+    LogError("server certificate not renewed", {{"error", renewed.status().ToString()}});
+  }
+  if (clock_.Now() < next_sweep_) return;
+  next_sweep_ = clock_.Now() + kSweepInterval;
+  if (const auto swept = store_->Sweep(options_.heartbeat_retention); !swept.ok()) {
+    LogError("old rows not deleted", {{"error", swept.status().ToString()}});
+  }
+}
+
+void Server::Stop() {
+  if (std::exchange(stopped_, true)) return;
+  {
+    absl::MutexLock lock(&fan_out_mutex_);
+    fan_out_ = false;
+  }
+  if (sensors_) sensors_->Shutdown(kGoodbyeTime);
+  if (watches_) watches_->Shutdown();
+  if (grpc_) grpc_->Shutdown(kCallGrace);
+  // After gRPC, whose last calls still leave work here; before the hubs and the store, which that work uses.
+  order_workers_.Stop();
+  sensor_workers_.Stop();
+}
+
+}  // namespace bulkhead::controlplane

@@ -1,0 +1,68 @@
+// The control plane: every part, made in the order of its dependencies, run until a signal, and taken down in reverse.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "common/clock.h"
+#include "controlplane/api/watch_hub.h"
+#include "controlplane/app/database.h"
+#include "controlplane/app/grpc_server.h"
+#include "controlplane/app/options.h"
+#include "controlplane/app/server_certificate.h"
+#include "controlplane/link/sensor_hub.h"
+#include "controlplane/pki/pki.h"
+#include "controlplane/rpc/gate.h"
+#include "controlplane/rpc/method_table.h"
+#include "controlplane/rpc/worker_pool.h"
+#include "controlplane/store/store.h"
+
+namespace bulkhead::controlplane {
+
+class Server {
+ public:
+  // Everything that can fail at start fails here. The server listens when it returns.
+  static absl::StatusOr<std::unique_ptr<Server>> Create(const Options& options);
+  ~Server();
+
+  // Does the periodic work until SIGTERM or SIGINT, which the caller has blocked in every thread; then says goodbye to
+  // the sensors.
+  absl::Status Run();
+
+  // Ends everything in bounded time. Called by Run and the destructor; may be called again.
+  void Stop();
+
+  const std::vector<uint16_t>& ports() const { return grpc_->ports(); }
+
+ private:
+  explicit Server(const Options& options);
+  absl::Status OpenStore();
+  absl::Status BuildServices();
+  void OnChange(const std::string& sensor_id) ABSL_LOCKS_EXCLUDED(fan_out_mutex_);
+  void Maintain();
+
+  const Options options_;
+  const RealClock clock_;
+  std::unique_ptr<Database> database_;
+  std::unique_ptr<Store> store_;
+  std::unique_ptr<CertificateAuthority> authority_;
+  std::unique_ptr<ServerCertificate> certificate_;
+  // Apart, so that a storm of reconnecting sensors does not make an operator's order wait.
+  WorkerPool order_workers_;
+  WorkerPool sensor_workers_;
+  std::unique_ptr<WatchHub> watches_;
+  std::unique_ptr<SensorHub> sensors_;
+  MethodTable methods_;
+  std::unique_ptr<Gate> gate_;
+  std::unique_ptr<GrpcServer> grpc_;
+
+  absl::Mutex fan_out_mutex_;
+  bool fan_out_ ABSL_GUARDED_BY(fan_out_mutex_) = false;
+  bool stopped_ = false;
+  absl::Time next_sweep_ = absl::InfinitePast();
+};
+
+}  // namespace bulkhead::controlplane

@@ -1,0 +1,44 @@
+// The listener's own certificate: issued at start, renewed at half of its life, published so that gRPC picks it up
+// without a restart.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "common/clock.h"
+#include "controlplane/pki/pki.h"
+
+namespace bulkhead::controlplane {
+
+// Not thread safe.
+class ServerCertificate {
+ public:
+  // Issues the first certificate. `directory` is made if need be. `authority` and `clock` outlive this.
+  static absl::StatusOr<std::unique_ptr<ServerCertificate>> Create(CertificateAuthority* authority, const Clock* clock,
+                                                                   std::string directory,
+                                                                   std::vector<std::string> names);
+
+  // Where the key and the certificate always are: a link in the path is swapped, so that both change together.
+  std::string key_path() const;
+  std::string certificate_path() const;
+
+  // Renews when half of the life is over; true when it did.
+  absl::StatusOr<bool> RenewIfDue();
+
+ private:
+  ServerCertificate(CertificateAuthority* authority, const Clock* clock, std::string directory,
+                    std::vector<std::string> names);
+  absl::Status Publish();
+
+  CertificateAuthority* const authority_;
+  const Clock* const clock_;
+  const std::string directory_;
+  const std::vector<std::string> names_;
+  absl::Time renew_at_;
+  std::string published_;  // directory that `current` points to
+};
+
+}  // namespace bulkhead::controlplane
