@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0 OR GPL-2.0
+/* Denies what reaches a network without passing cgroup_skb.
+ *
+ * hook                                   sees                                               denies, while a wall is up
+ * lsm/socket_create                      every new socket                                   families that cgroup_skb does not see
+ * lsm/socket_connect, socket_sendmsg     what leaves a socket, old or new, io_uring too     the same
+ * lsm/socket_recvmsg                     what a process reads from one                      the same, under isolation
+ * lsm/tun_dev_create, tun_dev_open       a tun or tap device being made or attached to      all
+ *
+ * Where `bpf` is not in the kernel's lsm= list the loader turns each lsm/X into fmod_ret/security_X: the arguments are the same.
+ * The hooks run for the whole host and look only at processes inside the scope.
+ *
+ * Does not stop: an AF_XDP socket bound before the order and driven by poll(2); frames read from a ring that was mapped before the
+ * order; RDMA verbs through /dev/infiniband; a tun descriptor opened before the order, whose packets the host forwards.
+ *
+ * On failure: closed. A published set that cannot be read denies. Nothing published: open.
+ *
+ * The licence string below is what the kernel asks for before it lends its helpers; the text is offered under Apache-2.0 too. */
+#include "maps.h"
+
+#include "bulkhead/decide_frames.h"
+
+#include <bpf/bpf_tracing.h>
+
+char _license[] SEC("license") = "GPL";
+
+/* ---- Maps ---- */
+
+/* enum bh_frames_counter -> how often; written here, read by the sensor. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, BH_FRAMES_COUNTERS);
+	__type(key, __u32);
+	__type(value, __u64);
+} bh_f_count SEC(".maps");
+
+/* The thread that proves the hooks by asking for a socket of bh_f_probe_family; 0: none. Set by the sensor. */
+__u32 bh_f_probe_tid;
+int bh_f_probe_family;
+
+/* The part of the kernel's struct socket that is read; CO-RE takes the name up to the three underscores. */
+struct socket___frames {
+	struct sock *sk;
+} __attribute__((preserve_access_index));
+
+/* ---- Look-ups ---- */
+
+static __always_inline void bh_frames_add(__u32 counter)
+{
+	__u64 *value = bpf_map_lookup_elem(&bh_f_count, &counter);
+
+	if (value)
+		++*value;
+}
+
+static __always_inline bool bh_current_judged(void)
+{
+	const struct bh_host *host = bh_host_facts();
+
+	return host && bh_current_in_scope(host);
+}
+
+/* ---- Decide and record ---- */
+
+static __always_inline void bh_frames_hit(const struct bh_config *config, __u8 wall)
+{
+	bh_hit(wall == BH_ISOLATE ? &config->isolate_policy : &config->contain_policy);
+}
+
+static __always_inline int bh_frames(int family, enum bh_frames_use use)
+{
+	__u32 active = bh_active_slot();
+	const struct bh_config *config;
+	enum bh_frames_answer answer;
+
+	if (!active || !bh_current_judged())
+		return 0;
+	config = bh_slot_config(active);
+	answer = bh_decide_frames(config, use);
+	if (!config)
+		bh_frames_add(BH_FRAMES_NO_SET);
+	if (answer == BH_FRAMES_PASS)
+		return 0;
+	bh_frames_add(answer == BH_FRAMES_DENY ? bh_frames_reason(family, use) : BH_FRAMES_WOULD_DENY);
+	if (config)
+		bh_frames_hit(config, answer == BH_FRAMES_DENY ? bh_enforced_wall(config) : bh_shadow_wall(config));
+	return answer == BH_FRAMES_DENY ? -EPERM : 0;
+}
+
+/* Families that cgroup_skb sees return before any map is read: this is in the path of every send. */
+static __always_inline int bh_frames_socket(struct socket___frames *socket, enum bh_frames_use use)
+{
+	struct sock *sk = socket->sk;
+	int family, protocol;
+
+	if (!sk)
+		return 0;
+	family = sk->__sk_common.skc_family;
+	protocol = sk->sk_protocol;
+	return bh_family_is_seen(family, protocol) ? 0 : bh_frames(family, use);
+}
+
+/* ---- Hooks ---- */
+
+SEC("lsm/socket_create")
+int BPF_PROG(bh_f_create, int family, int type, int protocol, int kern)
+{
+	if (kern)
+		return 0;
+	if (bh_f_probe_tid && (__u32)bpf_get_current_pid_tgid() == bh_f_probe_tid && family == bh_f_probe_family)
+		return -EPERM;
+	return bh_family_is_seen(family, protocol) ? 0 : bh_frames(family, BH_FRAMES_OPEN);
+}
+
+SEC("lsm/socket_connect")
+int BPF_PROG(bh_f_connect, struct socket___frames *socket)
+{
+	return bh_frames_socket(socket, BH_FRAMES_SEND);
+}
+
+SEC("lsm/socket_sendmsg")
+int BPF_PROG(bh_f_sendmsg, struct socket___frames *socket)
+{
+	return bh_frames_socket(socket, BH_FRAMES_SEND);
+}
+
+SEC("lsm/socket_recvmsg")
+int BPF_PROG(bh_f_recvmsg, struct socket___frames *socket)
+{
+	return bh_frames_socket(socket, BH_FRAMES_RECEIVE);
+}
+
+SEC("lsm/tun_dev_create")
+int BPF_PROG(bh_f_tun_new)
+{
+	return bh_frames(BH_FAMILY_TUN, BH_FRAMES_OPEN);
+}
+
+SEC("lsm/tun_dev_open")
+int BPF_PROG(bh_f_tun_open)
+{
+	return bh_frames(BH_FAMILY_TUN, BH_FRAMES_OPEN);
+}
