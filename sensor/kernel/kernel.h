@@ -21,7 +21,7 @@ struct DatapathOptions {
   // A bpf file system. Mounted there when nothing is.
   std::string bpffs = "/sys/fs/bpf";
 
-  // Name of the pin directory below `<bpffs>/bulkhead/`: [A-Za-z0-9._-]. Empty: derived from the scope, so that two
+  // Name of the pin directory below `<bpffs>/bulkhead/`: [A-Za-z0-9_-]. Empty: derived from the scope, so that two
   // sensors with different scopes do not meet and a restarted sensor finds what it left.
   std::string pin_key;
 

@@ -1,0 +1,82 @@
+// One BPF map as a value that owns its descriptor.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/unique_fd.h"
+
+namespace bulkhead::sensor {
+
+// What bpf(BPF_MAP_CREATE) needs.
+struct MapSpec {
+  uint32_t type = 0;  // BPF_MAP_TYPE_*
+  const char* name = "";
+  uint32_t key_size = 0;
+  uint32_t value_size = 0;
+  uint32_t max_entries = 0;
+  uint32_t flags = 0;
+};
+
+// Keys and values are passed as pointers to objects of exactly the map's sizes. Errors carry the map's name. Not thread safe.
+class BpfMap {
+ public:
+  BpfMap() = default;
+
+  static absl::StatusOr<BpfMap> Create(const MapSpec& spec);
+  // NotFound when nothing is pinned there.
+  static absl::StatusOr<BpfMap> OpenPinned(const std::string& path);
+  static absl::StatusOr<BpfMap> OpenById(uint32_t id);
+
+  bool valid() const { return fd_.valid(); }
+  int fd() const { return fd_.get(); }
+  // Kernel id; never used twice during a boot.
+  uint32_t id() const { return id_; }
+  const std::string& name() const { return name_; }
+
+  absl::Status Update(const void* key, const void* value) const;
+  // NotFound when there is no such key.
+  absl::Status Lookup(const void* key, void* value) const;
+  // OK when there is no such key.
+  absl::Status Delete(const void* key) const;
+  // Makes the map read-only for system calls for ever.
+  absl::Status Freeze() const;
+
+  // Puts many elements; `keys` and `values` are arrays of `count` objects.
+  absl::Status UpdateMany(const void* keys, const void* values, uint32_t count) const;
+
+  // All keys, in the map's order.
+  template <typename Key>
+  absl::StatusOr<std::vector<Key>> Keys() const {
+    std::vector<Key> keys;
+    Key key;
+    bool more = NextKey(nullptr, &key);
+    while (more && keys.size() <= max_entries_) {
+      keys.push_back(key);
+      more = NextKey(&keys.back(), &key);
+    }
+    return keys;
+  }
+
+  template <typename Value, typename Key>
+  absl::StatusOr<Value> Get(const Key& key) const {
+    Value value{};
+    const absl::Status found = Lookup(&key, &value);
+    if (!found.ok()) return found;
+    return value;
+  }
+
+ private:
+  static absl::StatusOr<BpfMap> FromFd(UniqueFd fd, absl::string_view what);
+  bool NextKey(const void* key, void* next) const;
+
+  UniqueFd fd_;
+  uint32_t id_ = 0;
+  uint32_t max_entries_ = 0;
+  std::string name_;
+};
+
+}  // namespace bulkhead::sensor

@@ -1,0 +1,207 @@
+// Fill, freeze, read back, flip.
+#include "sensor/kernel/rule_set_store.h"
+
+#include <linux/bpf.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "absl/strings/str_cat.h"
+#include "common/errno_status.h"
+#include "common/status_macros.h"
+
+namespace bulkhead::sensor {
+namespace {
+
+constexpr uint32_t kZero = 0;
+
+template <typename Key, typename Value>
+absl::Status PutAll(const BpfMap& map, const std::vector<std::pair<Key, Value>>& content) {
+  std::vector<Key> keys;
+  std::vector<Value> values;
+  for (const auto& [key, value] : content) {
+    keys.push_back(key);
+    values.push_back(value);
+  }
+  return map.UpdateMany(keys.data(), values.data(), keys.size());
+}
+
+// Every element is there with its value, and nothing else is.
+template <typename Key, typename Value>
+absl::Status Compare(const BpfMap& map, const std::vector<std::pair<Key, Value>>& wanted) {
+  for (const auto& [key, value] : wanted) {
+    ASSIGN_OR_RETURN(const Value found, map.Get<Value>(key));
+    if (std::memcmp(&found, &value, sizeof(value)) != 0) {
+      return absl::DataLossError(absl::StrCat("map ", map.name(), " holds another value than was written"));
+    }
+  }
+  ASSIGN_OR_RETURN(const std::vector<Key> keys, map.Keys<Key>());
+  if (keys.size() == wanted.size()) return absl::OkStatus();
+  return absl::DataLossError(
+      absl::StrCat("map ", map.name(), " holds ", keys.size(), " entries instead of ", wanted.size()));
+}
+
+std::vector<std::pair<uint32_t, bh_port_set>> Numbered(const std::vector<bh_port_set>& sets) {
+  std::vector<std::pair<uint32_t, bh_port_set>> numbered;
+  for (const bh_port_set& set : sets) numbered.emplace_back(numbered.size() + 1, set);
+  return numbered;
+}
+
+}  // namespace
+
+MapSpec RuleSetStore::SpecOf(Part part) {
+  switch (part) {
+    case kConfig:
+      return {BPF_MAP_TYPE_ARRAY, "bh_set_config", sizeof(uint32_t), sizeof(bh_config), 1, 0};
+    case kRules:
+      return {BPF_MAP_TYPE_LPM_TRIE,  "bh_set_rules",      sizeof(bh_rule_key),
+              sizeof(bh_rule_value), BH_MAX_RULE_ENTRIES, BPF_F_NO_PREALLOC};
+    case kPorts:
+      return {BPF_MAP_TYPE_HASH,    "bh_set_ports",   sizeof(uint32_t),
+              sizeof(bh_port_set), BH_MAX_PORT_SETS, BPF_F_NO_PREALLOC};
+    case kPaths:
+      return {BPF_MAP_TYPE_HASH,     "bh_set_paths",      sizeof(bh_path_key),
+              sizeof(bh_exec_rule), BH_MAX_EXEC_ENTRIES, BPF_F_NO_PREALLOC};
+    case kFiles:
+    case kParts:
+      break;
+  }
+  return {BPF_MAP_TYPE_HASH,     "bh_set_files",      sizeof(bh_file_key),
+          sizeof(bh_exec_rule), BH_MAX_EXEC_ENTRIES, BPF_F_NO_PREALLOC};
+}
+
+absl::StatusOr<RuleSetStore> RuleSetStore::Open(const std::string& directory) {
+  static constexpr const char* kNames[kParts] = {"bh_config", "bh_rules", "bh_ports", "bh_paths", "bh_files"};
+  RuleSetStore store;
+  for (int part = 0; part < kParts; ++part) {
+    ASSIGN_OR_RETURN(store.outer_[part], BpfMap::OpenPinned(absl::StrCat(directory, "/", kNames[part])));
+  }
+  ASSIGN_OR_RETURN(store.active_word_, BpfMap::OpenPinned(absl::StrCat(directory, "/bh_active")));
+  RETURN_IF_ERROR(store.AdoptActiveSlot());
+  return store;
+}
+
+absl::Status RuleSetStore::AdoptActiveSlot() {
+  ASSIGN_OR_RETURN(const uint32_t active, active_word_.Get<uint32_t>(kZero));
+  active_ = active;
+  if (active == 0) return absl::OkStatus();
+  Slot slot;
+  for (int part = 0; part < kParts; ++part) {
+    const uint32_t index = active - 1;
+    const absl::StatusOr<uint32_t> id = outer_[part].Get<uint32_t>(index);
+    // Somebody emptied the slot: the programs deny everything, and the next Publish makes a new one.
+    if (!id.ok()) return absl::OkStatus();
+    ASSIGN_OR_RETURN(slot[part], BpfMap::OpenById(*id));
+  }
+  current_ = std::move(slot);
+  return absl::OkStatus();
+}
+
+absl::Status RuleSetStore::PrepareIdleSlot() {
+  if (idle_ready_) return absl::OkStatus();
+  for (int part = 0; part < kParts; ++part) {
+    ASSIGN_OR_RETURN(idle_[part], BpfMap::Create(SpecOf(static_cast<Part>(part))));
+    const uint32_t index = idle_slot();
+    const int fd = idle_[part].fd();
+    // The kernel returns from this call after a grace period, so no hook still reads what was in the slot before.
+    RETURN_IF_ERROR(outer_[part].Update(&index, &fd));
+  }
+  idle_ready_ = true;
+  return absl::OkStatus();
+}
+
+absl::Status RuleSetStore::Fill(const RuleSet& set, const Slot& slot) const {
+  RETURN_IF_ERROR(slot[kConfig].Update(&kZero, &set.config));
+  RETURN_IF_ERROR(PutAll(slot[kRules], set.network.entries));
+  RETURN_IF_ERROR(PutAll(slot[kPorts], Numbered(set.network.port_sets)));
+  RETURN_IF_ERROR(PutAll(slot[kPaths], set.paths));
+  return PutAll(slot[kFiles], set.files);
+}
+
+// Nobody changes a frozen map by a system call. The files stay open: a path may get another file at any time.
+absl::Status RuleSetStore::Freeze(const Slot& slot) const {
+  for (const Part part : {kConfig, kRules, kPorts, kPaths}) RETURN_IF_ERROR(slot[part].Freeze());
+  return absl::OkStatus();
+}
+
+absl::Status RuleSetStore::Verify(const RuleSet& set, const Slot& slot) const {
+  ASSIGN_OR_RETURN(const bh_config config, slot[kConfig].Get<bh_config>(kZero));
+  if (std::memcmp(&config, &set.config, sizeof(config)) != 0) {
+    return absl::DataLossError("the rule set's head in the kernel is not what was written");
+  }
+  RETURN_IF_ERROR(Compare(slot[kRules], set.network.entries));
+  RETURN_IF_ERROR(Compare(slot[kPorts], Numbered(set.network.port_sets)));
+  RETURN_IF_ERROR(Compare(slot[kPaths], set.paths));
+  return Compare(slot[kFiles], set.files);
+}
+
+absl::Status RuleSetStore::Publish(const RuleSet& set) {
+  RETURN_IF_ERROR(PrepareIdleSlot());
+  idle_ready_ = false;  // from here on it is not empty any more
+  RETURN_IF_ERROR(Annotate(Fill(set, idle_), "filling the idle rule set"));
+  RETURN_IF_ERROR(Annotate(Freeze(idle_), "filling the idle rule set"));
+  RETURN_IF_ERROR(Annotate(Verify(set, idle_), "reading the idle rule set back"));
+  const uint32_t next = idle_slot() + 1;
+  RETURN_IF_ERROR(active_word_.Update(&kZero, &next));
+  active_ = next;
+  current_ = std::move(idle_);
+  idle_ = Slot();
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::optional<bh_config>> RuleSetStore::ReadConfig() const {
+  ASSIGN_OR_RETURN(const uint32_t active, active_word_.Get<uint32_t>(kZero));
+  if (active == 0) return std::nullopt;
+  const uint32_t index = active - 1;
+  ASSIGN_OR_RETURN(const uint32_t id, outer_[kConfig].Get<uint32_t>(index));
+  ASSIGN_OR_RETURN(const BpfMap map, BpfMap::OpenById(id));
+  ASSIGN_OR_RETURN(const bh_config config, map.Get<bh_config>(kZero));
+  return config;
+}
+
+absl::StatusOr<FileRules> RuleSetStore::ReadFiles() const {
+  FileRules files;
+  if (!current_[kFiles].valid()) return files;
+  ASSIGN_OR_RETURN(const std::vector<bh_file_key> keys, current_[kFiles].Keys<bh_file_key>());
+  for (const bh_file_key& key : keys) {
+    const absl::StatusOr<bh_exec_rule> rule = current_[kFiles].Get<bh_exec_rule>(key);
+    if (rule.ok()) files.emplace_back(key, *rule);
+  }
+  return files;
+}
+
+absl::Status RuleSetStore::ReplaceFiles(const FileRules& files) {
+  RETURN_IF_ERROR(PutAll(current_[kFiles], files));
+  ASSIGN_OR_RETURN(const std::vector<bh_file_key> keys, current_[kFiles].Keys<bh_file_key>());
+  for (const bh_file_key& key : keys) {
+    const bool wanted = std::any_of(files.begin(), files.end(), [&key](const auto& entry) {
+      return std::memcmp(&entry.first, &key, sizeof(key)) == 0;
+    });
+    if (!wanted) RETURN_IF_ERROR(current_[kFiles].Delete(&key));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<std::string>> RuleSetStore::Repair(const FileRules& files) {
+  std::vector<std::string> repaired;
+  for (int part = 0; part < kParts && current_[part].valid(); ++part) {
+    const uint32_t index = active_ - 1;
+    const absl::StatusOr<uint32_t> id = outer_[part].Get<uint32_t>(index);
+    if (id.ok() && *id == current_[part].id()) continue;
+    const int fd = current_[part].fd();
+    RETURN_IF_ERROR(outer_[part].Update(&index, &fd));
+    repaired.push_back(absl::StrCat("map ", outer_[part].name(), " was changed by somebody else: put back"));
+  }
+  ASSIGN_OR_RETURN(const uint32_t active, active_word_.Get<uint32_t>(kZero));
+  if (active != active_) {
+    RETURN_IF_ERROR(active_word_.Update(&kZero, &active_));
+    repaired.push_back("the active rule set was switched by somebody else: switched back");
+  }
+  if (current_[kFiles].valid() && !Compare(current_[kFiles], files).ok()) {
+    RETURN_IF_ERROR(ReplaceFiles(files));
+    repaired.push_back("blocked file identities were changed by somebody else: put back");
+  }
+  return repaired;
+}
+
+}  // namespace bulkhead::sensor

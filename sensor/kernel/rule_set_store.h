@@ -1,0 +1,72 @@
+// The two slots of the rule set in the kernel: fill the idle one, read it back, publish it with one write.
+#pragma once
+
+#include <array>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "bulkhead/abi.h"
+#include "sensor/kernel/bpf_map.h"
+#include "sensor/kernel/rule_compiler.h"
+
+namespace bulkhead::sensor {
+
+using FileRules = std::vector<std::pair<bh_file_key, bh_exec_rule>>;
+using PathRules = std::vector<std::pair<bh_path_key, bh_exec_rule>>;
+
+// Everything that one generation puts into the kernel.
+struct RuleSet {
+  bh_config config{};
+  CompiledRules network;
+  PathRules paths;
+  FileRules files;
+};
+
+// Not thread safe. A hook that runs during Publish sees the old set or the new one, never parts of both: the inner maps of a slot are
+// fresh, the slot is named by one word, and a slot is filled again only after a grace period.
+class RuleSetStore {
+ public:
+  // Opens the pinned maps below `directory` and takes over the set that they hold.
+  static absl::StatusOr<RuleSetStore> Open(const std::string& directory);
+
+  // Makes the kernel enforce `set`. On any error what was enforced before still is.
+  absl::Status Publish(const RuleSet& set);
+
+  // Puts fresh, empty maps into the idle slot, which takes a grace period of the kernel (some 10 ms each); Publish does it
+  // itself when it was not done.
+  absl::Status PrepareIdleSlot();
+
+  // The head of the set in force, read from the kernel; nullopt when nothing was ever published.
+  absl::StatusOr<std::optional<bh_config>> ReadConfig() const;
+
+  // Replaces the file identities of the set in force, one by one; what stays is never missing meanwhile.
+  absl::Status ReplaceFiles(const FileRules& files);
+  absl::StatusOr<FileRules> ReadFiles() const;
+
+  // Puts the active word, the slot's maps and the file identities back when somebody changed them; says what it repaired.
+  absl::StatusOr<std::vector<std::string>> Repair(const FileRules& files);
+
+ private:
+  enum Part { kConfig, kRules, kPorts, kPaths, kFiles, kParts };
+  using Slot = std::array<BpfMap, kParts>;
+
+  static MapSpec SpecOf(Part part);
+  absl::Status AdoptActiveSlot();
+  absl::Status Fill(const RuleSet& set, const Slot& slot) const;
+  absl::Status Verify(const RuleSet& set, const Slot& slot) const;
+  absl::Status Freeze(const Slot& slot) const;
+  uint32_t idle_slot() const { return active_ == 1 ? 1 : 0; }
+
+  std::array<BpfMap, kParts> outer_;
+  BpfMap active_word_;
+  uint32_t active_ = 0;  // as in bh_active: 0 or 1 + slot
+  Slot current_;         // of the set in force; invalid maps when there is none
+  Slot idle_;            // fresh and empty, in the idle slot, when idle_ready_
+  bool idle_ready_ = false;
+};
+
+}  // namespace bulkhead::sensor
