@@ -20,10 +20,10 @@ CREATE TABLE enforcement_policies (
     OR (template = 'block-binary' AND name LIKE 'bulkhead-block-binary-_%' AND binary_path LIKE '/_%'
         AND octet_length(binary_path) <= 4095))
 );
--- One of each network policy, and one block of each path, whatever they are called.
+-- One of each network policy, and one block of each path, whatever they are called. (md5, because an index entry has no room for 4 KB.)
 CREATE UNIQUE INDEX enforcement_policies_one_network_key ON enforcement_policies (sensor_id, template)
   WHERE template <> 'block-binary';
-CREATE UNIQUE INDEX enforcement_policies_one_block_key ON enforcement_policies (sensor_id, sha256(convert_to(binary_path, 'UTF8')))
+CREATE UNIQUE INDEX enforcement_policies_one_block_key ON enforcement_policies (sensor_id, md5(binary_path))
   WHERE template = 'block-binary';
 CREATE INDEX enforcement_policies_created_at_idx ON enforcement_policies (created_at DESC, id DESC);
 CREATE INDEX enforcement_policies_isolated_idx ON enforcement_policies (sensor_id) WHERE template = 'network-isolation';

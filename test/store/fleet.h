@@ -1,0 +1,72 @@
+// Short ways to put sensors into a store and give orders, for the tests.
+#pragma once
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/time/clock.h"
+#include "controlplane/orders/orders.h"
+#include "controlplane/store/store.h"
+#include "harness/status_matchers.h"
+
+namespace bulkhead::controlplane::test {
+
+inline OrderContext By(const std::string& actor, const std::string& request_id = "", const std::string& etag = "") {
+  OrderContext context;
+  context.actor = actor;
+  context.request_id = request_id;
+  context.etag = etag;
+  return context;
+}
+
+// Runs an order in a transaction of its own and returns what it returned.
+template <typename Order>
+auto Give(Store& store, Order order) -> decltype(order(std::declval<Transaction&>())) {
+  decltype(order(std::declval<Transaction&>())) out = absl::UnknownError("not run");
+  const absl::Status status = store.Run([&](Transaction& tx) {
+    out = order(tx);
+    return bulkhead::test::StatusOf(out);
+  });
+  if (!status.ok()) return status;
+  return out;
+}
+
+inline orders::TokenCreated MakeToken(Store& store, const std::string& reenroll = "") {
+  auto token = Give(store, [&](Transaction& tx) {
+    return orders::CreateToken(tx, By("admin"), "test", absl::Hours(1), reenroll, absl::Now());
+  });
+  REQUIRE_OK(token);
+  return *token;
+}
+
+inline Sensor Enroll(Store& store, const std::string& name) {
+  const std::string secret = MakeToken(store).secret;
+  auto sensor = Give(store, [&](Transaction& tx) { return orders::Enroll(tx, secret, name, absl::Now()); });
+  REQUIRE_OK(sensor);
+  return *sensor;
+}
+
+inline Sensor Read(Store& store, const std::string& reference) {
+  auto sensor = Give(store, [&](Transaction& tx) { return tx.GetSensor(reference, false); });
+  REQUIRE_OK(sensor);
+  return *sensor;
+}
+
+inline absl::StatusOr<orders::PolicyOrdered> Contain(Store& store, const std::string& sensor,
+                                                     const OrderContext& context = By("olga"),
+                                                     PolicyAction action = PolicyAction::kDeny) {
+  return Give(store, [&](Transaction& tx) { return orders::ContainSensor(tx, context, sensor, action, false); });
+}
+
+inline absl::StatusOr<orders::PolicyOrdered> Isolate(Store& store, const std::string& sensor) {
+  return Give(store, [&](Transaction& tx) { return orders::IsolateSensor(tx, By("olga"), sensor, false); });
+}
+
+inline absl::StatusOr<Command> Kill(Store& store, const std::string& sensor, uint32_t pid,
+                                    absl::Duration ttl = absl::Minutes(5), absl::Time now = absl::Now()) {
+  ProcessIdentity process;
+  process.pid = pid;
+  return Give(store, [&](Transaction& tx) { return orders::KillProcess(tx, By("olga"), sensor, process, ttl, now); });
+}
+
+}  // namespace bulkhead::controlplane::test

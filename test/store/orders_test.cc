@@ -1,0 +1,244 @@
+// Orders: what they change, that the audit record is in the same transaction, and what they refuse.
+#include <catch2/catch.hpp>
+#include <thread>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "controlplane/domain/errors.h"
+#include "store/database.h"
+#include "store/fleet.h"
+
+namespace bulkhead::controlplane {
+namespace {
+
+using namespace test;  // NOLINT: the helpers of these tests
+
+std::string AuditTrail(const Database& database) {
+  return database.Value(
+      "SELECT coalesce(string_agg(action || ':' || outcome, ' ' ORDER BY sequence), '') FROM audit_log"
+      " WHERE action NOT LIKE 'enrollment%' AND action <> 'sensor_enrolled'");
+}
+
+TEST_CASE("contain makes a policy, raises the generation, changes digest and etag, and is audited") {
+  const Database database;
+  const auto store = database.Open();
+  const Sensor before = Enroll(*store, "web-1");
+  CHECK(before.desired_generation == 1);
+  const auto contained = Contain(*store, "web-1");
+  REQUIRE_OK(contained);
+  CHECK_FALSE(contained->unchanged);
+  CHECK(contained->policy.name == "network-containment");
+  CHECK(contained->policy.created_by == "olga");
+  CHECK(contained->sensor.desired_generation == 2);
+  CHECK(contained->sensor.desired_digest.size() == 32);
+  CHECK(contained->sensor.desired_digest != before.desired_digest);
+  CHECK(contained->sensor.etag != before.etag);
+  CHECK(contained->sensor.policies.size() == 1);
+  CHECK(AuditTrail(database) == "sensor_contained:applied");
+  const auto state = Give(*store, [&](Transaction& tx) { return tx.GetDesiredState(before.id); });
+  REQUIRE_OK(state);
+  CHECK(state->generation == 2);
+  CHECK(state->digest == contained->sensor.desired_digest);
+  CHECK(state->policies.size() == 1);
+}
+
+TEST_CASE("a second contain changes nothing and says so, also in the audit log") {
+  const Database database;
+  const auto store = database.Open();
+  Enroll(*store, "web-1");
+  const auto first = Contain(*store, "web-1");
+  const auto second = Contain(*store, "web-1", By("petra"));
+  REQUIRE_OK(second);
+  CHECK(second->unchanged);
+  CHECK(second->policy.id == first->policy.id);
+  CHECK(second->sensor.desired_generation == first->sensor.desired_generation);
+  CHECK(AuditTrail(database) == "sensor_contained:applied sensor_contained:unchanged");
+}
+
+TEST_CASE("contain with another action replaces the policy, so that a trial run never hides a real order") {
+  const Database database;
+  const auto store = database.Open();
+  Enroll(*store, "web-1");
+  const auto trial = Contain(*store, "web-1", By("olga"), PolicyAction::kNotify);
+  const auto real = Contain(*store, "web-1", By("olga"), PolicyAction::kDeny);
+  REQUIRE_OK(real);
+  CHECK_FALSE(real->unchanged);
+  CHECK(real->policy.action == PolicyAction::kDeny);
+  CHECK(real->sensor.policies.size() == 1);
+  CHECK(real->sensor.desired_digest != trial->sensor.desired_digest);
+}
+
+TEST_CASE("an order that fails after its change leaves neither change nor audit record") {
+  const Database database;
+  const auto store = database.Open();
+  const Sensor sensor = Enroll(*store, "web-1");
+  const absl::Status failed = store->Run([&](Transaction& tx) -> absl::Status {
+    REQUIRE_OK(orders::ContainSensor(tx, By("olga"), "web-1", PolicyAction::kDeny, false));
+    return absl::InternalError("after the change");
+  });
+  CHECK_CODE(failed, kInternal);
+  CHECK(AuditTrail(database).empty());
+  CHECK(Read(*store, "web-1").policies.empty());
+  CHECK(Read(*store, "web-1").etag == sensor.etag);
+}
+
+TEST_CASE("a failed statement fails the transaction even when the body ignores it") {
+  const Database database;
+  const auto store = database.Open();
+  const Sensor sensor = Enroll(*store, "web-1");
+  const absl::Status status = store->Run([&](Transaction& tx) {
+    tx.SetDisabled(sensor.id, true).IgnoreError();
+    Policy broken;
+    broken.id = "00000000-0000-4000-8000-000000000000";
+    broken.sensor_id = sensor.id;
+    broken.name = "no-such-name";
+    broken.created_by = "olga";
+    tx.InsertPolicy(broken).IgnoreError();
+    return absl::OkStatus();
+  });
+  CHECK_CODE(status, kFailedPrecondition);
+  CHECK_FALSE(Read(*store, "web-1").disabled);
+}
+
+TEST_CASE("release lifts what is asked and is unchanged when there is nothing") {
+  const Database database;
+  const auto store = database.Open();
+  Enroll(*store, "web-1");
+  REQUIRE_OK(Contain(*store, "web-1"));
+  REQUIRE_OK(Isolate(*store, "web-1"));
+  const auto release = [&](std::optional<PolicyTemplate> only) {
+    return Give(*store, [&](Transaction& tx) { return orders::ReleaseSensor(tx, By("olga"), "web-1", only); });
+  };
+  const auto isolation = release(PolicyTemplate::kNetworkIsolation);
+  REQUIRE_OK(isolation);
+  CHECK(isolation->sensor.Find(PolicyTemplate::kNetworkIsolation) == nullptr);
+  CHECK(isolation->sensor.Find(PolicyTemplate::kNetworkContainment) != nullptr);
+  REQUIRE_OK(release(std::nullopt));
+  const uint64_t generation = Read(*store, "web-1").desired_generation;
+  const auto nothing = release(std::nullopt);
+  REQUIRE_OK(nothing);
+  CHECK(nothing->unchanged);
+  CHECK(nothing->sensor.desired_generation == generation);
+  CHECK_CODE(release(PolicyTemplate::kBlockBinary), kInvalidArgument);
+}
+
+TEST_CASE("a block has a name from its path, and deleting the policy lifts it") {
+  const Database database;
+  const auto store = database.Open();
+  Enroll(*store, "web-1");
+  const auto block = [&](const std::string& path, bool force = false) {
+    return Give(*store, [&](Transaction& tx) {
+      return orders::BlockBinary(tx, By("olga"), "web-1", path, PolicyAction::kSigkill, force, false);
+    });
+  };
+  const auto first = block("/opt/tool/nc");
+  REQUIRE_OK(first);
+  CHECK(first->policy.name == "bulkhead-block-binary-opt-tool-nc");
+  const auto alike = block("/opt/tool nc");
+  REQUIRE_OK(alike);
+  CHECK(absl::StartsWith(alike->policy.name, "bulkhead-block-binary-opt-tool-nc-"));
+  CHECK(block("/opt/tool/nc")->unchanged);
+  CHECK(ReasonOf(block("/bin/sh").status()) == "DANGEROUS_BINARY");
+  CHECK(ReasonOf(block("/opt/bulkhead-sensor", true).status()) == "SENSOR_BINARY");
+  CHECK(FieldOf(block("relative").status()) == "binary.path");
+  const auto lift = [&](const std::string& etag) {
+    return Give(*store,
+                [&](Transaction& tx) { return orders::DeletePolicy(tx, By("olga", "", etag), first->policy.id); });
+  };
+  CHECK(ReasonOf(lift("stale").status()) == "STALE_ETAG");
+  REQUIRE_OK(lift(first->policy.etag));
+  CHECK(ReasonOf(lift("").status()) == "POLICY_NOT_FOUND");
+  CHECK(Read(*store, "web-1").policies.size() == 1);
+}
+
+TEST_CASE("a stale etag is refused and the current one is not") {
+  const Database database;
+  const auto store = database.Open();
+  const Sensor seen = Enroll(*store, "web-1");
+  REQUIRE_OK(Contain(*store, "web-1"));
+  const absl::Status stale = Contain(*store, "web-1", By("petra", "", seen.etag)).status();
+  CHECK_CODE(stale, kAborted);
+  CHECK(ReasonOf(stale) == "STALE_ETAG");
+  REQUIRE_OK(Contain(*store, "web-1", By("petra", "", Read(*store, "web-1").etag)));
+}
+
+TEST_CASE("two contains at once make one policy and one generation") {
+  const Database database;
+  const auto store = database.Open();
+  Enroll(*store, "web-1");
+  std::vector<absl::Status> results(8);
+  std::vector<std::thread> threads;
+  for (absl::Status& result : results) {
+    threads.emplace_back([&] { result = Contain(*store, "web-1").status(); });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (const absl::Status& result : results) CHECK_CODE(result, kOk);
+  CHECK(Read(*store, "web-1").policies.size() == 1);
+  CHECK(Read(*store, "web-1").desired_generation == 2);
+  CHECK(database.Value("SELECT count(*) FROM audit_log WHERE action = 'sensor_contained' AND outcome = 'unchanged'") ==
+        "7");
+}
+
+TEST_CASE("orders to a revoked or critical sensor are refused with the reason, revoking is not") {
+  const Database database;
+  const auto store = database.Open();
+  const Sensor sensor = Enroll(*store, "web-1");
+  SensorReport report;
+  report.critical = {"the wall was detached"};
+  REQUIRE_OK(store->RecordReport(sensor.id, report, true));
+  const absl::Status critical = Contain(*store, "web-1").status();
+  CHECK(ReasonOf(critical) == "SENSOR_CRITICAL");
+  CHECK(absl::StrContains(critical.message(), "the wall was detached"));
+  const auto revoke = [&] {
+    return Give(*store, [](Transaction& tx) { return orders::RevokeSensor(tx, By("admin"), "web-1"); });
+  };
+  REQUIRE_OK(revoke());
+  CHECK(revoke()->trust == Trust::kRevoked);
+  CHECK(ReasonOf(Contain(*store, "web-1").status()) == "SENSOR_REVOKED");
+  CHECK(ReasonOf(Kill(*store, "web-1", 100).status()) == "SENSOR_REVOKED");
+  CHECK(AuditTrail(database) == "sensor_revoked:applied sensor_revoked:unchanged");
+}
+
+TEST_CASE("an order that the host cannot honour is refused, a weaker form only by consent") {
+  const Database database;
+  const auto store = database.Open();
+  const Sensor sensor = Enroll(*store, "web-1");
+  SensorReport report;
+  report.capabilities = "known";
+  report.containment_tier = Tier::kPartial;
+  report.isolation_tier = Tier::kNone;
+  REQUIRE_OK(store->RecordReport(sensor.id, report, false));
+  CHECK(ReasonOf(Contain(*store, "web-1").status()) == "MECHANISM_MISSING");
+  REQUIRE_OK(Give(*store, [](Transaction& tx) {
+    return orders::ContainSensor(tx, By("olga"), "web-1", PolicyAction::kDeny, /*allow_degraded=*/true);
+  }));
+  CHECK(ReasonOf(Give(*store, [](Transaction& tx) {
+                   return orders::IsolateSensor(tx, By("olga"), "web-1", true);
+                 }).status()) == "MECHANISM_MISSING");
+}
+
+TEST_CASE("disable, enable and delete; the audit log outlives the sensor") {
+  const Database database;
+  const auto store = database.Open();
+  const Sensor sensor = Enroll(*store, "web-1");
+  REQUIRE_OK(Contain(*store, "web-1"));
+  REQUIRE_OK(Kill(*store, "web-1", 4242));
+  REQUIRE_OK(store->RecordReport(sensor.id, SensorReport(), true));
+  const auto set = [&](bool disabled) {
+    return Give(*store, [&](Transaction& tx) { return orders::SetDisabled(tx, By("admin"), "web-1", disabled); });
+  };
+  CHECK(set(true)->disabled);
+  CHECK_FALSE(set(false)->disabled);
+  REQUIRE_OK(store->Run([](Transaction& tx) { return orders::DeleteSensor(tx, By("admin"), "web-1"); }));
+  CHECK(ReasonOf(Contain(*store, "web-1").status()) == "SENSOR_NOT_FOUND");
+  for (const char* const table : {"sensors", "sensor_reports", "enforcement_policies", "commands", "heartbeats"}) {
+    CHECK(database.Value(std::string("SELECT count(*) FROM ") + table) == "0");
+  }
+  CHECK(AuditTrail(database) ==
+        "sensor_contained:applied process_kill_ordered:applied sensor_disabled:applied sensor_enabled:applied "
+        "sensor_deleted:applied");
+  CHECK(Enroll(*store, "web-1").id != sensor.id);
+}
+
+}  // namespace
+}  // namespace bulkhead::controlplane
