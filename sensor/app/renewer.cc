@@ -9,7 +9,7 @@
 
 namespace bulkhead::sensor {
 
-Renewer::Renewer(IdentityStore* store, Identity current, std::function<double()> uniform)
+Renewer::Renewer(const IdentityStore* store, Identity current, std::function<double()> uniform)
     : store_(store), uniform_(std::move(uniform)), current_(std::move(current)), next_(store->LoadNext()) {
   Schedule();
 }

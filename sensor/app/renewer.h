@@ -20,7 +20,7 @@ class Renewer {
   static constexpr absl::Duration kRetryAfter = absl::Minutes(1);
 
   // `uniform` returns a number in [0, 1).
-  Renewer(IdentityStore* store, Identity current, std::function<double()> uniform);
+  Renewer(const IdentityStore* store, Identity current, std::function<double()> uniform);
 
   // Reads the identity again (the host may have been enrolled anew) and chooses what to show. While a renewed identity
   // is unproven and attempts fail without a reason, new and old take turns.
@@ -49,7 +49,7 @@ class Renewer {
   const Identity& Newest() const { return next_.has_value() ? *next_ : current_; }
   void Schedule();
 
-  IdentityStore* const store_;
+  const IdentityStore* const store_;
   const std::function<double()> uniform_;
   Identity current_;
   std::optional<Identity> next_;

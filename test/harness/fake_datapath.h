@@ -1,0 +1,131 @@
+// A kernel that remembers what it was told, and fails when a test says so. Thread safe, because tests look while a loop
+// runs.
+#pragma once
+
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <utility>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+#include "common/unique_fd.h"
+#include "sensor/domain/datapath.h"
+#include "sensor/domain/process_killer.h"
+
+namespace bulkhead::test {
+
+class FakeDatapath : public sensor::Datapath {
+ public:
+  FakeDatapath() {
+    capabilities_.isolation = sensor::Tier::kFull;
+    capabilities_.mechanisms.push_back({"cgroup_skb", true, ""});
+  }
+
+  const sensor::Capabilities& capabilities() const override { return capabilities_; }
+
+  absl::Status Apply(const sensor::DesiredState& state) override {
+    absl::MutexLock lock(&mutex_);
+    ++applies_;
+    if (!apply_result_.ok()) return apply_result_;
+    state_ = state;
+    return absl::OkStatus();
+  }
+
+  absl::Status SetControlPlane(const std::vector<sensor::ControlPlaneEndpoint>& endpoints) override {
+    absl::MutexLock lock(&mutex_);
+    endpoints_ = endpoints;
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<sensor::ObservedState> Observe() override {
+    absl::MutexLock lock(&mutex_);
+    sensor::ObservedState observed;
+    observed.receipt.generation = state_.generation;
+    observed.receipt.digest = state_.digest;
+    observed.receipt.enforced_at = absl::UnixEpoch();
+    observed.contained = state_.contained();
+    observed.isolated = state_.isolated();
+    return observed;
+  }
+
+  absl::StatusOr<std::vector<std::string>> Maintain() override {
+    absl::MutexLock lock(&mutex_);
+    return std::exchange(repairs_, {});
+  }
+
+  int event_fd() const override { return event_.get(); }
+
+  std::vector<sensor::Event> DrainEvents(size_t) override {
+    absl::MutexLock lock(&mutex_);
+    uint64_t count;
+    (void)!read(event_.get(), &count, sizeof(count));
+    return std::exchange(events_, {});
+  }
+
+  // ---- For tests ----
+
+  void FailApply(absl::Status status) {
+    absl::MutexLock lock(&mutex_);
+    apply_result_ = std::move(status);
+  }
+  void AddRepair(std::string text) {
+    absl::MutexLock lock(&mutex_);
+    repairs_.push_back(std::move(text));
+  }
+  void AddEvent(sensor::Event event) {
+    absl::MutexLock lock(&mutex_);
+    events_.push_back(std::move(event));
+    const uint64_t one = 1;
+    (void)!write(event_.get(), &one, sizeof(one));
+  }
+  // Somebody else changed the kernel.
+  void Tamper() {
+    absl::MutexLock lock(&mutex_);
+    state_ = {};
+  }
+  sensor::DesiredState state() const {
+    absl::MutexLock lock(&mutex_);
+    return state_;
+  }
+  std::vector<sensor::ControlPlaneEndpoint> endpoints() const {
+    absl::MutexLock lock(&mutex_);
+    return endpoints_;
+  }
+  int applies() const {
+    absl::MutexLock lock(&mutex_);
+    return applies_;
+  }
+
+ private:
+  sensor::Capabilities capabilities_;
+  const UniqueFd event_{eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+  mutable absl::Mutex mutex_;
+  absl::Status apply_result_ ABSL_GUARDED_BY(mutex_);
+  sensor::DesiredState state_ ABSL_GUARDED_BY(mutex_);
+  std::vector<sensor::ControlPlaneEndpoint> endpoints_ ABSL_GUARDED_BY(mutex_);
+  std::vector<std::string> repairs_ ABSL_GUARDED_BY(mutex_);
+  std::vector<sensor::Event> events_ ABSL_GUARDED_BY(mutex_);
+  int applies_ ABSL_GUARDED_BY(mutex_) = 0;
+};
+
+// Kills nobody; counts.
+class FakeKiller : public sensor::ProcessKiller {
+ public:
+  sensor::KillResult Kill(const sensor::ProcessIdentity& process) override {
+    absl::MutexLock lock(&mutex_);
+    killed_.push_back(process.pid);
+    return {sensor::KillOutcome::kGone, "sleep 60", "SIGKILL was sent and the process ended"};
+  }
+  std::vector<uint32_t> killed() const {
+    absl::MutexLock lock(&mutex_);
+    return killed_;
+  }
+
+ private:
+  mutable absl::Mutex mutex_;
+  std::vector<uint32_t> killed_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace bulkhead::test

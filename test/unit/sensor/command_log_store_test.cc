@@ -1,0 +1,53 @@
+// The command log on disk.
+#include "sensor/store/command_log_store.h"
+
+#include <catch2/catch.hpp>
+
+#include "common/file_util.h"
+#include "common/uuid.h"
+#include "harness/status_matchers.h"
+#include "harness/temp_dir.h"
+
+namespace bulkhead::sensor {
+namespace {
+
+TEST_CASE("records survive, with any bytes in their text") {
+  const test::TempDir dir;
+  const CommandLogStore store(dir.path());
+  REQUIRE_OK(store.Load());
+  CHECK(store.Load()->empty());
+  const std::vector<CommandRecord> records = {
+      {NewUuid(), std::nullopt},
+      {NewUuid(), KillResult{KillOutcome::kGone, "a b\nc\x01", ""}},
+      {NewUuid(), KillResult{KillOutcome::kUnknown, "", "gone \xff"}},
+  };
+  REQUIRE_OK(store.Save(records));
+  const auto loaded = store.Load();
+  REQUIRE_OK(loaded);
+  REQUIRE(loaded->size() == 3);
+  CHECK_FALSE((*loaded)[0].result.has_value());
+  CHECK((*loaded)[0].id == records[0].id);
+  CHECK((*loaded)[1].result->found == records[1].result->found);
+  CHECK((*loaded)[1].result->message.empty());
+  CHECK((*loaded)[2].result->outcome == KillOutcome::kUnknown);
+}
+
+TEST_CASE("lines that are not records are refused") {
+  const std::string id = NewUuid();
+  for (const std::string& line : {std::string("x"), std::string("x -"), id, id + " ?", id + " 1 .", id + " 0 . .",
+                                  id + " 7 . .", id + " 1 a .", id + " 1 zz .", id + " 1 . . .", id + " one . ."}) {
+    INFO(line);
+    CHECK_CODE(DecodeCommandRecords(line), kDataLoss);
+  }
+}
+
+TEST_CASE("a damaged log is told and kept aside") {
+  const test::TempDir dir;
+  REQUIRE_OK(WriteFileAtomically(dir / "commands", "garbage", 0600));
+  const CommandLogStore store(dir.path());
+  CHECK_CODE(store.Load(), kDataLoss);
+  REQUIRE_OK(store.Load());
+}
+
+}  // namespace
+}  // namespace bulkhead::sensor

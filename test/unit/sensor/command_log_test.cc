@@ -1,0 +1,102 @@
+// Commands are carried out at most once.
+#include "sensor/domain/command_log.h"
+
+#include <catch2/catch.hpp>
+
+#include "absl/strings/str_cat.h"
+
+namespace bulkhead::sensor {
+namespace {
+
+constexpr char kSensor[] = "11111111-2222-4333-8444-555555555555";
+const absl::Time kNow = absl::FromUnixSeconds(1000);
+
+Command Kill(const std::string& id) {
+  Command command;
+  command.id = id;
+  command.sensor_id = kSensor;
+  command.process.pid = 42;
+  command.not_after = kNow + absl::Minutes(5);
+  return command;
+}
+
+KillResult Gone() {
+  return {KillOutcome::kGone, "sleep", "done"};
+}
+
+TEST_CASE("a new command starts once; repeats wait for the result and then get it") {
+  CommandLog log;
+  CHECK(log.Take(Kill("a"), kSensor, kNow) == CommandDecision::kStart);
+  CHECK(log.Take(Kill("a"), kSensor, kNow) == CommandDecision::kInFlight);
+  log.Finish("a", Gone());
+  CHECK(log.Take(Kill("a"), kSensor, kNow) == CommandDecision::kAnswer);
+  REQUIRE(log.ResultOf("a") != nullptr);
+  CHECK(log.ResultOf("a")->outcome == KillOutcome::kGone);
+}
+
+TEST_CASE("the first result stays") {
+  CommandLog log;
+  log.Take(Kill("a"), kSensor, kNow);
+  log.Finish("a", Gone());
+  log.Finish("a", {KillOutcome::kRefused, "", ""});
+  CHECK(log.ResultOf("a")->outcome == KillOutcome::kGone);
+}
+
+TEST_CASE("a command that was interrupted by a restart is answered as unknown and not tried again") {
+  CommandLog before;
+  before.Take(Kill("a"), kSensor, kNow);
+  CommandLog after(before.records());
+  CHECK(after.Take(Kill("a"), kSensor, kNow) == CommandDecision::kAnswer);
+  CHECK(after.ResultOf("a")->outcome == KillOutcome::kUnknown);
+  REQUIRE(after.Unacknowledged().size() == 1);
+}
+
+TEST_CASE("a stored result survives a restart and is told when asked") {
+  CommandLog before;
+  before.Take(Kill("a"), kSensor, kNow);
+  before.Finish("a", Gone());
+  CommandLog after(before.records());
+  CHECK(after.Unacknowledged().empty());
+  CHECK(after.Take(Kill("a"), kSensor, kNow) == CommandDecision::kAnswer);
+  CHECK(after.ResultOf("a")->outcome == KillOutcome::kGone);
+}
+
+TEST_CASE("an expired command and one for another sensor are refused, not started") {
+  CommandLog log;
+  CHECK(log.Take(Kill("late"), kSensor, kNow + absl::Minutes(5) + absl::Nanoseconds(1)) == CommandDecision::kAnswer);
+  CHECK(log.ResultOf("late")->outcome == KillOutcome::kRefused);
+  CHECK(log.Take(Kill("just in time"), kSensor, kNow + absl::Minutes(5)) == CommandDecision::kStart);
+  CHECK(log.Take(Kill("foreign"), "someone else", kNow) == CommandDecision::kAnswer);
+  CHECK(log.ResultOf("foreign")->outcome == KillOutcome::kRefused);
+}
+
+TEST_CASE("results are repeated until they are acknowledged") {
+  CommandLog log;
+  log.Take(Kill("a"), kSensor, kNow);
+  CHECK(log.Unacknowledged().empty());
+  log.Finish("a", Gone());
+  CHECK(log.Unacknowledged().size() == 1);
+  log.Acknowledge("a");
+  CHECK(log.Unacknowledged().empty());
+  CHECK(log.Take(Kill("a"), kSensor, kNow) == CommandDecision::kAnswer);
+}
+
+TEST_CASE("the log forgets acknowledged results first and what is running never") {
+  CommandLog log;
+  log.Take(Kill("running"), kSensor, kNow);
+  log.Take(Kill("unacknowledged"), kSensor, kNow);
+  log.Finish("unacknowledged", Gone());
+  for (size_t i = 0; i < CommandLog::kRetained; ++i) {
+    const std::string id = absl::StrCat("c", i);
+    log.Take(Kill(id), kSensor, kNow);
+    log.Finish(id, Gone());
+    log.Acknowledge(id);
+  }
+  CHECK(log.records().size() == CommandLog::kRetained);
+  CHECK(log.Take(Kill("running"), kSensor, kNow) == CommandDecision::kInFlight);
+  CHECK(log.ResultOf("unacknowledged") != nullptr);
+  CHECK(log.ResultOf("c0") == nullptr);
+}
+
+}  // namespace
+}  // namespace bulkhead::sensor

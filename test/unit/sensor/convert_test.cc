@@ -1,0 +1,175 @@
+// Everything that comes in is checked, with the field named; everything that goes out can be parsed.
+#include <catch2/catch.hpp>
+#include <functional>
+
+#include "absl/strings/match.h"
+#include "harness/status_matchers.h"
+#include "sensor/link/convert_in.h"
+#include "sensor/link/convert_out.h"
+#include "sensor/link/state_codec.h"
+
+namespace bulkhead::sensor {
+namespace {
+
+constexpr char kSensor[] = "11111111-2222-4333-8444-555555555555";
+
+v1::DesiredState ValidState() {
+  v1::DesiredState state;
+  state.set_sensor_id(kSensor);
+  state.set_generation(7);
+  state.set_digest(std::string(32, 'd'));
+  state.set_isolated(true);
+  v1::EnforcementPolicy* isolation = state.add_enforcement_policies();
+  isolation->set_id("p1");
+  isolation->set_template_(v1::POLICY_TEMPLATE_NETWORK_ISOLATION);
+  v1::EnforcementPolicy* block = state.add_enforcement_policies();
+  block->set_id("p2");
+  block->set_template_(v1::POLICY_TEMPLATE_BLOCK_BINARY);
+  block->mutable_block_binary()->set_path("/usr/bin/nc");
+  v1::IsolationRule* rule = state.add_isolation_rules();
+  rule->set_address("10.0.0.0/8");
+  rule->mutable_ports()->set_first(22);
+  rule->mutable_ports()->set_last(23);
+  rule->set_protocol(6);
+  rule->set_direction(v1::DIRECTION_INBOUND);
+  return state;
+}
+
+v1::Command ValidCommand() {
+  v1::Command command;
+  command.set_id("22222222-2222-4333-8444-555555555555");
+  command.set_sensor_id(kSensor);
+  command.mutable_kill_process()->set_pid(42);
+  command.mutable_kill_process()->mutable_not_started_after()->set_seconds(1000);
+  command.mutable_not_after()->set_seconds(2000);
+  return command;
+}
+
+TEST_CASE("a desired state survives the way in and out") {
+  const auto state = DesiredStateFromProto(ValidState());
+  REQUIRE_OK(state);
+  CHECK(state->generation == 7);
+  CHECK(state->digest[31] == 'd');
+  CHECK(state->policies[0].action == PolicyAction::kDeny);
+  CHECK(state->policies[1].action == PolicyAction::kSigkill);
+  CHECK(state->policies[1].binary_path == "/usr/bin/nc");
+  CHECK(state->isolation_rules[0].remote.ToString() == "10.0.0.0/8");
+  CHECK(state->isolation_rules[0].last_port == 23);
+  const auto again = DecodeDesiredState(EncodeDesiredState(*state));
+  REQUIRE_OK(again);
+  CHECK(*again == *state);
+}
+
+TEST_CASE("a malformed desired state is refused with the field") {
+  struct Case {
+    const char* field;
+    std::function<void(v1::DesiredState*)> spoil;
+  };
+  const Case cases[] = {
+      {"sensor_id", [](auto* s) { s->set_sensor_id("me"); }},
+      {"digest", [](auto* s) { s->set_digest("short"); }},
+      {"enforcement_policies[0].id", [](auto* s) { s->mutable_enforcement_policies(0)->clear_id(); }},
+      {"enforcement_policies[0].name",
+       [](auto* s) { s->mutable_enforcement_policies(0)->set_name(std::string(257, 'n')); }},
+      {"enforcement_policies[0].template", [](auto* s) { s->mutable_enforcement_policies(0)->clear_template_(); }},
+      {"enforcement_policies[0].template",
+       [](auto* s) { s->mutable_enforcement_policies(0)->set_template_(static_cast<v1::PolicyTemplate>(99)); }},
+      {"enforcement_policies[0].action",
+       [](auto* s) { s->mutable_enforcement_policies(0)->set_action(static_cast<v1::PolicyAction>(99)); }},
+      {"isolation_rules[0].address", [](auto* s) { s->mutable_isolation_rules(0)->set_address("10.0.0.1/8"); }},
+      {"isolation_rules[0].ports", [](auto* s) { s->mutable_isolation_rules(0)->mutable_ports()->set_last(70000); }},
+      {"isolation_rules[0].ports", [](auto* s) { s->mutable_isolation_rules(0)->mutable_ports()->set_first(0); }},
+      {"isolation_rules[0].protocol", [](auto* s) { s->mutable_isolation_rules(0)->set_protocol(256); }},
+      {"isolation_rules[0].direction", [](auto* s) { s->mutable_isolation_rules(0)->clear_direction(); }},
+      {"enforcement_policies", [](auto* s) { s->set_isolated(false); }},
+      {"enforcement_policies", [](auto* s) { s->set_contained(true); }},
+  };
+  for (const Case& one : cases) {
+    INFO(one.field);
+    v1::DesiredState state = ValidState();
+    one.spoil(&state);
+    const auto result = DesiredStateFromProto(state);
+    CHECK_CODE(result, kInvalidArgument);
+    CHECK(absl::StrContains(result.status().message(), one.field));
+  }
+}
+
+TEST_CASE("a command survives, and a malformed one is refused with the field") {
+  const auto command = CommandFromProto(ValidCommand());
+  REQUIRE_OK(command);
+  CHECK(command->process.pid == 42);
+  CHECK(command->process.not_started_after == absl::FromUnixSeconds(1000));
+  CHECK(command->not_after == absl::FromUnixSeconds(2000));
+  struct Case {
+    const char* field;
+    std::function<void(v1::Command*)> spoil;
+  };
+  const Case cases[] = {
+      {"id", [](auto* c) { c->set_id("1"); }},
+      {"kill_process", [](auto* c) { c->clear_kill_process(); }},
+      {"kill_process.pid", [](auto* c) { c->mutable_kill_process()->set_pid(1); }},
+      {"kill_process.pid", [](auto* c) { c->mutable_kill_process()->set_pid(4194305); }},
+      {"kill_process.executable", [](auto* c) { c->mutable_kill_process()->set_executable("nc"); }},
+      {"kill_process", [](auto* c) { c->mutable_kill_process()->clear_not_started_after(); }},
+      {"kill_process.not_started_after",
+       [](auto* c) { c->mutable_kill_process()->mutable_not_started_after()->set_nanos(-1); }},
+      {"not_after", [](auto* c) { c->clear_not_after(); }},
+      {"not_after", [](auto* c) { c->mutable_not_after()->set_seconds(INT64_MAX); }},
+  };
+  for (const Case& one : cases) {
+    INFO(one.field);
+    v1::Command spoiled = ValidCommand();
+    one.spoil(&spoiled);
+    const auto result = CommandFromProto(spoiled);
+    CHECK_CODE(result, kInvalidArgument);
+    CHECK(absl::StrContains(result.status().message(), one.field));
+  }
+}
+
+TEST_CASE("messages that cannot be answered end the stream") {
+  CHECK_CODE(MessageFromProto(v1::ConnectResponse(), "x"), kInvalidArgument);
+  v1::ConnectResponse welcome;
+  welcome.mutable_welcome();
+  CHECK_CODE(MessageFromProto(welcome, "x"), kInvalidArgument);
+  welcome.mutable_welcome()->set_heartbeat_interval_seconds(3601);
+  CHECK_CODE(MessageFromProto(welcome, "x"), kInvalidArgument);
+}
+
+TEST_CASE("a malformed desired state still tells its generation, so that it can be refused") {
+  v1::ConnectResponse message;
+  *message.mutable_heartbeat_response()->mutable_desired_state() = ValidState();
+  message.mutable_heartbeat_response()->mutable_desired_state()->set_digest("short");
+  const auto converted = MessageFromProto(message, "x");
+  REQUIRE_OK(converted);
+  const auto& desired = std::get<LinkDesiredState>(*converted);
+  CHECK(desired.generation == 7);
+  CHECK_CODE(desired.state, kInvalidArgument);
+}
+
+TEST_CASE("text from the kernel is made UTF-8, so that one process name cannot stop a heartbeat") {
+  const std::string cases[][2] = {{"plain", "plain"},
+                                  {"\xff\xfe", "??"},
+                                  {"a\xc3\xa4", "a\xc3\xa4"},
+                                  {"\xc3", "?"},
+                                  {"\xe2\x82\xac", "\xe2\x82\xac"},
+                                  {"\xe0\x80\x80", "???"},
+                                  {"\xed\xa0\x80", "???"},
+                                  {"\xf0\x9f\x98\x80", "\xf0\x9f\x98\x80"},
+                                  {"\xf4\x90\x80\x80", "????"}};
+  for (const auto& [raw, expected] : cases) {
+    Event event;
+    event.comm = raw;
+    const v1::ConnectRequest message = MessageToProto(EventBatchMessage{{{1, event}}});
+    CHECK(message.event_batch().events(0).comm() == expected);
+    v1::ConnectRequest parsed;
+    CHECK(parsed.ParseFromString(message.SerializeAsString()));
+  }
+}
+
+TEST_CASE("bytes that are not a desired state are refused") {
+  CHECK_CODE(DecodeDesiredState("\xff\xff"), kDataLoss);
+  CHECK_CODE(DecodeDesiredState(""), kInvalidArgument);
+}
+
+}  // namespace
+}  // namespace bulkhead::sensor

@@ -1,0 +1,105 @@
+// What a desired state must be before it is enforced.
+#include "sensor/domain/desired_state_check.h"
+
+#include <catch2/catch.hpp>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "harness/status_matchers.h"
+
+namespace bulkhead::sensor {
+namespace {
+
+constexpr char kSensor[] = "11111111-2222-4333-8444-555555555555";
+
+SensorFacts Facts() {
+  return {kSensor, {"/usr/sbin/bulkhead-sensor"}, true, true};
+}
+
+DesiredState Valid() {
+  DesiredState state;
+  state.sensor_id = kSensor;
+  state.generation = 7;
+  state.policies = {{"p1", "network-isolation", PolicyTemplate::kNetworkIsolation},
+                    {"p2", "block", PolicyTemplate::kBlockBinary, PolicyAction::kSigkill, "/usr/bin/nc"}};
+  state.isolation_rules = {{"r1", IpPrefix(), 22, 22, 6, Direction::kInbound}};
+  return state;
+}
+
+TEST_CASE("a valid state passes") {
+  REQUIRE_OK(CheckDesiredState(Valid(), Facts()));
+}
+
+TEST_CASE("what is wrong is refused, with the field") {
+  struct Case {
+    const char* what;
+    void (*spoil)(DesiredState&);
+    const char* field;
+  };
+  const Case cases[] = {
+      {"another sensor", [](DesiredState& s) { s.sensor_id = "x"; }, "sensor_id"},
+      {"generation 0", [](DesiredState& s) { s.generation = 0; }, "generation"},
+      {"no id", [](DesiredState& s) { s.policies[0].id = ""; }, "enforcement_policies[0].id"},
+      {"an id twice", [](DesiredState& s) { s.policies[1].id = "p1"; }, "enforcement_policies[1].id"},
+      {"isolation twice",
+       [](DesiredState& s) {
+         s.policies.push_back(s.policies[0]);
+         s.policies[2].id = "p3";
+       },
+       "enforcement_policies[2].template"},
+      {"path on a network policy", [](DesiredState& s) { s.policies[0].binary_path = "/x/y"; },
+       "enforcement_policies[0].block_binary"},
+      {"relative path", [](DesiredState& s) { s.policies[1].binary_path = "usr/bin/nc"; }, "block_binary.path"},
+      {"half a port range", [](DesiredState& s) { s.isolation_rules[0].last_port = 0; }, "isolation_rules[0].ports"},
+      {"a range backwards", [](DesiredState& s) { s.isolation_rules[0].last_port = 21; }, "isolation_rules[0].ports"},
+      {"ports of ICMP", [](DesiredState& s) { s.isolation_rules[0].protocol = 1; }, "isolation_rules[0].ports"},
+      {"too many policies", [](DesiredState& s) { s.policies.resize(kMaxPolicies + 1); }, "enforcement_policies"},
+      {"too many rules", [](DesiredState& s) { s.isolation_rules.resize(kMaxIsolationRules + 1); }, "isolation_rules"},
+  };
+  for (const Case& one : cases) {
+    INFO(one.what);
+    DesiredState state = Valid();
+    one.spoil(state);
+    const absl::Status status = CheckDesiredState(state, Facts());
+    CHECK(status.code() == absl::StatusCode::kInvalidArgument);
+    INFO(status.ToString());
+    CHECK(absl::StrContains(status.message(), one.field));
+  }
+}
+
+TEST_CASE("a state that would lock the sensor out is refused") {
+  DesiredState state = Valid();
+  state.policies[1].binary_path = "/usr/sbin/bulkhead-sensor";
+  CHECK_CODE(CheckDesiredState(state, Facts()), kFailedPrecondition);
+
+  SensorFacts facts = Facts();
+  facts.control_plane_known = false;
+  CHECK_CODE(CheckDesiredState(Valid(), facts), kFailedPrecondition);
+  facts.needs_control_plane = false;
+  REQUIRE_OK(CheckDesiredState(Valid(), facts));
+}
+
+TEST_CASE("without a wall the control plane's address is not needed") {
+  DesiredState state = Valid();
+  state.policies.erase(state.policies.begin());
+  SensorFacts facts = Facts();
+  facts.control_plane_known = false;
+  REQUIRE_OK(CheckDesiredState(state, facts));
+}
+
+TEST_CASE("binary paths are absolute and normalized") {
+  for (const char* good : {"/a", "/usr/bin/nc", "/opt/with space/x", "/..a/b"}) {
+    INFO(good);
+    REQUIRE_OK(CheckBinaryPath(good));
+  }
+  for (const char* bad : {"", "/", "a", "a/b", "//a", "/a//b", "/a/", "/a/./b", "/a/../b", "/.", "/a/.."}) {
+    INFO(bad);
+    CHECK_CODE(CheckBinaryPath(bad), kInvalidArgument);
+  }
+  CHECK_CODE(CheckBinaryPath(absl::string_view("/a\0b", 4)), kInvalidArgument);
+  CHECK_CODE(CheckBinaryPath("/" + std::string(4095, 'x')), kInvalidArgument);
+  REQUIRE_OK(CheckBinaryPath("/" + std::string(4094, 'x')));
+}
+
+}  // namespace
+}  // namespace bulkhead::sensor

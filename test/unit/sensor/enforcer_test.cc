@@ -1,0 +1,96 @@
+// The stored state at start, and a control plane that went back in time.
+#include "sensor/app/enforcer.h"
+
+#include <catch2/catch.hpp>
+
+#include "absl/strings/match.h"
+#include "common/file_util.h"
+#include "harness/fake_datapath.h"
+#include "harness/status_matchers.h"
+#include "harness/temp_dir.h"
+
+namespace bulkhead::sensor {
+namespace {
+
+constexpr char kSensor[] = "11111111-2222-4333-8444-555555555555";
+const SensorFacts kFacts{kSensor, {}, true, true};
+
+DesiredState State(uint64_t generation, bool contained) {
+  DesiredState state{kSensor, generation};
+  state.digest[0] = static_cast<uint8_t>(generation * 2 + (contained ? 1 : 0));
+  if (contained) state.policies = {{"c", "network-containment", PolicyTemplate::kNetworkContainment}};
+  return state;
+}
+
+// A host whose sensor can be started several times.
+struct Fixture {
+  test::TempDir dir;
+  test::FakeDatapath kernel;
+  DesiredStateStore store{dir.path()};
+
+  Enforcer Started() {
+    Enforcer enforcer(&kernel, &store);
+    enforcer.Restore();
+    return enforcer;
+  }
+};
+
+TEST_CASE("the stored state is enforced at start") {
+  Fixture f;
+  REQUIRE_OK(f.Started().Accept(State(3, true), kFacts));
+  f.kernel.Tamper();
+  Enforcer enforcer = f.Started();
+  CHECK(f.kernel.state() == State(3, true));
+  CHECK(enforcer.in_force().generation == 3);
+  CHECK(enforcer.Observe().degraded.empty());
+}
+
+TEST_CASE("a state that the kernel refused is not what comes back") {
+  Fixture f;
+  {
+    Enforcer enforcer = f.Started();
+    REQUIRE_OK(enforcer.Accept(State(3, true), kFacts));
+    f.kernel.FailApply(absl::InternalError("no memory"));
+    CHECK_CODE(enforcer.Accept(State(4, false), kFacts), kInternal);
+    CHECK(enforcer.in_force().generation == 3);
+  }
+  f.kernel.FailApply(absl::OkStatus());
+  f.kernel.Tamper();
+  f.Started();
+  CHECK(f.kernel.state().generation == 3);
+}
+
+TEST_CASE("a damaged stored state leaves the kernel alone and is reported until a new one is in force") {
+  Fixture f;
+  REQUIRE_OK(f.Started().Accept(State(3, true), kFacts));
+  REQUIRE_OK(WriteFileAtomically(f.dir / "desired-state", "garbage", 0600));
+  Enforcer enforcer = f.Started();
+  CHECK(f.kernel.state().generation == 3);
+  REQUIRE(enforcer.Observe().degraded.size() == 1);
+  CHECK(absl::StrContains(enforcer.Observe().degraded[0], ".corrupt-"));
+  REQUIRE_OK(enforcer.Accept(State(4, true), kFacts));
+  CHECK(enforcer.Observe().degraded.empty());
+}
+
+TEST_CASE("a restored control plane does not lift what is in force until somebody orders it") {
+  Fixture f;
+  Enforcer enforcer = f.Started();
+  REQUIRE_OK(enforcer.Accept(State(9, true), kFacts));
+  const absl::Status refused = enforcer.Accept(State(4, false), kFacts);
+  CHECK(refused.code() == absl::StatusCode::kFailedPrecondition);
+  CHECK(absl::StrContains(refused.message(), "restored"));
+  CHECK(f.kernel.state().generation == 9);
+  REQUIRE_OK(enforcer.Accept(State(5, false), kFacts));
+  CHECK(f.kernel.state().generation == 5);
+}
+
+TEST_CASE("a local state is enforced whatever its generation is") {
+  Fixture f;
+  Enforcer enforcer = f.Started();
+  REQUIRE_OK(enforcer.AcceptLocal(State(1, true), kFacts));
+  REQUIRE_OK(enforcer.AcceptLocal(State(1, false), kFacts));
+  CHECK_FALSE(f.kernel.state().contained());
+}
+
+}  // namespace
+}  // namespace bulkhead::sensor

@@ -1,0 +1,87 @@
+// Newer states are taken; a control plane that went back in time does not lift what nobody released.
+#include "sensor/domain/reconcile.h"
+
+#include <catch2/catch.hpp>
+
+namespace bulkhead::sensor {
+namespace {
+
+const Policy kContain{"c", "network-containment", PolicyTemplate::kNetworkContainment};
+const Policy kIsolate{"i", "network-isolation", PolicyTemplate::kNetworkIsolation};
+const Policy kShadow{"n", "network-containment", PolicyTemplate::kNetworkContainment, PolicyAction::kNotify};
+const Policy kBlock{"b", "block", PolicyTemplate::kBlockBinary, PolicyAction::kSigkill, "/usr/bin/nc"};
+const IsolationRule kSsh{"r", IpPrefix(), 22, 22, 6, Direction::kInbound};
+
+DesiredState State(uint64_t generation, std::vector<Policy> policies = {}, std::vector<IsolationRule> rules = {}) {
+  DesiredState state{"sensor", generation};
+  state.digest[0] = static_cast<uint8_t>(policies.size() + 16 * rules.size());
+  state.policies = std::move(policies);
+  state.isolation_rules = std::move(rules);
+  return state;
+}
+
+TEST_CASE("newer is applied, the same is acknowledged") {
+  Reconciler reconciler;
+  CHECK(reconciler.Decide(State(1), DesiredState{}).action == ReconcileAction::kApply);
+  CHECK(reconciler.Decide(State(8), State(7, {kContain})).action == ReconcileAction::kApply);
+  CHECK(reconciler.Decide(State(7, {kContain}), State(7, {kContain})).action == ReconcileAction::kAlreadyInForce);
+}
+
+TEST_CASE("a restored control plane may tighten, and may not lift") {
+  Reconciler reconciler;
+  CHECK(reconciler.Decide(State(3, {kContain}), State(7)).action == ReconcileAction::kApply);
+  const ReconcileDecision lifted = reconciler.Decide(State(3), State(7, {kContain}));
+  CHECK(lifted.action == ReconcileAction::kRefuse);
+  CHECK_FALSE(lifted.reason.empty());
+  // The same number with other content is no newer.
+  CHECK(Reconciler().Decide(State(7), State(7, {kContain})).action == ReconcileAction::kRefuse);
+}
+
+TEST_CASE("an order given after the restore is obeyed") {
+  Reconciler reconciler;
+  CHECK(reconciler.Decide(State(3), State(7, {kContain})).action == ReconcileAction::kRefuse);
+  CHECK(reconciler.Decide(State(3), State(7, {kContain})).action == ReconcileAction::kRefuse);
+  CHECK(reconciler.Decide(State(4), State(7, {kContain})).action == ReconcileAction::kApply);
+}
+
+TEST_CASE("a host that was enrolled anew starts a new count") {
+  DesiredState other = State(1);
+  other.sensor_id = "another";
+  CHECK(Reconciler().Decide(other, State(7, {kContain})).action == ReconcileAction::kApply);
+}
+
+TEST_CASE("strictness") {
+  struct Case {
+    const char* what;
+    DesiredState incoming;
+    DesiredState in_force;
+    bool strict;
+  };
+  const Case cases[] = {
+      {"nothing from nothing", State(1), State(1), true},
+      {"containment lifted", State(1), State(1, {kContain}), false},
+      {"containment became shadow", State(1, {kShadow}), State(1, {kContain}), false},
+      {"shadow lifted", State(1), State(1, {kShadow}), true},
+      {"containment became isolation", State(1, {kIsolate}), State(1, {kContain}), true},
+      {"and a rule opens what containment closed", State(1, {kIsolate}, {kSsh}), State(1, {kContain}), false},
+      {"isolation became containment", State(1, {kContain}), State(1, {kIsolate}), false},
+      {"a block lifted", State(1, {kContain}), State(1, {kContain, kBlock}), false},
+      {"a block added", State(1, {kContain, kBlock}), State(1, {kContain}), true},
+      {"a rule added while isolated", State(1, {kIsolate}, {kSsh}), State(1, {kIsolate}), false},
+      {"a rule removed while isolated", State(1, {kIsolate}), State(1, {kIsolate}, {kSsh}), true},
+      {"a rule added while not isolated", State(1, {}, {kSsh}), State(1), true},
+  };
+  for (const Case& one : cases) {
+    INFO(one.what);
+    CHECK(AtLeastAsStrict(one.incoming, one.in_force) == one.strict);
+  }
+}
+
+TEST_CASE("the id of a rule does not change its meaning") {
+  IsolationRule renamed = kSsh;
+  renamed.id = "other";
+  CHECK(AtLeastAsStrict(State(1, {kIsolate}, {renamed}), State(1, {kIsolate}, {kSsh})));
+}
+
+}  // namespace
+}  // namespace bulkhead::sensor
