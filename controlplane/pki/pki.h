@@ -16,7 +16,7 @@ namespace bulkhead::controlplane {
 struct PeerIdentity {
   enum class Kind { kSensor, kOperator };
   Kind kind = Kind::kSensor;
-  std::string id;               // sensor's UUID or operator's name
+  std::string id;  // sensor's UUID or operator's name
   std::string serial_hex;
   std::string fingerprint_hex;  // SHA-256 of the DER
   absl::Time not_after;
@@ -45,15 +45,18 @@ class CertificateAuthority {
   static absl::StatusOr<std::unique_ptr<CertificateAuthority>> Open(const std::string& directory);
   virtual ~CertificateAuthority() = default;
 
-  // Takes only the key of a PKCS#10 request in DER (P-256 only; its signature is checked). InvalidArgument says what is wrong.
-  virtual absl::StatusOr<IssuedCertificate> SignSensorRequest(const std::string& csr_der, const std::string& sensor_id, absl::Time now,
-                                                              absl::Duration life) = 0;
-  virtual absl::StatusOr<KeyAndCertificate> IssueOperator(const std::string& name, absl::Time now, absl::Duration life) = 0;
+  // Takes only the key of a PKCS#10 request in DER (P-256 only; its signature is checked). InvalidArgument says what is
+  // wrong.
+  virtual absl::StatusOr<IssuedCertificate> SignSensorRequest(const std::string& csr_der, const std::string& sensor_id,
+                                                              absl::Time now, absl::Duration life) = 0;
+  virtual absl::StatusOr<KeyAndCertificate> IssueOperator(const std::string& name, absl::Time now,
+                                                          absl::Duration life) = 0;
   // For the control plane's own listener; names are DNS names or IP addresses.
-  virtual absl::StatusOr<KeyAndCertificate> IssueServer(const std::vector<std::string>& names, absl::Time now, absl::Duration life) = 0;
+  virtual absl::StatusOr<KeyAndCertificate> IssueServer(const std::vector<std::string>& names, absl::Time now,
+                                                        absl::Duration life) = 0;
 
-  // Checks a peer's leaf certificate: signed by us, within its time, for client use, with one URI SAN of ours. Unauthenticated, with a payload
-  // of type "bulkhead/reason" that is CERTIFICATE_INVALID or CERTIFICATE_EXPIRED.
+  // Checks a peer's leaf certificate: signed by us, within its time, for client use, with one URI SAN of ours.
+  // Unauthenticated, with a payload of type "bulkhead/reason" that is CERTIFICATE_INVALID or CERTIFICATE_EXPIRED.
   virtual absl::StatusOr<PeerIdentity> VerifyPeer(const std::string& leaf_pem, absl::Time now) const = 0;
 
   // Every root that peers must trust, PEM.
