@@ -57,12 +57,12 @@ absl::StatusOr<Identity> IdentityStore::Load() const {
 }
 
 std::optional<Identity> IdentityStore::LoadNext() const {
+  std::error_code ignored;
+  if (!std::filesystem::is_symlink(absl::StrCat(state_dir_, "/", kNext), ignored)) return std::nullopt;
   absl::StatusOr<Identity> next = LoadFrom(kNext);
   if (next.ok()) return *std::move(next);
-  if (!absl::IsNotFound(next.status())) {
-    LogWarning("renewed identity is unusable; it is dropped and will be renewed again",
-               {{"error", next.status().message()}});
-  }
+  LogWarning("renewed identity is unusable; it is dropped and will be renewed again",
+             {{"error", next.status().message()}});
   DropNext().IgnoreError();
   return std::nullopt;
 }
