@@ -1,0 +1,223 @@
+// The life of each control, from the operator's command to real packets and processes and back.
+#include <unistd.h>
+
+#include <catch2/catch.hpp>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+
+#include "e2e/system.h"
+
+namespace bulkhead::e2e {
+namespace {
+
+using Catch::Matchers::Contains;
+
+// What all three protocols do, in this order: tcp4 udp4 icmp4 tcp6 udp6 icmp6; '+' answered, '-' not.
+std::string Outbound(const Sandbox& sandbox) {
+  std::string seen;
+  for (const int family : {4, 6}) {
+    for (const char* kind : {"tcp", "udp", "icmp"}) seen += sandbox.Out(kind, family) ? '+' : '-';
+  }
+  return seen;
+}
+
+std::string LastLine(const std::string& path) {
+  std::ifstream file(path);
+  std::string line, last;
+  while (std::getline(file, line)) last = line;
+  return last;
+}
+
+// The id that an order printed after `label`.
+std::string IdAfter(const std::string& text, const std::string& label) {
+  const size_t at = text.find(label);
+  return at == std::string::npos ? "" : text.substr(at + label.size(), 36);
+}
+
+#define REQUIRE_CTL(...)                           \
+  [&] {                                            \
+    const Result result = system.Ctl(__VA_ARGS__); \
+    INFO(result.err << result.out);                \
+    REQUIRE(result.exit_code == 0);                \
+    return result;                                 \
+  }()
+
+TEST_CASE("contain cuts all that the host opens, keeps what others open, and release gives it back") {
+  System& system = System::Get();
+  Sandbox& sandbox = system.sandbox();
+  system.Reset();
+  REQUIRE(Outbound(sandbox) == "++++++");
+  const std::string held = system.directory() + "/held.log";
+  std::filesystem::remove(held);
+  Daemon connection(sandbox.HoldConnection(), held);
+  REQUIRE(Eventually(std::chrono::seconds(5), [&] { return LastLine(held) == "open"; }));
+
+  const Result contained = REQUIRE_CTL({"sensor", "contain", "e2e", "--wait", "--reason", "e2e"});
+  CHECK_THAT(contained.out, Contains("in the kernel: generation"));
+  CHECK(Outbound(sandbox) == "------");
+  CHECK(sandbox.In(4));
+  CHECK(sandbox.In(6));
+  CHECK(Eventually(std::chrono::seconds(3), [&] { return LastLine(held).rfind("cut", 0) == 0; }));
+  const v1::Sensor sensor = system.GetSensor();
+  CHECK(sensor.is_contained());
+  CHECK(sensor.observed().contained());
+  CHECK(sensor.observed().receipt().generation() == sensor.desired_generation());
+  CHECK(sensor.observed().receipt().digest() == sensor.desired_digest());
+  CHECK(sensor.observed().receipt().programs_size() > 0);
+
+  const Result again = REQUIRE_CTL({"sensor", "contain", "e2e"});
+  CHECK_THAT(again.out, Contains("is contained already"));
+
+  REQUIRE_CTL({"sensor", "release", "e2e", "--wait"});
+  CHECK(Outbound(sandbox) == "++++++");
+  CHECK_THAT(REQUIRE_CTL({"sensor", "release", "e2e"}).out, Contains("nothing to lift"));
+}
+
+TEST_CASE("notify counts and cuts nothing") {
+  System& system = System::Get();
+  system.Reset();
+  REQUIRE_CTL({"sensor", "contain", "e2e", "--action", "notify", "--wait"});
+  CHECK(Outbound(system.sandbox()) == "++++++");
+  CHECK(Eventually(std::chrono::seconds(10), [&] {
+    const v1::Sensor sensor = system.GetSensor();
+    return sensor.observed().policies_size() == 1 && sensor.observed().policies(0).hits() > 0;
+  }));
+  REQUIRE_CTL({"sensor", "release", "e2e", "--wait"});
+}
+
+TEST_CASE("isolation cuts both directions, and rules change it while it is in force") {
+  System& system = System::Get();
+  Sandbox& sandbox = system.sandbox();
+  system.Reset();
+  REQUIRE_CTL({"sensor", "isolate", "e2e", "--wait"});
+  CHECK(Outbound(sandbox) == "------");
+  CHECK_FALSE(sandbox.In(4));
+  CHECK_FALSE(sandbox.In(6));
+
+  const Result added = REQUIRE_CTL({"isolation-rule", "add", "--direction", "outbound", "--address", sandbox.peer4(),
+                                    "--ports", std::to_string(sandbox.peer_port()), "--protocol", "tcp", "--wait"});
+  const std::string rule = IdAfter(added.out, "rule:   ");
+  CHECK(Outbound(sandbox) == "+-----");
+  CHECK_FALSE(sandbox.In(4));
+  const Result in = REQUIRE_CTL({"isolation-rule", "add", "--direction", "inbound", "--protocol", "tcp", "--wait"});
+  CHECK(sandbox.In(4));
+  CHECK(sandbox.In(6));
+  CHECK(Outbound(sandbox) == "+-----");
+  CHECK_THAT(REQUIRE_CTL({"isolation-rule", "list"}).out, Contains(rule));
+
+  REQUIRE_CTL({"isolation-rule", "delete", rule, "--wait"});
+  REQUIRE_CTL({"isolation-rule", "delete", IdAfter(in.out, "rule:   "), "--wait"});
+  CHECK(Outbound(sandbox) == "------");
+  CHECK_FALSE(sandbox.In(4));
+  REQUIRE_CTL({"sensor", "release", "e2e", "--wait"});
+  CHECK(Outbound(sandbox) == "++++++");
+  CHECK(sandbox.In(4));
+}
+
+TEST_CASE("deleting the policy of a containment releases it") {
+  System& system = System::Get();
+  system.Reset();
+  const Result contained = REQUIRE_CTL({"sensor", "contain", "e2e", "--wait"});
+  CHECK_FALSE(system.sandbox().Out("tcp", 4));
+  const std::string policy = IdAfter(contained.out, "network-containment ");
+  CHECK_THAT(REQUIRE_CTL({"policy", "list", "--sensor", "e2e"}).out, Contains(policy));
+  REQUIRE_CTL({"policy", "delete", policy, "--wait"});
+  CHECK(system.sandbox().Out("tcp", 4));
+  CHECK_FALSE(system.GetSensor().is_contained());
+}
+
+TEST_CASE("a blocked binary dies before it runs, under every name of the file, until the policy is deleted") {
+  System& system = System::Get();
+  Sandbox& sandbox = system.sandbox();
+  system.Reset();
+  const std::string tool = system.directory() + "/tool";
+  const std::string other_name = system.directory() + "/other";
+  std::filesystem::copy_file("/bin/true", tool, std::filesystem::copy_options::overwrite_existing);
+  std::filesystem::remove(other_name);
+  std::filesystem::create_hard_link(tool, other_name);
+  REQUIRE(sandbox.Execute(tool) == "open");
+
+  const Result blocked = REQUIRE_CTL({"sensor", "block-binary", "e2e", tool, "--wait"});
+  CHECK_THAT(blocked.out, Contains("bulkhead-block-binary-"));
+  CHECK(sandbox.Execute(tool) == "cut SIGKILL");
+  CHECK(sandbox.Execute(other_name) == "cut SIGKILL");
+  CHECK(sandbox.Execute("/bin/true") == "open");
+  CHECK(sandbox.Out("tcp", 4));
+  CHECK_THAT(REQUIRE_CTL({"sensor", "block-binary", "e2e", tool}).out, Contains("is blocked already"));
+
+  REQUIRE_CTL({"policy", "delete", blocked.out.substr(blocked.out.find("policy delete ") + 14, 36), "--wait"});
+  CHECK(sandbox.Execute(tool) == "open");
+}
+
+TEST_CASE("a kill ends the process that was meant and no other, and has a stored result") {
+  System& system = System::Get();
+  Sandbox& sandbox = system.sandbox();
+  system.Reset();
+  const std::string log = system.directory() + "/victim.log";
+  Daemon victim(sandbox.Inside({"sleep", "600"}), log);
+  Daemon bystander({"sleep", "600"}, log);
+  REQUIRE(Eventually(std::chrono::seconds(5), [&] {
+    return std::filesystem::read_symlink("/proc/" + std::to_string(victim.pid()) + "/exe").filename() == "sleep";
+  }));
+  const std::string pid = std::to_string(victim.pid());
+
+  const Result wrong_start = system.Ctl({"sensor", "kill", "e2e", pid, "--start-time", "1", "--wait"});
+  CHECK(wrong_start.exit_code == 3);
+  CHECK_THAT(wrong_start.err, Contains("not-the-same-process"));
+  const Result wrong_exe = system.Ctl({"sensor", "kill", "e2e", pid, "--exe", "/bin/nothing", "--wait"});
+  CHECK(wrong_exe.exit_code == 3);
+  CHECK(victim.Running());
+  const Result outside = system.Ctl({"sensor", "kill", "e2e", std::to_string(bystander.pid()), "--wait"});
+  CHECK(outside.exit_code == 3);
+  CHECK_THAT(outside.err, Contains("refused"));
+  CHECK(bystander.Running());
+
+  const Result killed = REQUIRE_CTL({"sensor", "kill", "e2e", pid, "--wait"});
+  CHECK_THAT(killed.out, Contains("gone"));
+  CHECK_FALSE(victim.Running());
+  const std::string command = killed.out.substr(killed.out.find("command") + 14, 36);
+  CHECK_THAT(REQUIRE_CTL({"command", "get", command}).out, Contains("succeeded"));
+}
+
+TEST_CASE("a repeated request id is applied once, and the audit log names every order") {
+  System& system = System::Get();
+  system.Reset();
+  REQUIRE_CTL({"sensor", "contain", "e2e", "--request-id", "e2e-once"});
+  const uint64_t generation = system.GetSensor().desired_generation();
+  REQUIRE_CTL({"sensor", "contain", "e2e", "--request-id", "e2e-once"});
+  CHECK(system.GetSensor().desired_generation() == generation);
+  const Result reused = system.Ctl({"sensor", "isolate", "e2e", "--request-id", "e2e-once"});
+  CHECK(reused.exit_code == 1);
+  CHECK_THAT(reused.err, Contains("REQUEST_ID_REUSED"));
+  REQUIRE_CTL({"sensor", "release", "e2e", "--wait", "--reason", "audited because"});
+  const Result audit = REQUIRE_CTL({"audit", "list", "--sensor", "e2e", "--limit", "50"});
+  CHECK_THAT(audit.out, Contains("sensor_contained") && Contains("sensor_released") && Contains("audited because"));
+  const size_t first = audit.out.find("e2e-once");
+  CHECK(first != std::string::npos);
+  CHECK(audit.out.find("e2e-once", first + 1) == std::string::npos);
+  CHECK_THAT(REQUIRE_CTL({"audit", "verify"}).out, Contains("intact"));
+}
+
+TEST_CASE("watch shows the state now and each change") {
+  System& system = System::Get();
+  system.Reset();
+  const std::string log = system.directory() + "/watch.log";
+  std::filesystem::remove(log);
+  const auto content = [&] {
+    std::ifstream file(log);
+    return std::string((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  };
+  Daemon watch({Program("bulkheadctl"), "--config", system.Identity("viewer") + "/config.yaml", "-o", "json", "sensor",
+                "watch", "e2e"},
+               log);
+  REQUIRE(Eventually(std::chrono::seconds(10),
+                     [&] { return content().find("\"isContained\":false") != std::string::npos; }));
+  REQUIRE_CTL({"sensor", "contain", "e2e", "--wait"});
+  CHECK(Eventually(std::chrono::seconds(10),
+                   [&] { return content().find("\"isContained\":true") != std::string::npos; }));
+  REQUIRE_CTL({"sensor", "release", "e2e", "--wait"});
+}
+
+}  // namespace
+}  // namespace bulkhead::e2e

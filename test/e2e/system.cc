@@ -1,0 +1,179 @@
+// The whole of Bulkhead as a user would run it: PostgreSQL, the control plane, a sensor, the command line.
+#include "e2e/system.h"
+
+#include <arpa/inet.h>
+#include <glob.h>
+#include <google/protobuf/util/json_util.h>
+#include <pwd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <stdexcept>
+
+namespace bulkhead::e2e {
+namespace {
+
+constexpr auto kStartLimit = std::chrono::seconds(60);
+
+// A port that was free a moment ago.
+int FreePort() {
+  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t length = sizeof(address);
+  bind(fd, reinterpret_cast<sockaddr*>(&address), length);
+  getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length);
+  close(fd);
+  return ntohs(address.sin_port);
+}
+
+// The newest PostgreSQL of Debian's packages.
+std::string PostgresProgram(const std::string& name) {
+  glob_t found{};
+  std::string newest;
+  if (glob(("/usr/lib/postgresql/*/bin/" + name).c_str(), 0, nullptr, &found) == 0)
+    newest = found.gl_pathv[found.gl_pathc - 1];
+  globfree(&found);
+  if (newest.empty()) throw std::runtime_error("PostgreSQL is not installed");
+  return newest;
+}
+
+// PostgreSQL refuses to run as root.
+Arguments AsPostgres(const Arguments& command) {
+  Arguments whole = {"setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"};
+  whole.insert(whole.end(), command.begin(), command.end());
+  return whole;
+}
+
+}  // namespace
+
+System& System::Get() {
+  static System system;
+  return system;
+}
+
+void System::Fail(const std::string& what) const {
+  std::string text = what;
+  for (const char* log : {"postgres.log", "control_plane.log", "sensor.log"}) {
+    std::ifstream file(directory_ + "/" + log);
+    const std::string content((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+    text += std::string("\n== ") + log + "\n" + content.substr(content.size() > 3000 ? content.size() - 3000 : 0);
+  }
+  throw std::runtime_error(text);
+}
+
+System::System() : directory_(MakeTempDirectory()) {
+  sandbox_ = std::make_unique<Sandbox>(directory_);
+  const std::string data = directory_ + "/postgres";
+  std::filesystem::create_directory(data);
+  const passwd* user = getpwnam("postgres");
+  if (user == nullptr || chown(data.c_str(), user->pw_uid, user->pw_gid) != 0)
+    throw std::runtime_error("no user postgres");
+  const Result made =
+      Run(AsPostgres({PostgresProgram("initdb"), "-D", data, "--auth=trust", "--no-sync", "-E", "UTF8"}));
+  if (made.exit_code != 0) throw std::runtime_error("initdb: " + made.err);
+  StartPostgres();
+  database_ = "--postgres=postgresql://postgres@/postgres?host=" + data;
+  server_ = "127.0.0.1:" + std::to_string(FreePort());
+  if (Run(ControlPlane({"init"})).exit_code != 0) Fail("making the CA failed");
+  StartControlPlane();
+  for (const std::string role : {"admin", "operator", "viewer"}) {
+    const Result issued = Run(ControlPlane(
+        {"issue-operator", database_, "--name", role, "--role", role, "--out", Identity(role), "--server", server_}));
+    if (issued.exit_code != 0) Fail("issuing the " + role + " failed: " + issued.err);
+  }
+  Enroll(false);
+  StartSensor();
+  if (!Eventually(kStartLimit, [this] { return GetSensor().connected(); })) Fail("the sensor did not connect");
+}
+
+System::~System() {
+  sensor_.reset();
+  Run({Program("bulkhead-sensor"), "uninstall", "--force", "--state", sensor_directory(), "--scope",
+       sandbox_->cgroup()});
+  control_plane_.reset();
+  postgres_.reset();
+  sandbox_.reset();
+  std::filesystem::remove_all(directory_);
+}
+
+Arguments System::ControlPlane(const Arguments& arguments) const {
+  Arguments whole = {Program("bulkhead-controlplane")};
+  whole.insert(whole.end(), arguments.begin(), arguments.end());
+  whole.insert(whole.end(), {"--state", directory_ + "/control_plane"});
+  return whole;
+}
+
+void System::StartPostgres() {
+  const std::string data = directory_ + "/postgres";
+  postgres_ = std::make_unique<Daemon>(
+      AsPostgres({PostgresProgram("postgres"), "-D", data, "-k", data, "-c", "listen_addresses=", "-c", "fsync=off"}),
+      directory_ + "/postgres.log");
+  const auto answers = [&] { return Run({"psql", "-h", data, "-U", "postgres", "-c", "select 1"}).exit_code == 0; };
+  if (!Eventually(kStartLimit, answers)) Fail("PostgreSQL did not start");
+}
+
+void System::StartControlPlane() {
+  control_plane_ = std::make_unique<Daemon>(ControlPlane({"serve", database_, "--listen", server_, "--server-name",
+                                                          "127.0.0.1", "--heartbeat-interval", "1s"}),
+                                            directory_ + "/control_plane.log");
+  const std::string port = server_.substr(server_.find(':') + 1);
+  const auto listens = [&] { return Run({"ss", "-Hltn", "sport = :" + port}).out.size() > 1; };
+  if (!Eventually(kStartLimit, listens)) Fail("the control plane does not listen");
+}
+
+void System::StartSensor() {
+  sensor_ = std::make_unique<Daemon>(
+      Arguments{Program("bulkhead-sensor"), "run", "--state", sensor_directory(), "--scope", sandbox_->cgroup()},
+      directory_ + "/sensor.log");
+}
+
+Result System::EnrollWith(const std::string& secret, const std::string& name, const std::string& state) const {
+  return Run({Program("bulkhead-sensor"), "enroll", "--control-plane", server_, "--ca", Identity("admin") + "/ca.pem",
+              "--token", secret, "--name", name, "--state", state, "--force"});
+}
+
+void System::Enroll(bool restore) {
+  const std::string file = directory_ + "/token";
+  Arguments create = {"token", "create", "--secret-file", file};
+  if (restore) create.insert(create.end(), {"--reenroll", kSensor});
+  const Result token = As("admin", create);
+  if (token.exit_code != 0) Fail("making a token failed: " + token.err);
+  std::ifstream secret_file(file);
+  std::string secret;
+  secret_file >> secret;
+  const Result enrolled = EnrollWith(secret, kSensor, sensor_directory());
+  if (enrolled.exit_code != 0) Fail("enrolling failed: " + enrolled.err);
+}
+
+Result System::As(const std::string& role, const Arguments& arguments) const {
+  Arguments whole = {Program("bulkheadctl"), "--config", Identity(role) + "/config.yaml"};
+  whole.insert(whole.end(), arguments.begin(), arguments.end());
+  return Run(whole);
+}
+
+v1::Sensor System::GetSensor() const {
+  const Result result = Ctl({"sensor", "get", kSensor, "-o", "json"});
+  v1::GetSensorResponse response;
+  google::protobuf::util::JsonStringToMessage(result.out, &response);
+  return response.sensor();
+}
+
+bool System::Converged() const {
+  return Eventually(kStartLimit, [this] {
+    const v1::Sensor sensor = GetSensor();
+    return sensor.connected() && sensor.convergence() == v1::CONVERGENCE_STATE_SYNCED;
+  });
+}
+
+void System::Reset() {
+  if (!Converged()) Fail("the sensor is not connected or not converged");
+  const Result released = Ctl({"sensor", "release", kSensor, "--wait"});
+  if (released.exit_code != 0) Fail("release failed: " + released.err);
+}
+
+}  // namespace bulkhead::e2e
