@@ -1,0 +1,127 @@
+"""Line channels to the judge and to leak_agent, which runs in a scope of this machine or in a guest."""
+import contextlib
+import json
+import os
+import pathlib
+import select
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+import network
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "vm"))
+from guest import LSM_WITH_BPF, LSM_WITHOUT_BPF, Guest, GuestError, Options  # noqa: E402
+from image import GuestImage  # noqa: E402
+
+
+class Channel:
+    """One line out, one line in, over a pair of descriptors."""
+
+    def __init__(self, write_fd, read_fd, name, timeout):
+        self._write_fd, self._read_fd, self._name, self._timeout = write_fd, read_fd, name, timeout
+        self._pending = b""
+
+    def send(self, line):
+        os.write(self._write_fd, line.encode() + b"\n")
+
+    def receive(self, timeout=None):
+        deadline = time.monotonic() + (timeout or self._timeout)
+        while b"\n" not in self._pending:
+            readable, _, _ = select.select([self._read_fd], [], [], max(0, deadline - time.monotonic()))
+            data = os.read(self._read_fd, 65536) if readable else b""
+            if not data:
+                raise RuntimeError(f"{self._name} {'closed the line' if readable else 'gave no answer'}")
+            self._pending += data
+        line, _, self._pending = self._pending.partition(b"\n")
+        return line.decode(errors="replace").strip()
+
+    def ask(self, line):
+        self.send(line)
+        return self.receive()
+
+
+class JudgeChannel:
+    """peer.py in the peer's namespace."""
+
+    def __init__(self, namespace):
+        self._process = subprocess.Popen(["nsenter", f"--net=/run/netns/{namespace}", sys.executable, "-B", str(HERE / "peer.py")],
+                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self._channel = Channel(self._process.stdin.fileno(), self._process.stdout.fileno(), "the judge", 10)
+        self._channel.receive()
+
+    def __getattr__(self, do):
+        return lambda **arguments: json.loads(self._channel.ask(json.dumps({"do": do, **arguments})))["answer"]
+
+    def close(self):
+        self._process.kill()
+        self._process.wait()
+
+
+@contextlib.contextmanager
+def agent_in_scope(agent):
+    """leak_agent on this machine, confined to a cgroup and a network namespace of its own. Yields (channel, judge)."""
+    root = next(line.split()[1] for line in open("/proc/mounts") if line.split()[2] == "cgroup2")
+    scope = pathlib.Path(root, f"bulkhead-leak-{os.getpid()}")
+    namespace = f"leak-own-{os.getpid()}"
+    scope.mkdir()
+    try:
+        with network.PeerNamespace(f"leak-peer-{os.getpid()}", namespace) as peer, contextlib.closing(JudgeChannel(peer.name)) as judge:
+            process = subprocess.Popen(["nsenter", f"--net=/run/netns/{namespace}", str(agent), "--scope", str(scope)],
+                                       stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            try:
+                yield Channel(process.stdin.fileno(), process.stdout.fileno(), "leak_agent", 40), judge
+                process.stdin.close()
+                process.wait(timeout=60)
+            finally:
+                process.kill()
+                process.wait()
+    finally:
+        remove_cgroup(scope)
+
+
+def remove_cgroup(path):
+    """Ends what is left in a cgroup of ours, which takes the kernel a moment, and removes it."""
+    (path / "cgroup.kill").write_text("1")
+    for _ in range(50):
+        if "populated 0" in (path / "cgroup.events").read_text():
+            break
+        time.sleep(0.1)
+    path.rmdir()
+
+
+@contextlib.contextmanager
+def agent_in_guest(agent, kernel_directory, with_bpf_lsm):
+    """leak_agent host-wide in a guest, with the peer on the other end of its wire, outside. Yields (channel, judge)."""
+    image = GuestImage(kernel_directory)
+    image.add_program(agent, "/usr/local/bin/leak_agent")
+    command = f"ip link set eth0 down; ip link set eth0 name {network.OWN_INTERFACE}\n{network.OWN_END}\nexec leak_agent --device /dev/ttyS2\n"
+    with network.PeerNamespace(f"leak-peer-{os.getpid()}") as peer, contextlib.closing(JudgeChannel(peer.name)) as judge, \
+            tempfile.TemporaryDirectory() as scratch:
+        line = pathlib.Path(scratch, "line")
+        options = Options(
+            kernel_directory=kernel_directory, timeout=120, lsm=LSM_WITH_BPF if with_bpf_lsm else LSM_WITHOUT_BPF,
+            namespace=peer.name, extra_serial=f"unix:{line},server=on,wait=off",
+            network=("-netdev", f"tap,id=n0,ifname={network.PEER_INTERFACE},script=no,downscript=no",
+                     "-device", f"virtio-net-pci,netdev=n0,mac={network.OWN_MAC},romfile="))
+        with Guest(image, command, options) as guest, socket.socket(socket.AF_UNIX) as serial:
+            connect(serial, line)
+            try:
+                yield Channel(serial.fileno(), serial.fileno(), "leak_agent", 120), judge
+                serial.sendall(b"quit\n")
+                guest.wait()
+            except (RuntimeError, GuestError) as error:
+                raise RuntimeError(f"{error}\n{guest.log()}") from None
+
+
+def connect(serial, path):
+    """QEMU makes the socket shortly after it starts."""
+    for _ in range(100):
+        try:
+            return serial.connect(str(path))
+        except (FileNotFoundError, ConnectionRefusedError):
+            time.sleep(0.1)
+    raise RuntimeError("QEMU did not open the guest's third serial port")

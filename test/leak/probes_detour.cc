@@ -1,0 +1,150 @@
+// Ways around: other network namespaces, tunnels, translation, traffic control, and the other firewall flushed.
+#include <fcntl.h>
+#include <linux/if.h>
+#include <linux/if_tun.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "common/errno_status.h"
+#include "common/status_macros.h"
+#include "test/leak/probe.h"
+#include "test/leak/sockets.h"
+
+namespace bulkhead::leak {
+namespace {
+
+// Root's own words, in shell. IF is the interface, PEER its other end, PORT and TOKEN the shot, NS a namespace of the
+// probe's. A command that fails ends the attempt; every probe cleans up what it made.
+class ShellProbe : public Probe {
+ public:
+  struct Way {
+    std::string prepare;  // before the order
+    std::string attempt;  // under it
+    std::string clean;    // afterwards, errors ignored
+  };
+  explicit ShellProbe(Way way) : way_(std::move(way)) {}
+  ~ShellProbe() override { RunWords("set +e; " + way_.clean, {}).IgnoreError(); }
+
+  absl::Status Prepare(const Shot& shot) override { return RunWords(way_.prepare, shot); }
+  absl::Status Attempt(const Shot& shot) override { return RunWords(way_.attempt, shot); }
+
+ private:
+  static absl::Status RunWords(const std::string& words, const Shot& shot) {
+    const std::string script = absl::StrReplaceAll(words, {{"$IF", kInterface},
+                                                           {"$PEER", kPeer4},
+                                                           {"$PORT", absl::StrCat(shot.port)},
+                                                           {"$TOKEN", shot.token},
+                                                           {"$NS", "lkns"}});
+    return Run(script);
+  }
+  const Way way_;
+};
+
+constexpr char kSendUdp[] = "printf %s $TOKEN > /dev/udp/$PEER/$PORT";
+constexpr char kDeleteNamespace[] = "ip netns del $NS; ip link del lkd";
+
+std::string InNamespace(const std::string& command) {
+  return absl::StrCat("ip netns exec $NS bash -ec '", command, "'");
+}
+
+// Makes lkd with `link`, moves it into a namespace and gives it an address there.
+std::string DeviceInNamespace(const std::string& link) {
+  return absl::StrCat("ip netns add $NS; ip link add ", link, "; ip link set lkd netns $NS; ",
+                      "ip -n $NS addr add 10.77.0.50/24 dev lkd; ip -n $NS link set lkd up; sleep 0.2; ");
+}
+
+// A container: its own namespace behind a veth pair, forwarded by this host.
+constexpr char kContainer[] =
+    "ip netns add $NS; ip link add lkd type veth peer name lke; ip link set lke netns $NS; ip addr add 10.78.0.1/24 "
+    "dev lkd; "
+    "ip link set lkd up; ip -n $NS addr add 10.78.0.2/24 dev lke; ip -n $NS link set lke up; "
+    "ip -n $NS route add default via 10.78.0.1; echo 1 > /proc/sys/net/ipv4/ip_forward; sleep 0.2; ";
+
+// A tunnel to `remote` that carries 10.80.0.0/24.
+std::string Tunnel(const std::string& link) {
+  return absl::StrCat("ip link add ", link, "; ip addr add 10.80.0.1/24 dev lkd; ip link set lkd up; ",
+                      "ip neigh add 10.80.0.2 lladdr 02:77:00:00:00:02 dev lkd || true; ");
+}
+constexpr char kSendThroughTunnel[] = "printf %s $TOKEN > /dev/udp/10.80.0.2/$PORT";
+constexpr char kDeleteDevice[] = "ip link del lkd";
+
+ProbeFactory Shell(ShellProbe::Way way) {
+  return [way] { return std::make_unique<ShellProbe>(way); };
+}
+
+ProbeFactory ThroughTunnel(const std::string& link) {
+  return Shell({.prepare = "", .attempt = Tunnel(link) + kSendThroughTunnel, .clean = kDeleteDevice});
+}
+
+// Packets written into a tun device, forwarded by this host.
+class TunProbe : public Probe {
+ public:
+  absl::Status Attempt(const Shot& shot) override {
+    UniqueFd fd(open("/dev/net/tun", O_RDWR | O_CLOEXEC));
+    if (!fd.valid()) return ErrnoToStatus(errno, "open /dev/net/tun");
+    ifreq request{};
+    strncpy(request.ifr_name, "lktun", IFNAMSIZ - 1);
+    request.ifr_flags = IFF_TUN | IFF_NO_PI;
+    if (ioctl(fd.get(), TUNSETIFF, &request) != 0) return ErrnoToStatus(errno, "TUNSETIFF");
+    RETURN_IF_ERROR(
+        Run("ip addr add 10.79.0.1/24 dev lktun; ip link set lktun up; echo 1 > /proc/sys/net/ipv4/ip_forward"));
+    const std::string packet = Ipv4UdpPacket(shot.token, shot.port, "10.79.0.2");
+    if (write(fd.get(), packet.data(), packet.size()) < 0) return ErrnoToStatus(errno, "write to tun");
+    return absl::OkStatus();
+  }
+};
+
+// Sends from a child that lives in another namespace, to which the interface was moved, and brings it back.
+constexpr char kMoveInterface[] =
+    "ip netns add $NS; ip link set $IF netns $NS; ip -n $NS addr add 10.77.0.1/24 dev $IF; ip -n $NS link set $IF up; "
+    "sleep 0.2; ";
+constexpr char kBringInterfaceBack[] =
+    "ip -n $NS link set $IF netns $$; ip netns del $NS; ip addr add 10.77.0.1/24 dev $IF; ip -6 addr add fd77::1/64 "
+    "dev $IF nodad; "
+    "ip link set $IF up";
+
+}  // namespace
+
+void AddDetourProbes(ProbeTable& table) {
+  table["netns_forwarded"] =
+      Shell({.prepare = "", .attempt = absl::StrCat(kContainer, InNamespace(kSendUdp)), .clean = kDeleteNamespace});
+  table["netns_forwarded_before"] =
+      Shell({.prepare = kContainer, .attempt = InNamespace(kSendUdp), .clean = kDeleteNamespace});
+  table["macvlan_netns"] =
+      Shell({.prepare = "",
+             .attempt = DeviceInNamespace("lkd link $IF type macvlan mode bridge") + InNamespace(kSendUdp),
+             .clean = kDeleteNamespace});
+  table["macvlan_netns_before"] = Shell({.prepare = DeviceInNamespace("lkd link $IF type macvlan mode bridge"),
+                                         .attempt = InNamespace(kSendUdp),
+                                         .clean = kDeleteNamespace});
+  table["ipvlan_netns"] =
+      Shell({.prepare = "",
+             .attempt = DeviceInNamespace("lkd link $IF type ipvlan mode l2") + InNamespace(kSendUdp),
+             .clean = kDeleteNamespace});
+  table["interface_moved"] = Shell(
+      {.prepare = "", .attempt = absl::StrCat(kMoveInterface, InNamespace(kSendUdp)), .clean = kBringInterfaceBack});
+  table["tun_forwarded"] = [] { return std::make_unique<TunProbe>(); };
+  table["tunnel_ipip"] = ThroughTunnel("lkd type ipip local 10.77.0.1 remote $PEER");
+  table["tunnel_gre"] = ThroughTunnel("lkd type gretap local 10.77.0.1 remote $PEER");
+  table["tunnel_vxlan"] = ThroughTunnel("lkd type vxlan id 7 dev $IF remote $PEER dstport 4789");
+  table["nft_dnat_of_allowed"] =
+      Shell({.prepare = "",
+             .attempt = "nft add table ip lknat; nft add chain ip lknat out '{ type nat hook output priority -100; }'; "
+                        "nft add rule ip lknat out ip daddr $PEER tcp dport 7777 dnat to $PEER:$PORT; "
+                        "timeout 1 bash -c 'printf %s $TOKEN > /dev/tcp/$PEER/7777'",
+             .clean = "nft delete table ip lknat"});
+  table["nft_flushed"] = Shell({.prepare = "", .attempt = absl::StrCat("nft flush ruleset; ", kSendUdp), .clean = ""});
+  table["loopback_mirrored"] = Shell(
+      {.prepare = "",
+       .attempt =
+           "tc qdisc add dev lo clsact; tc filter add dev lo egress matchall action mirred egress mirror dev $IF; "
+           "printf %s $TOKEN > /dev/udp/127.0.0.1/$PORT",
+       .clean = "tc qdisc del dev lo clsact"});
+}
+
+}  // namespace bulkhead::leak
