@@ -33,8 +33,9 @@ TEST_CASE("at half of its life the certificate is renewed, used on the next conn
   REQUIRE(Eventually([&store] { return store.LoadNext().has_value(); }));
   CHECK(store.Load()->credentials.chain_pem == old_chain);
 
-  server.Stop();
-  server.Start();
+  v1::ConnectResponse goodbye;
+  goodbye.mutable_goodbye()->set_reason(v1::GOODBYE_REASON_SHUTDOWN);
+  REQUIRE(server.Send(goodbye));
   REQUIRE(server.Next(Request::kHello).has_value());
   CHECK(server.last_client_certificate() != old_certificate);
   REQUIRE(Eventually([&store] { return !store.LoadNext().has_value(); }));
