@@ -56,6 +56,14 @@ struct {
 	__type(value, struct bh_scratch);
 } bh_scratch SEC(".maps");
 
+/* Which descriptor bh_file_id identifies; set by the sensor before each run. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct bh_target);
+} bh_want SEC(".maps");
+
 /* ---- Look-ups ---- */
 
 struct bh_hash_walk {
@@ -249,18 +257,17 @@ int BPF_PROG(bh_rtp_exec, struct task_struct *task, int old_pid, struct linux_bi
 	return 0;
 }
 
-/* Which descriptor to identify; set by the sensor before each run. */
-int bh_want_tgid;
-__u32 bh_want_fd;
-
 SEC("iter/task_file")
 int bh_file_id(struct bpf_iter__task_file *ctx)
 {
 	struct task_struct *task = ctx->task;
 	struct file *file = ctx->file;
 	struct bh_file_key key = {};
+	struct bh_target *want;
+	__u32 zero = 0;
 
-	if (!task || !file || task->tgid != bh_want_tgid || ctx->fd != bh_want_fd)
+	want = bpf_map_lookup_elem(&bh_want, &zero);
+	if (!want || !task || !file || (__u32)task->tgid != want->tgid || ctx->fd != want->fd)
 		return 0;
 	key.inode = BPF_CORE_READ(file, f_inode, i_ino);
 	key.device = BPF_CORE_READ(file, f_inode, i_sb, s_dev);

@@ -6,6 +6,8 @@
  * On failure: the mechanism is reported as not available. */
 #include "kernel_types.h"
 
+#include "bulkhead/abi.h"
+
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
@@ -13,12 +15,25 @@
 char _license[] SEC("license") = "GPL";
 
 /* The child; set by the sensor before it lets the child go on. */
-__u32 bh_probe_tgid;
-__u32 bh_probe_hits;
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct bh_target);
+} bh_probe SEC(".maps");
+
+static __always_inline struct bh_target *bh_child(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&bh_probe, &zero);
+}
 
 static __always_inline bool bh_is_child(void)
 {
-	return bpf_get_current_pid_tgid() >> 32 == bh_probe_tgid;
+	struct bh_target *child = bh_child();
+
+	return child && bpf_get_current_pid_tgid() >> 32 == child->tgid;
 }
 
 static __always_inline int bh_kill_child(void)
@@ -60,8 +75,10 @@ int bh_p_sendmsg4(struct bpf_sock_addr *ctx)
 SEC("sockops")
 int bh_p_sockops(struct bpf_sock_ops *ops)
 {
-	if (ops->op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB)
-		__sync_fetch_and_add(&bh_probe_hits, 1);
+	struct bh_target *child = bh_child();
+
+	if (child && ops->op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB)
+		child->hits++;
 	return 1;
 }
 

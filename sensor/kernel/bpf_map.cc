@@ -10,10 +10,11 @@
 namespace bulkhead::sensor {
 
 absl::StatusOr<BpfMap> BpfMap::FromFd(UniqueFd fd, absl::string_view what) {
-  if (!fd.valid()) return ErrnoToStatus(errno, what);
+  if (!fd.valid()) return bulkhead::ErrnoToStatus(errno, what);
   bpf_map_info info{};
   uint32_t size = sizeof(info);
-  if (bpf_obj_get_info_by_fd(fd.get(), &info, &size) != 0) return ErrnoToStatus(errno, absl::StrCat("identify after ", what));
+  if (bpf_obj_get_info_by_fd(fd.get(), &info, &size) != 0)
+    return ErrnoToStatus(errno, absl::StrCat("identify after ", what));
   BpfMap map;
   map.fd_ = std::move(fd);
   map.id_ = info.id;
@@ -64,6 +65,8 @@ absl::Status BpfMap::UpdateMany(const void* keys, const void* values, uint32_t c
   return ErrnoToStatus(errno, absl::StrCat("write to map ", name_));
 }
 
-bool BpfMap::NextKey(const void* key, void* next) const { return bpf_map_get_next_key(fd(), key, next) == 0; }
+bool BpfMap::NextKey(const void* key, void* next) const {
+  return bpf_map_get_next_key(fd(), key, next) == 0;
+}
 
 }  // namespace bulkhead::sensor

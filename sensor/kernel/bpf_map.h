@@ -21,7 +21,8 @@ struct MapSpec {
   uint32_t flags = 0;
 };
 
-// Keys and values are passed as pointers to objects of exactly the map's sizes. Errors carry the map's name. Not thread safe.
+// Keys and values are passed as pointers to objects of exactly the map's sizes. Errors carry the map's name. Not thread
+// safe.
 class BpfMap {
  public:
   BpfMap() = default;

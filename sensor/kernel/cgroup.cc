@@ -62,7 +62,8 @@ absl::StatusOr<Scope> ResolveScope(const std::string& path) {
   if (error) return ErrnoToStatus(error.value(), absl::StrCat("look at cgroup ", path));
   RETURN_IF_ERROR(RequireCgroup2(scope.path));
   if (scope.path != root && !absl::StartsWith(scope.path, root + "/")) {
-    return absl::NotFoundError(absl::StrCat(path, " is not below ", root, ", where the cgroup v2 hierarchy is mounted"));
+    return absl::NotFoundError(
+        absl::StrCat(path, " is not below ", root, ", where the cgroup v2 hierarchy is mounted"));
   }
   scope.relative = scope.path == root ? "/" : scope.path.substr(root.size());
   scope.level = scope.path == root ? 0 : std::count(scope.relative.begin(), scope.relative.end(), '/');
@@ -90,7 +91,8 @@ std::vector<pid_t> ProcessesIn(const Scope& scope) {
   };
   read(scope.path);
   std::error_code error;
-  for (std::filesystem::recursive_directory_iterator it(scope.path, error), end; it != end && !error; it.increment(error)) {
+  for (std::filesystem::recursive_directory_iterator it(scope.path, error), end; it != end && !error;
+       it.increment(error)) {
     if (it->is_directory(error)) read(it->path());
   }
   return pids;

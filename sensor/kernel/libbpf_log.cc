@@ -24,8 +24,12 @@ int KeepWarning(libbpf_print_level level, const char* format, va_list arguments)
 
 }  // namespace
 
-void CaptureLibbpfLog() { libbpf_set_print(KeepWarning); }
+void CaptureLibbpfLog() {
+  libbpf_set_print(KeepWarning);
+}
 
-std::string TakeLibbpfWarning() { return std::exchange(last_warning, std::string()); }
+std::string TakeLibbpfWarning() {
+  return std::exchange(last_warning, std::string());
+}
 
 }  // namespace bulkhead::sensor

@@ -34,8 +34,10 @@ bool IsPinName(const std::string& name) {
 // The end of the path for people, a hash of all of it for uniqueness.
 std::string KeyOf(const Scope& scope) {
   if (scope.is_host()) return "host";
-  std::string name = scope.path.size() > kReadableBytes ? scope.path.substr(scope.path.size() - kReadableBytes) : scope.path;
-  std::replace_if(name.begin(), name.end(), [](unsigned char c) { return !std::isalnum(c); }, '_');
+  std::string name =
+      scope.path.size() > kReadableBytes ? scope.path.substr(scope.path.size() - kReadableBytes) : scope.path;
+  std::replace_if(
+      name.begin(), name.end(), [](unsigned char c) { return !std::isalnum(c); }, '_');
   return absl::StrCat("cg", name, "-", ToHex(Sha256(scope.path)).substr(0, 12));
 }
 
@@ -61,7 +63,8 @@ absl::StatusOr<UniqueFd> LockDirectory(const std::string& directory) {
   if (!fd.valid()) return ErrnoToStatus(errno, absl::StrCat("open ", directory));
   if (flock(fd.get(), LOCK_EX | LOCK_NB) == 0) return fd;
   if (errno != EWOULDBLOCK) return ErrnoToStatus(errno, absl::StrCat("lock ", directory));
-  return absl::FailedPreconditionError(absl::StrCat("another sensor enforces this scope (it holds ", directory, "); stop it first"));
+  return absl::FailedPreconditionError(
+      absl::StrCat("another sensor enforces this scope (it holds ", directory, "); stop it first"));
 }
 
 absl::Status RemovePins(const std::string& directory) {

@@ -20,7 +20,8 @@ absl::Status EnsureBpffs(const std::string& bpffs);
 // Holds a scope for this process: only one sensor may write to its maps. FailedPrecondition: another one does.
 absl::StatusOr<UniqueFd> LockDirectory(const std::string& directory);
 
-// Removes a directory of pins with everything in it; what is pinned there and not held otherwise is lifted. OK when it is not there.
+// Removes a directory of pins with everything in it; what is pinned there and not held otherwise is lifted. OK when it
+// is not there.
 absl::Status RemovePins(const std::string& directory);
 
 }  // namespace bulkhead::sensor

@@ -54,8 +54,8 @@ bool IsCgroupProgram(const bpf_program* program) {
   }
 }
 
-// Owns the link's descriptor from here on. libbpf's own clean-up would switch a perf event off that the pin keeps alive, so
-// it is disconnected first; for kprobes this leaves libbpf's second descriptor open until the process ends.
+// Owns the link's descriptor from here on. libbpf's own clean-up would switch a perf event off that the pin keeps
+// alive, so it is disconnected first; for kprobes this leaves libbpf's second descriptor open until the process ends.
 UniqueFd TakeDescriptor(bpf_link* link) {
   UniqueFd fd(fcntl(bpf_link__fd(link), F_DUPFD_CLOEXEC, 3));
   const int original = bpf_link__fd(link);
@@ -72,7 +72,9 @@ std::string PurposeOf(const bpf_program* program) {
 
 }  // namespace
 
-void ObjectCloser::operator()(bpf_object* object) const { bpf_object__close(object); }
+void ObjectCloser::operator()(bpf_object* object) const {
+  bpf_object__close(object);
+}
 
 absl::StatusOr<ObjectPtr> OpenObject(const void* bytes, size_t size, const std::set<std::string>& wanted) {
   CaptureLibbpfLog();

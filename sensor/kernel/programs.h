@@ -24,19 +24,22 @@ struct ObjectCloser {
 };
 using ObjectPtr = std::unique_ptr<bpf_object, ObjectCloser>;
 
-// Opens one of our objects from the bytes that its skeleton carries. `wanted` are the programs to load; the rest stays out.
+// Opens one of our objects from the bytes that its skeleton carries. `wanted` are the programs to load; the rest stays
+// out.
 absl::StatusOr<ObjectPtr> OpenObject(const void* bytes, size_t size, const std::set<std::string>& wanted);
 
-// Loads the object; its maps are shared by pins below `directory`, made when they are not there. Empty: nothing is pinned.
+// Loads the object; its maps are shared by pins below `directory`, made when they are not there. Empty: nothing is
+// pinned.
 absl::Status LoadObject(bpf_object* object, const std::string& directory);
 
 // Not thread safe.
 class Programs {
  public:
-  // Loads `wanted` (program names of isolation, containment and exec) with maps and links pinned below `directory`. A pinned link
-  // stays attached all the time: its program is replaced in place where the kernel can do so and the program
-  // differs, else a second link is attached before the first is removed.
-  static absl::StatusOr<Programs> Load(const std::string& directory, const Scope& scope, const std::set<std::string>& wanted);
+  // Loads `wanted` (program names of isolation, containment and exec) with maps and links pinned below `directory`. A
+  // pinned link stays attached all the time: its program is replaced in place where the kernel can do so and the
+  // program differs, else a second link is attached before the first is removed.
+  static absl::StatusOr<Programs> Load(const std::string& directory, const Scope& scope,
+                                       const std::set<std::string>& wanted);
 
   // Ids and targets of what is attached now, asked from the kernel.
   std::vector<AttachedProgram> Describe() const;

@@ -49,11 +49,13 @@ bool Covers(const Prefix& wide, const Prefix& narrow) {
 absl::Status Check(const IsolationRule& rule) {
   const bool any_port = rule.first_port == 0 && rule.last_port == 0;
   if (!any_port && (rule.first_port == 0 || rule.first_port > rule.last_port)) {
-    return absl::InvalidArgumentError(absl::StrCat("isolation rule ", rule.id, ": ports ", rule.first_port, "-", rule.last_port,
+    return absl::InvalidArgumentError(absl::StrCat("isolation rule ", rule.id, ": ports ", rule.first_port, "-",
+                                                   rule.last_port,
                                                    " are no range; use 1..65535, first not above last"));
   }
   if (!any_port && rule.protocol != 0 && !bh_has_ports(rule.protocol)) {
-    return absl::InvalidArgumentError(absl::StrCat("isolation rule ", rule.id, ": protocol ", static_cast<int>(rule.protocol),
+    return absl::InvalidArgumentError(absl::StrCat("isolation rule ", rule.id, ": protocol ",
+                                                   static_cast<int>(rule.protocol),
                                                    " has no ports; leave the ports out"));
   }
   return absl::OkStatus();
@@ -168,8 +170,8 @@ class Compiler {
     *id = known->second;
     if (!added) return absl::OkStatus();
     if (result_.port_sets.size() == BH_MAX_PORT_SETS) {
-      return absl::ResourceExhaustedError(absl::StrCat("more than ", BH_MAX_PORT_SETS,
-                                                       " prefixes have over ", BH_RULE_RANGES, " separate port ranges"));
+      return absl::ResourceExhaustedError(absl::StrCat("more than ", BH_MAX_PORT_SETS, " prefixes have over ",
+                                                       BH_RULE_RANGES, " separate port ranges"));
     }
     bh_port_set& set = result_.port_sets.emplace_back();
     for (const bh_port_range& range : ranges) {

@@ -17,8 +17,8 @@ struct CompiledRules {
 };
 
 // One entry for each prefix that rules name, with their ports merged, linked to the next shorter prefix that covers it.
-// InvalidArgument: a rule is unusable (ports out of order, or with a protocol that has none); the message names the rule.
-// ResourceExhausted: more entries or port sets than the kernel's maps hold.
+// InvalidArgument: a rule is unusable (ports out of order, or with a protocol that has none); the message names the
+// rule. ResourceExhausted: more entries or port sets than the kernel's maps hold.
 absl::StatusOr<CompiledRules> CompileRules(const std::vector<IsolationRule>& rules);
 
 }  // namespace bulkhead::sensor

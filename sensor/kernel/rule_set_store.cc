@@ -41,6 +41,19 @@ absl::Status Compare(const BpfMap& map, const std::vector<std::pair<Key, Value>>
       absl::StrCat("map ", map.name(), " holds ", keys.size(), " entries instead of ", wanted.size()));
 }
 
+// Nothing when there is no such map.
+template <typename Key, typename Value>
+absl::StatusOr<std::vector<std::pair<Key, Value>>> ReadAll(const BpfMap& map) {
+  std::vector<std::pair<Key, Value>> content;
+  if (!map.valid()) return content;
+  ASSIGN_OR_RETURN(const std::vector<Key> keys, map.Keys<Key>());
+  for (const Key& key : keys) {
+    const absl::StatusOr<Value> value = map.Get<Value>(key);
+    if (value.ok()) content.emplace_back(key, *value);
+  }
+  return content;
+}
+
 std::vector<std::pair<uint32_t, bh_port_set>> Numbered(const std::vector<bh_port_set>& sets) {
   std::vector<std::pair<uint32_t, bh_port_set>> numbered;
   for (const bh_port_set& set : sets) numbered.emplace_back(numbered.size() + 1, set);
@@ -54,19 +67,19 @@ MapSpec RuleSetStore::SpecOf(Part part) {
     case kConfig:
       return {BPF_MAP_TYPE_ARRAY, "bh_set_config", sizeof(uint32_t), sizeof(bh_config), 1, 0};
     case kRules:
-      return {BPF_MAP_TYPE_LPM_TRIE,  "bh_set_rules",      sizeof(bh_rule_key),
+      return {BPF_MAP_TYPE_LPM_TRIE, "bh_set_rules",      sizeof(bh_rule_key),
               sizeof(bh_rule_value), BH_MAX_RULE_ENTRIES, BPF_F_NO_PREALLOC};
     case kPorts:
-      return {BPF_MAP_TYPE_HASH,    "bh_set_ports",   sizeof(uint32_t),
+      return {BPF_MAP_TYPE_HASH,   "bh_set_ports",   sizeof(uint32_t),
               sizeof(bh_port_set), BH_MAX_PORT_SETS, BPF_F_NO_PREALLOC};
     case kPaths:
-      return {BPF_MAP_TYPE_HASH,     "bh_set_paths",      sizeof(bh_path_key),
+      return {BPF_MAP_TYPE_HASH,    "bh_set_paths",      sizeof(bh_path_key),
               sizeof(bh_exec_rule), BH_MAX_EXEC_ENTRIES, BPF_F_NO_PREALLOC};
     case kFiles:
     case kParts:
       break;
   }
-  return {BPF_MAP_TYPE_HASH,     "bh_set_files",      sizeof(bh_file_key),
+  return {BPF_MAP_TYPE_HASH,    "bh_set_files",      sizeof(bh_file_key),
           sizeof(bh_exec_rule), BH_MAX_EXEC_ENTRIES, BPF_F_NO_PREALLOC};
 }
 
@@ -160,14 +173,11 @@ absl::StatusOr<std::optional<bh_config>> RuleSetStore::ReadConfig() const {
 }
 
 absl::StatusOr<FileRules> RuleSetStore::ReadFiles() const {
-  FileRules files;
-  if (!current_[kFiles].valid()) return files;
-  ASSIGN_OR_RETURN(const std::vector<bh_file_key> keys, current_[kFiles].Keys<bh_file_key>());
-  for (const bh_file_key& key : keys) {
-    const absl::StatusOr<bh_exec_rule> rule = current_[kFiles].Get<bh_exec_rule>(key);
-    if (rule.ok()) files.emplace_back(key, *rule);
-  }
-  return files;
+  return ReadAll<bh_file_key, bh_exec_rule>(current_[kFiles]);
+}
+
+absl::StatusOr<PathRules> RuleSetStore::ReadPaths() const {
+  return ReadAll<bh_path_key, bh_exec_rule>(current_[kPaths]);
 }
 
 absl::Status RuleSetStore::ReplaceFiles(const FileRules& files) {

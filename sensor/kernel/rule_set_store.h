@@ -26,8 +26,8 @@ struct RuleSet {
   FileRules files;
 };
 
-// Not thread safe. A hook that runs during Publish sees the old set or the new one, never parts of both: the inner maps of a slot are
-// fresh, the slot is named by one word, and a slot is filled again only after a grace period.
+// Not thread safe. A hook that runs during Publish sees the old set or the new one, never parts of both: the inner maps
+// of a slot are fresh, the slot is named by one word, and a slot is filled again only after a grace period.
 class RuleSetStore {
  public:
   // Opens the pinned maps below `directory` and takes over the set that they hold.
@@ -36,8 +36,8 @@ class RuleSetStore {
   // Makes the kernel enforce `set`. On any error what was enforced before still is.
   absl::Status Publish(const RuleSet& set);
 
-  // Puts fresh, empty maps into the idle slot, which takes a grace period of the kernel (some 10 ms each); Publish does it
-  // itself when it was not done.
+  // Puts fresh, empty maps into the idle slot, which takes a grace period of the kernel (some 10 ms each); Publish does
+  // it itself when it was not done.
   absl::Status PrepareIdleSlot();
 
   // The head of the set in force, read from the kernel; nullopt when nothing was ever published.
@@ -46,8 +46,10 @@ class RuleSetStore {
   // Replaces the file identities of the set in force, one by one; what stays is never missing meanwhile.
   absl::Status ReplaceFiles(const FileRules& files);
   absl::StatusOr<FileRules> ReadFiles() const;
+  absl::StatusOr<PathRules> ReadPaths() const;
 
-  // Puts the active word, the slot's maps and the file identities back when somebody changed them; says what it repaired.
+  // Puts the active word, the slot's maps and the file identities back when somebody changed them; says what it
+  // repaired.
   absl::StatusOr<std::vector<std::string>> Repair(const FileRules& files);
 
  private:

@@ -103,7 +103,14 @@ struct bh_host {
 	__u32 scope_level;   /* depth of scope_cgroup below the root */
 	__u8 kill_connect;   /* a hook that can kill in tcp_connect is attached */
 	__u8 deny_exec;      /* a hook that can refuse an exec is attached */
-	__u8 reserved[2];
+	__u16 abi;           /* BH_ABI_VERSION of the sensor that wrote this */
+};
+
+/* Which process, or which descriptor of it, a program is to look at; value of bh_want and bh_probe. */
+struct bh_target {
+	__u32 tgid;
+	__u32 fd;
+	__u32 hits;
 };
 
 /* Key of the rule trie. `prefix` counts the bits of direction, protocol, family and zero (32) and of the address. */

@@ -1,0 +1,85 @@
+// Maps of addresses.
+#include "sensor/kernel/endpoint_map.h"
+
+#include <errno.h>
+#include <ifaddrs.h>
+#include <netinet/in.h>
+
+#include <algorithm>
+#include <cstring>
+#include <memory>
+
+#include "absl/strings/str_cat.h"
+#include "common/errno_status.h"
+#include "common/status_macros.h"
+
+namespace bulkhead::sensor {
+namespace {
+
+constexpr int kWholeAddress = 128;
+
+bool Holds(const std::vector<bh_endpoint>& endpoints, const bh_endpoint& wanted) {
+  return std::any_of(endpoints.begin(), endpoints.end(),
+                     [&wanted](const auto& e) { return std::memcmp(&e, &wanted, sizeof(e)) == 0; });
+}
+
+bool FromSockaddr(const sockaddr* address, bh_endpoint* endpoint) {
+  *endpoint = {};
+  if (address != nullptr && address->sa_family == AF_INET) {
+    endpoint->address[10] = endpoint->address[11] = 0xff;
+    std::memcpy(endpoint->address + 12, &reinterpret_cast<const sockaddr_in*>(address)->sin_addr, 4);
+    return true;
+  }
+  if (address == nullptr || address->sa_family != AF_INET6) return false;
+  std::memcpy(endpoint->address, &reinterpret_cast<const sockaddr_in6*>(address)->sin6_addr, 16);
+  return true;
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<bh_endpoint>> ToEndpoints(const std::vector<ControlPlaneEndpoint>& endpoints) {
+  std::vector<bh_endpoint> converted;
+  for (const ControlPlaneEndpoint& endpoint : endpoints) {
+    if (endpoint.address.is_any() || endpoint.address.mapped_length() != kWholeAddress || endpoint.port == 0) {
+      return absl::InvalidArgumentError(absl::StrCat("control plane endpoint ", endpoint.address.ToString(), " port ",
+                                                     endpoint.port, ": needs one address and a port"));
+    }
+    bh_endpoint key{};
+    std::memcpy(key.address, endpoint.address.bytes().data(), sizeof(key.address));
+    key.port = endpoint.port;
+    if (!Holds(converted, key)) converted.push_back(key);
+  }
+  if (converted.size() <= BH_MAX_CONTROL_PLANE) return converted;
+  return absl::InvalidArgumentError(absl::StrCat("more than ", BH_MAX_CONTROL_PLANE, " control plane endpoints"));
+}
+
+absl::StatusOr<std::vector<bh_endpoint>> OwnAddresses() {
+  ifaddrs* first = nullptr;
+  if (getifaddrs(&first) != 0) return ErrnoToStatus(errno, "list this host's addresses");
+  const std::unique_ptr<ifaddrs, void (*)(ifaddrs*)> owner(first, freeifaddrs);
+  std::vector<bh_endpoint> addresses;
+  for (const ifaddrs* it = first; it != nullptr && addresses.size() < BH_MAX_LOCAL_ADDRESSES; it = it->ifa_next) {
+    bh_endpoint endpoint;
+    if (FromSockaddr(it->ifa_addr, &endpoint) && !Holds(addresses, endpoint)) addresses.push_back(endpoint);
+  }
+  return addresses;
+}
+
+absl::StatusOr<size_t> SetEndpoints(const BpfMap& map, const std::vector<bh_endpoint>& wanted) {
+  ASSIGN_OR_RETURN(const std::vector<bh_endpoint> present, map.Keys<bh_endpoint>());
+  const uint8_t one = 1;
+  size_t changed = 0;
+  for (const bh_endpoint& endpoint : wanted) {
+    if (Holds(present, endpoint)) continue;
+    RETURN_IF_ERROR(map.Update(&endpoint, &one));
+    ++changed;
+  }
+  for (const bh_endpoint& endpoint : present) {
+    if (Holds(wanted, endpoint)) continue;
+    RETURN_IF_ERROR(map.Delete(&endpoint));
+    ++changed;
+  }
+  return changed;
+}
+
+}  // namespace bulkhead::sensor

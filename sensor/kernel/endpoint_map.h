@@ -1,0 +1,23 @@
+// Maps of addresses: the control plane's endpoints and this host's own addresses.
+#pragma once
+
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "bulkhead/abi.h"
+#include "sensor/domain/datapath.h"
+#include "sensor/kernel/bpf_map.h"
+
+namespace bulkhead::sensor {
+
+// InvalidArgument: an endpoint is no single address, or has no port.
+absl::StatusOr<std::vector<bh_endpoint>> ToEndpoints(const std::vector<ControlPlaneEndpoint>& endpoints);
+
+// Addresses of the calling thread's network namespace, with port 0.
+absl::StatusOr<std::vector<bh_endpoint>> OwnAddresses();
+
+// Makes the map hold exactly these: adds first, then removes. Returns how many changed.
+absl::StatusOr<size_t> SetEndpoints(const BpfMap& map, const std::vector<bh_endpoint>& wanted);
+
+}  // namespace bulkhead::sensor

@@ -1,0 +1,263 @@
+// Opening, applying and maintaining; observing is in kernel_observer.cc.
+#include "sensor/kernel/kernel_datapath.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "common/file_util.h"
+#include "common/status_macros.h"
+#include "sensor/kernel/endpoint_map.h"
+#include "sensor/kernel/libbpf_log.h"
+#include "sensor/kernel/pins.h"
+#include "sensor/kernel/policy_stats.h"
+#include "sensor/kernel/tcp_peers.h"
+
+namespace bulkhead::sensor {
+namespace {
+
+constexpr uint32_t kZero = 0;
+
+uint8_t WallMode(const Policy* policy) {
+  if (policy == nullptr) return BH_WALL_OFF;
+  return policy->action == PolicyAction::kNotify ? BH_WALL_SHADOW : BH_WALL_ENFORCE;
+}
+
+bool Contains(const std::vector<bh_endpoint>& endpoints, const bh_endpoint& wanted) {
+  return std::any_of(endpoints.begin(), endpoints.end(),
+                     [&wanted](const auto& e) { return std::memcmp(&e, &wanted, sizeof(e)) == 0; });
+}
+
+std::vector<std::string> PolicyIds(const DesiredState& state) {
+  std::vector<std::string> ids;
+  for (const Policy& policy : state.policies) ids.push_back(policy.id);
+  return ids;
+}
+
+absl::Status RequireTier(Tier tier, absl::string_view what) {
+  if (tier != Tier::kNone) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat("this kernel has no hook for ", what, "; see the sensor's mechanisms"));
+}
+
+}  // namespace
+
+KernelDatapath::KernelDatapath(Scope scope, std::string directory, UniqueFd lock, ProbeResult probed, Programs programs,
+                               RuleSetStore store, SocketWalker walker)
+    : scope_(std::move(scope)),
+      directory_(std::move(directory)),
+      lock_(std::move(lock)),
+      probed_(std::move(probed)),
+      programs_(std::move(programs)),
+      store_(std::move(store)),
+      walker_(std::move(walker)) {}
+
+absl::StatusOr<std::unique_ptr<Datapath>> KernelDatapath::Open(const DatapathOptions& options) {
+  CaptureLibbpfLog();
+  ASSIGN_OR_RETURN(Scope scope, ResolveScope(options.scope));
+  RETURN_IF_ERROR(EnsureBpffs(options.bpffs));
+  ASSIGN_OR_RETURN(const std::string directory, PinDirectory(options.bpffs, options.pin_key, scope));
+  RETURN_IF_ERROR(MakeDirectories(directory, 0700));
+  ASSIGN_OR_RETURN(UniqueFd lock, LockDirectory(directory));
+  ASSIGN_OR_RETURN(ProbeResult probed, ProbeKernel());
+  std::set<std::string> wanted = probed.programs;
+  wanted.insert("bh_file_id");
+  ASSIGN_OR_RETURN(Programs programs, Programs::Load(directory, scope, wanted));
+  ASSIGN_OR_RETURN(RuleSetStore store, RuleSetStore::Open(directory));
+  ASSIGN_OR_RETURN(SocketWalker walker, SocketWalker::Open(directory, scope));
+  std::unique_ptr<KernelDatapath> datapath(new KernelDatapath(std::move(scope), directory, std::move(lock),
+                                                              std::move(probed), std::move(programs), std::move(store),
+                                                              std::move(walker)));
+  RETURN_IF_ERROR(datapath->OpenMaps());
+  RETURN_IF_ERROR(datapath->CheckAbi());
+  RETURN_IF_ERROR(datapath->WriteHostFacts(options.sensor_cgroup));
+  RETURN_IF_ERROR(datapath->walker_.MarkOldConnections());
+  RETURN_IF_ERROR(datapath->RefreshAddresses(nullptr));
+  RETURN_IF_ERROR(datapath->store_.PrepareIdleSlot());
+  return std::unique_ptr<Datapath>(std::move(datapath));
+}
+
+absl::Status KernelDatapath::OpenMaps() {
+  const auto open = [this](const char* name) { return BpfMap::OpenPinned(absl::StrCat(directory_, "/", name)); };
+  ASSIGN_OR_RETURN(maps_.host, open("bh_host"));
+  ASSIGN_OR_RETURN(maps_.policies, open("bh_policies"));
+  ASSIGN_OR_RETURN(maps_.count, open("bh_count"));
+  ASSIGN_OR_RETURN(maps_.events, open("bh_events"));
+  ASSIGN_OR_RETURN(maps_.control_plane, open("bh_ctrl"));
+  ASSIGN_OR_RETURN(maps_.local, open("bh_local"));
+  ASSIGN_OR_RETURN(maps_.want, open("bh_want"));
+  ASSIGN_OR_RETURN(control_plane_, maps_.control_plane.Keys<bh_endpoint>());
+  ASSIGN_OR_RETURN(events_,
+                   EventReader::Open(maps_.events.fd(), [this](const bh_policy_key& key) { return PolicyId(key); }));
+  return absl::OkStatus();
+}
+
+absl::Status KernelDatapath::CheckAbi() const {
+  ASSIGN_OR_RETURN(const bh_host found, maps_.host.Get<bh_host>(kZero));
+  if (found.abi == 0 || found.abi == BH_ABI_VERSION) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat("what is pinned at ", directory_, " was left by a sensor with layout ", found.abi, ", this one has ",
+                   BH_ABI_VERSION, "; enforcement goes on, remove it before starting this sensor"));
+}
+
+absl::Status KernelDatapath::WriteHostFacts(const std::string& sensor_cgroup) {
+  host_.scope_cgroup = scope_.id;
+  host_.scope_level = scope_.level;
+  if (!sensor_cgroup.empty()) {
+    ASSIGN_OR_RETURN(host_.sensor_cgroup, CgroupId(sensor_cgroup));
+  }
+  host_.kill_connect = probed_.kill_connect;
+  host_.deny_exec = probed_.deny_exec;
+  host_.abi = BH_ABI_VERSION;
+  return maps_.host.Update(&kZero, &host_);
+}
+
+absl::Status KernelDatapath::CheckSupported(const DesiredState& state) const {
+  if (state.policies.size() > BH_MAX_POLICIES) {
+    return absl::InvalidArgumentError(absl::StrCat("more than ", BH_MAX_POLICIES, " policies"));
+  }
+  for (const Policy& policy : state.policies) {
+    if (policy.policy_template == PolicyTemplate::kNetworkContainment) {
+      RETURN_IF_ERROR(RequireTier(capabilities().containment, "network containment"));
+    } else if (policy.policy_template == PolicyTemplate::kNetworkIsolation) {
+      RETURN_IF_ERROR(RequireTier(capabilities().isolation, "network isolation"));
+    } else {
+      RETURN_IF_ERROR(RequireTier(capabilities().block_binary, "blocking binaries"));
+      if (policy.binary_path.empty() || policy.binary_path[0] != '/' || policy.binary_path.size() >= BH_PATH_BYTES) {
+        return absl::InvalidArgumentError(absl::StrCat("policy ", policy.id, ": path \"", policy.binary_path,
+                                                       "\" is not absolute or longer than 4095 bytes"));
+      }
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<RuleSet> KernelDatapath::Compile(const DesiredState& state) {
+  RuleSet set;
+  const Policy* contain = state.Find(PolicyTemplate::kNetworkContainment);
+  const Policy* isolate = state.Find(PolicyTemplate::kNetworkIsolation);
+  set.config.generation = state.generation;
+  std::memcpy(set.config.digest, state.digest.data(), sizeof(set.config.digest));
+  set.config.contain = WallMode(contain);
+  set.config.isolate = WallMode(isolate);
+  if (contain != nullptr) {
+    set.config.contain_policy = PolicyKey(contain->id);
+    set.config.contain_action = contain->action == PolicyAction::kSigkill ? BH_ACTION_SIGKILL : BH_ACTION_DENY;
+  }
+  if (isolate != nullptr) {
+    set.config.isolate_policy = PolicyKey(isolate->id);
+    ASSIGN_OR_RETURN(set.network, CompileRules(state.isolation_rules));
+  }
+  ASSIGN_OR_RETURN(const FileRules adopted, store_.ReadFiles());
+  BlockedFiles next = blocked_;
+  next.Reset(state, adopted);
+  next.Refresh(FileIdentifier(programs_.Find("bh_file_id"), &maps_.want));
+  set.paths = next.paths();
+  set.files = next.files();
+  if (set.files.size() > BH_MAX_EXEC_ENTRIES) {
+    return absl::ResourceExhaustedError(absl::StrCat("more than ", BH_MAX_EXEC_ENTRIES, " blocked files"));
+  }
+  set.config.exec_policies = next.size();
+  return set;
+}
+
+absl::Status KernelDatapath::Apply(const DesiredState& state) {
+  const absl::Time start = absl::Now();
+  RETURN_IF_ERROR(CheckSupported(state));
+  ASSIGN_OR_RETURN(RuleSet set, Compile(state));
+  RETURN_IF_ERROR(AddPolicyStats(maps_.policies, PolicyIds(state)));
+  set.config.enforced_at = absl::ToUnixNanos(absl::Now());
+  RETURN_IF_ERROR(store_.Publish(set));
+  blocked_.Reset(state, set.files);
+  apply_time_ = absl::Now() - start;
+  DestroyForbidden(set.config.contain == BH_WALL_ENFORCE || set.config.isolate == BH_WALL_ENFORCE);
+  return RemoveOtherPolicyStats(maps_.policies, PolicyIds(state));
+}
+
+// The set is in force already, so a failure here is reported and does not undo it: the wall drops what the sockets
+// send.
+void KernelDatapath::DestroyForbidden(bool enforced) {
+  sockets_destroyed_ = 0;
+  socket_problem_.clear();
+  if (!enforced) return;
+  const absl::StatusOr<uint32_t> destroyed = walker_.DestroyForbidden();
+  if (destroyed.ok()) {
+    sockets_destroyed_ = *destroyed;
+  } else {
+    socket_problem_ =
+        absl::StrCat("forbidden connections were not destroyed, only cut: ", destroyed.status().message());
+  }
+}
+
+absl::Status KernelDatapath::SetControlPlane(const std::vector<ControlPlaneEndpoint>& endpoints) {
+  ASSIGN_OR_RETURN(control_plane_, ToEndpoints(endpoints));
+  return RefreshAddresses(nullptr);
+}
+
+absl::Status KernelDatapath::RefreshAddresses(std::vector<std::string>* repaired) {
+  ASSIGN_OR_RETURN(const std::vector<bh_endpoint> present, maps_.control_plane.Keys<bh_endpoint>());
+  std::vector<bh_endpoint> wanted = control_plane_;
+  const bool superfluous =
+      std::any_of(present.begin(), present.end(), [&](const auto& e) { return !Contains(wanted, e); });
+  if (superfluous && repaired == nullptr) {
+    // A connection to an address that was dropped from the list goes on until it ends by itself.
+    const std::vector<bh_endpoint> live = TcpPeers();
+    for (const bh_endpoint& endpoint : present) {
+      if (!Contains(wanted, endpoint) && Contains(live, endpoint)) wanted.push_back(endpoint);
+    }
+    control_plane_ = wanted;
+  }
+  ASSIGN_OR_RETURN(const size_t changed, SetEndpoints(maps_.control_plane, wanted));
+  if (repaired != nullptr && changed > 0) {
+    repaired->push_back("addresses of the control plane were changed by somebody else: put back");
+  }
+  ASSIGN_OR_RETURN(const std::vector<bh_endpoint> own, OwnAddresses());
+  return SetEndpoints(maps_.local, own).status();
+}
+
+absl::Status KernelDatapath::RefreshBlockedFiles() {
+  if (blocked_.size() == 0) return absl::OkStatus();
+  if (!blocked_.Refresh(FileIdentifier(programs_.Find("bh_file_id"), &maps_.want))) return absl::OkStatus();
+  return store_.ReplaceFiles(blocked_.files());
+}
+
+absl::Status KernelDatapath::RepairHostFacts(std::vector<std::string>* repaired) {
+  ASSIGN_OR_RETURN(const bh_host found, maps_.host.Get<bh_host>(kZero));
+  if (std::memcmp(&found, &host_, sizeof(found)) == 0) return absl::OkStatus();
+  RETURN_IF_ERROR(maps_.host.Update(&kZero, &host_));
+  repaired->push_back("the scope in the kernel was changed by somebody else: put back");
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<std::string>> KernelDatapath::Maintain() {
+  std::vector<std::string> repaired;
+  const auto run = [this, &repaired]() -> absl::Status {
+    ASSIGN_OR_RETURN(repaired, programs_.Repair());
+    RETURN_IF_ERROR(RepairHostFacts(&repaired));
+    ASSIGN_OR_RETURN(const std::vector<std::string> sets, store_.Repair(blocked_.files()));
+    repaired.insert(repaired.end(), sets.begin(), sets.end());
+    RETURN_IF_ERROR(RefreshAddresses(&repaired));
+    RETURN_IF_ERROR(RefreshBlockedFiles());
+    return store_.PrepareIdleSlot();
+  };
+  const absl::Status done = run();
+  drift_repairs_ += repaired.size();
+  repair_problem_ = done.ok() ? std::string() : std::string(done.message());
+  RETURN_IF_ERROR(done);
+  return repaired;
+}
+
+// ---- sensor/kernel/kernel.h ----
+
+absl::StatusOr<std::unique_ptr<Datapath>> OpenDatapath(const DatapathOptions& options) {
+  return KernelDatapath::Open(options);
+}
+
+absl::Status RemoveDatapath(const DatapathOptions& options) {
+  ASSIGN_OR_RETURN(const Scope scope, ResolveScope(options.scope));
+  ASSIGN_OR_RETURN(const std::string directory, PinDirectory(options.bpffs, options.pin_key, scope));
+  return RemovePins(directory);
+}
+
+}  // namespace bulkhead::sensor

@@ -1,0 +1,86 @@
+// The Datapath on this host's kernel: what a desired state means for maps, programs and sockets.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "sensor/domain/datapath.h"
+#include "sensor/kernel/blocked_files.h"
+#include "sensor/kernel/event_reader.h"
+#include "sensor/kernel/kernel.h"
+#include "sensor/kernel/probe.h"
+#include "sensor/kernel/programs.h"
+#include "sensor/kernel/rule_set_store.h"
+#include "sensor/kernel/socket_walker.h"
+
+namespace bulkhead::sensor {
+
+// Not thread safe.
+class KernelDatapath : public Datapath {
+ public:
+  static absl::StatusOr<std::unique_ptr<Datapath>> Open(const DatapathOptions& options);
+
+  const Capabilities& capabilities() const override { return probed_.capabilities; }
+  absl::Status Apply(const DesiredState& state) override;
+  absl::Status SetControlPlane(const std::vector<ControlPlaneEndpoint>& endpoints) override;
+  absl::StatusOr<ObservedState> Observe() override;
+  absl::StatusOr<std::vector<std::string>> Maintain() override;
+  int event_fd() const override { return events_->fd(); }
+  std::vector<Event> DrainEvents(size_t limit) override { return events_->Drain(limit); }
+
+ private:
+  // The maps that no generation owns.
+  struct Maps {
+    BpfMap host;
+    BpfMap policies;
+    BpfMap count;
+    BpfMap events;
+    BpfMap control_plane;
+    BpfMap local;
+    BpfMap want;
+  };
+
+  KernelDatapath(Scope scope, std::string directory, UniqueFd lock, ProbeResult probed, Programs programs,
+                 RuleSetStore store, SocketWalker walker);
+  absl::Status OpenMaps();
+  absl::Status WriteHostFacts(const std::string& sensor_cgroup);
+  absl::Status CheckAbi() const;
+
+  // The parts of Apply.
+  absl::Status CheckSupported(const DesiredState& state) const;
+  absl::StatusOr<RuleSet> Compile(const DesiredState& state);
+  void DestroyForbidden(bool enforced);
+
+  // The parts of Maintain.
+  absl::Status RefreshBlockedFiles();
+  absl::Status RefreshAddresses(std::vector<std::string>* repaired);
+  absl::Status RepairHostFacts(std::vector<std::string>* repaired);
+
+  // The parts of Observe.
+  absl::Status ObservePolicies(const bh_config& config, ObservedState* observed) const;
+  ObservedPolicy NetworkPolicy(const bh_config& config, bool containment) const;
+  ObservedPolicy BinaryPolicy(uint32_t action) const;
+
+  std::string PolicyId(const bh_policy_key& key) const;
+
+  Scope scope_;
+  std::string directory_;
+  UniqueFd lock_;
+  ProbeResult probed_;
+  Programs programs_;
+  RuleSetStore store_;
+  SocketWalker walker_;
+  Maps maps_;
+  std::unique_ptr<EventReader> events_;
+  BlockedFiles blocked_;
+  bh_host host_{};
+  std::vector<bh_endpoint> control_plane_;
+  absl::Duration apply_time_;
+  uint32_t sockets_destroyed_ = 0;
+  uint64_t drift_repairs_ = 0;
+  std::string socket_problem_;  // why forbidden sockets were not destroyed; empty when they were
+  std::string repair_problem_;  // why the last Maintain failed; empty when it did not
+};
+
+}  // namespace bulkhead::sensor

@@ -1,0 +1,119 @@
+// Observing: reads back what the kernel enforces.
+#include <algorithm>
+#include <cstring>
+
+#include "absl/strings/str_cat.h"
+#include "common/status_macros.h"
+#include "sensor/kernel/counters.h"
+#include "sensor/kernel/kernel_datapath.h"
+#include "sensor/kernel/policy_stats.h"
+
+namespace bulkhead::sensor {
+namespace {
+
+bool Same(const bh_policy_key& a, const bh_policy_key& b) {
+  return std::memcmp(&a, &b, sizeof(a)) == 0;
+}
+
+std::string StatId(const bh_policy_stat& stat) {
+  return std::string(stat.id, strnlen(stat.id, sizeof(stat.id)));
+}
+
+// The names among `names` that work here, in this order.
+std::vector<std::string> Available(const ProbeResult& probed, const std::vector<const char*>& names) {
+  std::vector<std::string> available;
+  for (const char* name : names) {
+    if (probed.Has(name)) available.push_back(name);
+  }
+  return available;
+}
+
+}  // namespace
+
+std::string KernelDatapath::PolicyId(const bh_policy_key& key) const {
+  const absl::StatusOr<bh_policy_stat> stat = maps_.policies.Get<bh_policy_stat>(key);
+  return stat.ok() ? StatId(*stat) : std::string();
+}
+
+ObservedPolicy KernelDatapath::NetworkPolicy(const bh_config& config, bool containment) const {
+  ObservedPolicy policy;
+  if (probed_.Has("cgroup_skb_egress") && probed_.Has("cgroup_skb_ingress")) policy.mechanisms.push_back("cgroup_skb");
+  for (std::string& name : Available(probed_, {"cgroup_connect", "cgroup_sendmsg", "sock_destroy"})) {
+    policy.mechanisms.push_back(std::move(name));
+  }
+  if (!containment) return policy;
+  const std::vector<std::string> killers =
+      Available(probed_, {"kprobe_tcp_connect", "fentry_tcp_connect", "tp_inet_sock_set_state"});
+  if (!killers.empty()) policy.mechanisms.push_back(killers.front());
+  if (config.contain_action == BH_ACTION_SIGKILL && killers.empty()) {
+    policy.degraded =
+        "no hook in tcp_connect works here: connections are refused with EPERM, the process is not killed";
+  }
+  return policy;
+}
+
+ObservedPolicy KernelDatapath::BinaryPolicy(uint32_t action) const {
+  ObservedPolicy policy;
+  const std::vector<std::string> refusers = Available(probed_, {"lsm_bprm_check", "fmod_ret_bprm_check"});
+  const std::vector<std::string> paths = Available(probed_, {"ksyscall_execve", "tp_sys_enter_execve"});
+  if (!refusers.empty()) policy.mechanisms.push_back(refusers.front());
+  if (probed_.Has("exec_identity")) policy.mechanisms.push_back("exec_identity");
+  if (!paths.empty()) policy.mechanisms.push_back(paths.front());
+  if (action == BH_ACTION_DENY && refusers.empty()) {
+    policy.degraded = "neither BPF LSM nor fmod_ret works here: the process is killed instead of refused";
+  } else if (refusers.empty() && !probed_.Has("exec_identity")) {
+    policy.degraded = "only the path as the caller spells it is matched: another name of the file gets through";
+  }
+  return policy;
+}
+
+absl::Status KernelDatapath::ObservePolicies(const bh_config& config, ObservedState* observed) const {
+  ASSIGN_OR_RETURN(const std::vector<bh_policy_stat> stats, ReadPolicyStats(maps_.policies));
+  ASSIGN_OR_RETURN(const PathRules paths, store_.ReadPaths());
+  for (const bh_policy_stat& stat : stats) {
+    const bh_policy_key key = PolicyKey(StatId(stat));
+    const auto rule =
+        std::find_if(paths.begin(), paths.end(), [&key](const auto& entry) { return Same(entry.second.policy, key); });
+    ObservedPolicy policy;
+    if (config.contain != BH_WALL_OFF && Same(config.contain_policy, key)) {
+      policy = NetworkPolicy(config, true);
+    } else if (config.isolate != BH_WALL_OFF && Same(config.isolate_policy, key)) {
+      policy = NetworkPolicy(config, false);
+    } else if (rule != paths.end()) {
+      policy = BinaryPolicy(rule->second.action);
+    } else {
+      continue;  // an entry of an order that failed half-way
+    }
+    policy.policy_id = StatId(stat);
+    policy.hits = stat.hits;
+    if (!policy.degraded.empty()) observed->degraded.push_back(policy.degraded);
+    observed->policies.push_back(std::move(policy));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<ObservedState> KernelDatapath::Observe() {
+  ObservedState observed;
+  const absl::StatusOr<std::optional<bh_config>> read = store_.ReadConfig();
+  if (!read.ok()) {
+    observed.critical.push_back(absl::StrCat("the published rule set cannot be read: ", read.status().message()));
+  } else if (read->has_value()) {
+    const bh_config& config = **read;
+    observed.receipt.generation = config.generation;
+    std::memcpy(observed.receipt.digest.data(), config.digest, observed.receipt.digest.size());
+    observed.receipt.enforced_at = absl::FromUnixNanos(config.enforced_at);
+    observed.contained = config.contain == BH_WALL_ENFORCE;
+    observed.isolated = config.isolate == BH_WALL_ENFORCE;
+    RETURN_IF_ERROR(ObservePolicies(config, &observed));
+  }
+  observed.receipt.apply_time = apply_time_;
+  observed.receipt.sockets_destroyed = sockets_destroyed_;
+  observed.receipt.programs = programs_.Describe();
+  ASSIGN_OR_RETURN(observed.counters, ReadCounters(maps_.count));
+  if (!socket_problem_.empty()) observed.degraded.push_back(socket_problem_);
+  if (!repair_problem_.empty()) observed.critical.push_back(absl::StrCat("repair failed: ", repair_problem_));
+  observed.drift_repairs = drift_repairs_;
+  return observed;
+}
+
+}  // namespace bulkhead::sensor
