@@ -3,7 +3,6 @@
 
 #include <libpq-fe.h>
 
-#include <chrono>
 #include <map>
 #include <utility>
 
@@ -13,8 +12,6 @@
 
 namespace bulkhead::controlplane {
 namespace {
-
-constexpr std::chrono::seconds kLongestWait(10);
 
 // A peer that vanished without a word must not hold a thread for the kernel's default of many minutes.
 const std::map<std::string, std::string>& DefaultParameters() {
@@ -66,7 +63,7 @@ absl::StatusOr<std::unique_ptr<PgConnection>> PgConnection::Open(const std::stri
 
 absl::StatusOr<ConnectionPool::Lease> ConnectionPool::Acquire() {
   std::unique_lock<std::mutex> lock(mutex_);
-  if (!freed_.wait_for(lock, kLongestWait, [this] { return lent_ < size_; })) {
+  if (!freed_.wait_for(lock, longest_wait_, [this] { return lent_ < size_; })) {
     return absl::UnavailableError(absl::StrCat("all ", size_, " database connections are busy; try again"));
   }
   ++lent_;

@@ -1,6 +1,7 @@
 // Connections to PostgreSQL: opened with our session settings, lent to one thread at a time.
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <memory>
 #include <mutex>
@@ -30,8 +31,10 @@ class PgConnection {
 // Thread safe. Connections are opened when needed, up to the size, and thrown away when they break.
 class ConnectionPool {
  public:
-  ConnectionPool(std::string connection_string, int size)
-      : connection_string_(std::move(connection_string)), size_(size) {}
+  // `longest_wait` is how long Acquire waits for a connection that is lent.
+  ConnectionPool(std::string connection_string, int size,
+                 std::chrono::milliseconds longest_wait = std::chrono::seconds(10))
+      : connection_string_(std::move(connection_string)), size_(size), longest_wait_(longest_wait) {}
 
   // Gives its connection back when it ends. Must not outlive the pool.
   class Lease {
@@ -51,7 +54,7 @@ class ConnectionPool {
     std::unique_ptr<PgConnection> connection_;
   };
 
-  // Waits up to 10 seconds for a free connection. Unavailable when there is none, or the database cannot be reached.
+  // Waits for a free connection. Unavailable when there is none, or the database cannot be reached.
   absl::StatusOr<Lease> Acquire();
 
   // Closes every connection that is not lent: after one was found broken, the others most likely are too.
@@ -63,6 +66,7 @@ class ConnectionPool {
 
   const std::string connection_string_;
   const int size_;
+  const std::chrono::milliseconds longest_wait_;
   std::mutex mutex_;
   std::condition_variable freed_;
   std::vector<std::unique_ptr<PgConnection>> idle_;  // guarded by mutex_

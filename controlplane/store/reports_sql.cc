@@ -57,12 +57,21 @@ absl::Status PgStore::RecordPolicyStatus(const std::string& sensor_id, uint64_t 
                                          const std::string& message) {
   if (!IsUuid(sensor_id)) return SensorNotFound(sensor_id);
   // An old answer that arrives late must not hide a newer one.
-  const char* const sql = applied ? "UPDATE sensor_reports SET failed_generation = 0, failed_reason = ''"
-                                    " WHERE sensor_id = $1::uuid AND failed_generation <= $2 AND $3 IS NOT NULL"
-                                  : "UPDATE sensor_reports SET failed_generation = $2, failed_reason = $3"
-                                    " WHERE sensor_id = $1::uuid AND failed_generation <= $2 AND $2 > 0";
   return RunPg([&](PgTransaction& tx) {
-    return tx.Execute("store a policy status", sql, sensor_id, generation, WithoutNul(message)).status();
+    if (applied) {
+      return tx
+          .Execute("store a policy status",
+                   "UPDATE sensor_reports SET failed_generation = 0, failed_reason = ''"
+                   " WHERE sensor_id = $1::uuid AND failed_generation BETWEEN 1 AND $2",
+                   sensor_id, generation)
+          .status();
+    }
+    return tx
+        .Execute("store a policy status",
+                 "UPDATE sensor_reports SET failed_generation = $2, failed_reason = $3"
+                 " WHERE sensor_id = $1::uuid AND failed_generation <= $2 AND $2 > 0",
+                 sensor_id, generation, WithoutNul(message))
+        .status();
   });
 }
 

@@ -1,0 +1,137 @@
+// Commands: the stored state machine, deadlines, results.
+#include <catch2/catch.hpp>
+
+#include "absl/strings/str_cat.h"
+#include "controlplane/domain/errors.h"
+#include "store/database.h"
+#include "store/fleet.h"
+
+namespace bulkhead::controlplane {
+namespace {
+
+using namespace test;  // NOLINT: the helpers of these tests
+
+absl::Status Deliver(Store& store, const std::string& id) {
+  return store.Run([&](Transaction& tx) { return tx.MarkDelivered(id); });
+}
+
+absl::Status Finish(Store& store, const Command& command, KillOutcome outcome, const std::string& message = "") {
+  return store.Run([&](Transaction& tx) {
+    return tx.FinishCommand(command.sensor_id, command.id, {outcome, "found", message});
+  });
+}
+
+Command Get(Store& store, const std::string& id) {
+  auto command = Give(store, [&](Transaction& tx) { return tx.GetCommand(id); });
+  REQUIRE_OK(command);
+  return *command;
+}
+
+std::vector<Command> Open(Store& store, const std::string& sensor_id) {
+  auto commands = Give(store, [&](Transaction& tx) { return tx.OpenCommands(sensor_id); });
+  REQUIRE_OK(commands);
+  return *commands;
+}
+
+TEST_CASE("a kill is bound to the boot and to the moment of the order") {
+  const Database database;
+  const auto store = database.Open();
+  const Sensor sensor = Enroll(*store, "web-1");
+  SensorReport report;
+  report.boot_id = "123e4567-e89b-42d3-a456-426614174000";
+  REQUIRE_OK(store->RecordReport(sensor.id, report, false));
+  const absl::Time now = absl::FromUnixMicros(absl::ToUnixMicros(absl::Now()));
+  const auto command = Kill(*store, "web-1", 4242, absl::Minutes(1), now);
+  REQUIRE_OK(command);
+  CHECK(command->state == CommandState::kQueued);
+  CHECK(command->process.boot_id == report.boot_id);
+  CHECK(command->process.not_started_after == now);
+  CHECK(command->not_after == now + absl::Minutes(1));
+  CHECK(command->created_by == "olga");
+  CHECK(ReasonOf(Kill(*store, "web-1", 1).status()) == "PID_ONE");
+  CHECK(FieldOf(Kill(*store, "web-1", 2, absl::Hours(1000)).status()) == "ttl");
+}
+
+TEST_CASE("queued, delivered, succeeded; a repeated result changes nothing") {
+  const Database database;
+  const auto store = database.Open();
+  const Sensor sensor = Enroll(*store, "web-1");
+  const Command command = *Kill(*store, "web-1", 4242);
+  CHECK(Open(*store, sensor.id).size() == 1);
+  REQUIRE_OK(Deliver(*store, command.id));
+  REQUIRE_OK(Deliver(*store, command.id));
+  CHECK(Get(*store, command.id).state == CommandState::kDelivered);
+  CHECK(Open(*store, sensor.id).size() == 1);
+  REQUIRE_OK(Finish(*store, command, KillOutcome::kGone, "first"));
+  REQUIRE_OK(Finish(*store, command, KillOutcome::kRefused, "second"));
+  REQUIRE_OK(Deliver(*store, command.id));
+  const Command done = Get(*store, command.id);
+  CHECK(done.state == CommandState::kSucceeded);
+  CHECK(done.result->message == "first");
+  CHECK(done.result->found == "found");
+  CHECK(done.finished_at.has_value());
+  CHECK(Open(*store, sensor.id).empty());
+}
+
+TEST_CASE("a result for another sensor's command, or for none, is refused") {
+  const Database database;
+  const auto store = database.Open();
+  Enroll(*store, "web-1");
+  const Sensor other = Enroll(*store, "web-2");
+  Command command = *Kill(*store, "web-1", 4242);
+  command.sensor_id = other.id;
+  CHECK_CODE(Finish(*store, command, KillOutcome::kGone), kNotFound);
+  CHECK(Get(*store, command.id).state == CommandState::kQueued);
+}
+
+TEST_CASE("a queued command expires at its deadline, a delivered one waits for its result") {
+  const Database database;
+  const auto store = database.Open();
+  const Sensor sensor = Enroll(*store, "web-1");
+  const absl::Time past = absl::Now() - absl::Hours(1);
+  const Command queued = *Kill(*store, "web-1", 100, absl::Minutes(1), past);
+  CHECK(queued.state == CommandState::kExpired);
+  const Command delivered = *Kill(*store, "web-1", 200);
+  REQUIRE_OK(Deliver(*store, delivered.id));
+  // A deadline cannot be changed through the store; the clock cannot be turned. So the guard is put aside for a moment.
+  const auto deadline_was = [&](const std::string& ago) {
+    database.Execute(
+        absl::StrCat("ALTER TABLE commands DISABLE TRIGGER USER; UPDATE commands SET created_at = now() - interval '",
+                     ago, "' - interval '1 minute', not_after = now() - interval '", ago, "' WHERE id = '",
+                     delivered.id, "'; ALTER TABLE commands ENABLE TRIGGER USER"));
+  };
+  deadline_was("1 hour");
+  CHECK(Open(*store, sensor.id).size() == 1);
+  CHECK(Get(*store, delivered.id).state == CommandState::kDelivered);
+  deadline_was("25 hours");
+  REQUIRE_OK(store->Sweep(absl::Hours(1)));
+  CHECK(Get(*store, delivered.id).state == CommandState::kExpired);
+  REQUIRE_OK(Finish(*store, delivered, KillOutcome::kGone));
+  CHECK(Get(*store, delivered.id).state == CommandState::kExpired);
+}
+
+TEST_CASE("the database itself keeps a command from going back") {
+  const Database database;
+  const auto store = database.Open();
+  Enroll(*store, "web-1");
+  const Command command = *Kill(*store, "web-1", 4242);
+  REQUIRE_OK(Deliver(*store, command.id));
+  CHECK(database.Refusal("UPDATE commands SET state = 'queued'") == "23514 commands_move_forward");
+  CHECK(database.Refusal("UPDATE commands SET pid = 4243") == "23514 commands_move_forward");
+  REQUIRE_OK(Finish(*store, command, KillOutcome::kAlreadyGone));
+  CHECK(database.Refusal("UPDATE commands SET message = 'other'") == "23514 commands_move_forward");
+  CHECK(database.Refusal("UPDATE commands SET state = 'delivered', finished_at = NULL, outcome = NULL, found = NULL, "
+                         "message = NULL") == "23514 commands_move_forward");
+}
+
+TEST_CASE("text from a host with NUL bytes is stored without them") {
+  const Database database;
+  const auto store = database.Open();
+  Enroll(*store, "web-1");
+  const Command command = *Kill(*store, "web-1", 4242);
+  REQUIRE_OK(Finish(*store, command, KillOutcome::kGone, std::string("a\0b", 3)));
+  CHECK(Get(*store, command.id).result->message == "ab");
+}
+
+}  // namespace
+}  // namespace bulkhead::controlplane

@@ -1,0 +1,151 @@
+// The schema itself refuses bad rows, whatever the program does.
+#include <catch2/catch.hpp>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "store/database.h"
+#include "store/fleet.h"
+
+namespace bulkhead::controlplane {
+namespace {
+
+using namespace test;  // NOLINT: the helpers of these tests
+
+constexpr char kSensor[] = "00000000-0000-4000-8000-000000000001";
+
+// A database with one sensor of a known id.
+struct WithSensor : Database {
+  WithSensor() {
+    Execute(absl::StrCat(
+        "INSERT INTO sensors (id, name, desired_digest, enrolled_at) VALUES ('", kSensor,
+        "', 'web-1', decode(repeat('ab', 32), 'hex'), now()); INSERT INTO sensor_reports (sensor_id) VALUES ('",
+        kSensor, "')"));
+  }
+
+  std::string Policy(const std::string& values) const {
+    return Refusal(absl::StrCat(
+        "INSERT INTO enforcement_policies (id, sensor_id, created_by, etag, name, template, action, binary_path)"
+        " VALUES (gen_random_uuid(), '",
+        kSensor, "', 'olga', 'e', ", values, ")"));
+  }
+  std::string Rule(const std::string& values) const {
+    return Refusal(absl::StrCat(
+        "INSERT INTO rules (id, created_at, created_by, remote, first_port, last_port, protocol, direction)"
+        " VALUES (gen_random_uuid(), now(), 'olga', ",
+        values, ")"));
+  }
+  std::string Command(const std::string& columns, const std::string& values) const {
+    return Refusal(
+        absl::StrCat("INSERT INTO commands (id, sensor_id, not_started_after, created_at, created_by, not_after, ",
+                     columns, ") VALUES (gen_random_uuid(), '", kSensor,
+                     "', now(), now(), 'olga', now() + interval '1 minute', ", values, ")"));
+  }
+};
+
+TEST_CASE("sensors: names, trust, digests and generations") {
+  const WithSensor database;
+  const auto set = [&](const std::string& what) { return database.Refusal("UPDATE sensors SET " + what); };
+  CHECK(set("name = 'Web 1'") == "23514 sensors_name_check");
+  CHECK(set("trust = 'perhaps'") == "23514 sensors_trust_check");
+  CHECK(set("desired_digest = 'short'") == "23514 sensors_desired_digest_check");
+  CHECK(set("desired_generation = 5").empty());
+  CHECK(set("desired_generation = 4") == "23514 sensors_never_go_back");
+  CHECK(set("revision = 0") == "23514 sensors_never_go_back");
+  CHECK(
+      database.Refusal("INSERT INTO sensors (id, name, desired_digest, enrolled_at) VALUES (gen_random_uuid(), 'web-1',"
+                       " decode(repeat('ab', 32), 'hex'), now())") == "23505 sensors_name_key");
+}
+
+TEST_CASE("reports: digests, tiers, failures and sessions") {
+  const WithSensor database;
+  const auto set = [&](const std::string& what) { return database.Refusal("UPDATE sensor_reports SET " + what); };
+  CHECK(set("observed_digest = 'short'") == "23514 sensor_reports_observed_digest_check");
+  CHECK(set("isolation_tier = 5") == "23514 sensor_reports_tiers_check");
+  CHECK(set("failed_reason = 'without a generation'") == "23514 sensor_reports_failed_check");
+  CHECK(set("connected = true") == "23514 sensor_reports_session_check");
+}
+
+TEST_CASE("policies: one of each network kind, names that fit the template, paths that are absolute") {
+  const WithSensor database;
+  CHECK(database.Policy("'network-containment', 'network-containment', 'deny', ''").empty());
+  CHECK(database.Policy("'network-containment', 'network-containment', 'notify', ''") ==
+        "23505 enforcement_policies_sensor_id_name_key");
+  CHECK(database.Policy("'bulkhead-block-binary-x', 'network-isolation', 'deny', ''") ==
+        "23514 enforcement_policies_template_check");
+  CHECK(database.Policy("'network-isolation', 'network-isolation', 'deny', '/x'") ==
+        "23514 enforcement_policies_template_check");
+  CHECK(database.Policy("'bulkhead-block-binary-x', 'block-binary', 'deny', ''") ==
+        "23514 enforcement_policies_template_check");
+  CHECK(database.Policy("'bulkhead-block-binary-x', 'block-binary', 'deny', 'x/y'") ==
+        "23514 enforcement_policies_template_check");
+  CHECK(database.Policy("'bulkhead-block-binary-', 'block-binary', 'deny', '/x'") ==
+        "23514 enforcement_policies_template_check");
+  CHECK(database.Policy("'bulkhead-block-binary-x', 'block-binary', 'burn', '/x'") ==
+        "23514 enforcement_policies_action_check");
+  CHECK(database.Policy("'bulkhead-block-binary-x', 'block-binary', 'deny', '/' || repeat('x', 4095)") ==
+        "23514 enforcement_policies_template_check");
+  CHECK(database.Policy("'bulkhead-block-binary-x', 'block-binary', 'deny', '/' || repeat('x', 4094)").empty());
+  CHECK(database.Policy("'bulkhead-block-binary-y', 'block-binary', 'deny', '/' || repeat('x', 4094)") ==
+        "23505 enforcement_policies_one_block_key");
+}
+
+TEST_CASE("rules: ports in order, protocols that have ports, prefixes without host bits, no doubles") {
+  const WithSensor database;
+  CHECK(database.Rule("NULL, 22, 22, 6, 'inbound'").empty());
+  CHECK(database.Rule("NULL, 22, 22, 6, 'inbound'") == "23505 rules_meaning_key");
+  CHECK(database.Rule("NULL, 23, 22, 6, 'inbound'") == "23514 rules_ports_check");
+  CHECK(database.Rule("NULL, 0, 22, 6, 'inbound'") == "23514 rules_ports_check");
+  CHECK(database.Rule("NULL, 1, 70000, 6, 'inbound'") == "23514 rules_ports_check");
+  CHECK(database.Rule("NULL, 1, 2, 1, 'inbound'") == "23514 rules_protocol_ports_check");
+  CHECK(database.Rule("NULL, 0, 0, 256, 'inbound'") == "23514 rules_protocol_check");
+  CHECK(database.Rule("NULL, 0, 0, 0, 'sideways'") == "23514 rules_direction_check");
+  CHECK(database.Rule("'10.0.0.1/8', 0, 0, 0, 'any'") == "22P02 ");
+}
+
+TEST_CASE("commands: never pid 1, a result exactly when finished, a time exactly when ended") {
+  const WithSensor database;
+  CHECK(database.Command("pid", "1") == "23514 commands_pid_check");
+  CHECK(database.Command("pid", "4194305") == "23514 commands_pid_check");
+  CHECK(database.Command("pid, state", "2, 'perhaps'") == "23514 commands_state_check");
+  CHECK(database.Command("pid, finished_at", "2, now()") == "23514 commands_finished_check");
+  CHECK(database.Command("pid, state, finished_at", "2, 'succeeded', now()") == "23514 commands_result_check");
+  CHECK(database.Command("pid, state, finished_at, outcome", "2, 'failed', now(), 4") == "23514 commands_result_check");
+  CHECK(database.Command("pid, state", "2, 'delivered'") == "23514 commands_delivered_check");
+  CHECK(database.Command("pid", "2").empty());
+  CHECK(database.Refusal("UPDATE commands SET not_after = created_at").substr(0, 5) == "23514");
+}
+
+TEST_CASE("tokens: used exactly when somebody used them, never used and revoked") {
+  const WithSensor database;
+  const auto insert = [&](const std::string& columns, const std::string& values) {
+    return database.Refusal(
+        absl::StrCat("INSERT INTO enrollment_tokens (id, secret_hash, created_at, created_by, expires_at, ", columns,
+                     ") VALUES (gen_random_uuid(), decode(repeat('ab', 32), 'hex'), now(), 'ada',"
+                     " now() + interval '1 hour', ",
+                     values, ")"));
+  };
+  CHECK(insert("used_at", "now()") == "23514 enrollment_tokens_used_check");
+  CHECK(insert("used_by_sensor_id", absl::StrCat("'", kSensor, "'")) == "23514 enrollment_tokens_used_check");
+  CHECK(insert("used_at, used_by_sensor_id, revoked_at", absl::StrCat("now(), '", kSensor, "', now()")) ==
+        "23514 enrollment_tokens_end_check");
+  CHECK(insert("label", "repeat('x', 129)") == "23514 enrollment_tokens_label_check");
+  CHECK(insert("label", "'good'").empty());
+  CHECK(insert("label", "'again'") == "23505 enrollment_tokens_secret_hash_key");
+}
+
+TEST_CASE("the audit log can be added to and not changed, by the control plane's role or by accident") {
+  const Database database;
+  const auto store = database.Open();
+  Enroll(*store, "web-1");
+  for (const char* const sql :
+       {"UPDATE audit_log SET actor = 'mallory'", "DELETE FROM audit_log", "TRUNCATE audit_log"}) {
+    INFO(sql);
+    CHECK(database.Refusal(sql) == "42501 ");
+    CHECK_THROWS_WITH(database.ExecuteAsSuperuser(sql), Catch::Contains("never changed or deleted"));
+  }
+  CHECK(database.Refusal("INSERT INTO audit_heads (only_row, sequence, hash) VALUES (false, 0, '')").substr(0, 5) ==
+        "23514");
+}
+
+}  // namespace
+}  // namespace bulkhead::controlplane

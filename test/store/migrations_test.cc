@@ -1,0 +1,145 @@
+// Migrations: from nothing, upward from every older version with data in it, and the refusals.
+#include "controlplane/store/migrations.h"
+
+#include <catch2/catch.hpp>
+#include <filesystem>
+#include <thread>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "common/file_util.h"
+#include "store/database.h"
+#include "store/fleet.h"
+
+namespace bulkhead::controlplane {
+namespace {
+
+using namespace test;  // NOLINT: the helpers of these tests
+
+// For each version: rows that only need its schema, and a question whose answer must be "t" at every later version.
+struct Step {
+  const char* insert;
+  const char* check;
+};
+
+const std::vector<Step>& Steps() {
+  static const std::vector<Step> steps = {
+      {"INSERT INTO sensors (id, name, desired_digest, enrolled_at) VALUES ('00000000-0000-4000-8000-000000000001', "
+       "'old-1',"
+       " decode(repeat('ab', 32), 'hex'), now());"
+       "INSERT INTO sensor_reports (sensor_id, degraded) VALUES ('00000000-0000-4000-8000-000000000001', '{weak}');"
+       "INSERT INTO operators (name, role) VALUES ('olga', 'operator')",
+       "SELECT count(*) = 1 FROM sensors s JOIN sensor_reports r ON r.sensor_id = s.id, operators o"
+       " WHERE s.name = 'old-1' AND r.degraded = '{weak}' AND o.role = 'operator'"},
+      {"INSERT INTO enforcement_policies (id, sensor_id, name, template, action, created_by, etag) VALUES"
+       " ('00000000-0000-4000-8000-000000000002', '00000000-0000-4000-8000-000000000001', 'network-containment',"
+       " 'network-containment', 'deny', 'olga', 'e');"
+       "INSERT INTO rules (id, remote, direction, created_at, created_by) VALUES"
+       " ('00000000-0000-4000-8000-000000000003', '10.0.0.0/8', 'any', now(), 'olga')",
+       "SELECT count(*) = 1 FROM enforcement_policies p, rules r WHERE p.action = 'deny' AND r.remote = '10.0.0.0/8'"},
+      {"INSERT INTO heartbeats (sensor_id, observed_generation, observed_digest, degraded_count, critical_count) VALUES"
+       " ('00000000-0000-4000-8000-000000000001', 1, '', 0, 0)",
+       "SELECT count(*) = 1 FROM heartbeats WHERE observed_generation = 1"},
+  };
+  return steps;
+}
+
+std::vector<Migration> UpTo(size_t version) {
+  std::vector<Migration> migrations = EmbeddedMigrations();
+  migrations.resize(version);
+  return migrations;
+}
+
+TEST_CASE("every migration has a step in this test") {
+  CHECK(EmbeddedMigrations().size() == Steps().size());
+}
+
+TEST_CASE("each older version with data in it comes up to the newest, and keeps the data") {
+  const size_t newest = EmbeddedMigrations().size();
+  for (size_t version = 0; version <= newest; ++version) {
+    INFO("from version " << version);
+    const Database database(Database::Schema::kNone);
+    REQUIRE_OK(Migrate(database.connection_string(), UpTo(version)));
+    for (size_t i = 0; i < version; ++i) database.Execute(Steps()[i].insert);
+    REQUIRE_OK(Migrate(database.connection_string(), EmbeddedMigrations()));
+    for (size_t i = 0; i < version; ++i) CHECK(database.Value(Steps()[i].check) == "t");
+    CHECK(database.Value("SELECT max(version) FROM schema_migrations") == absl::StrCat(newest));
+    // The store works on what came out of it.
+    const auto store = database.Open();
+    Enroll(*store, "new-1");
+    REQUIRE_OK(Contain(*store, "new-1"));
+    if (version > 0) REQUIRE_OK(Isolate(*store, "old-1"));
+  }
+}
+
+TEST_CASE("replicas that start at the same moment migrate once") {
+  const Database database(Database::Schema::kNone);
+  std::vector<absl::Status> results(4);
+  std::vector<std::thread> threads;
+  for (absl::Status& result : results) {
+    threads.emplace_back([&] { result = Migrate(database.connection_string(), EmbeddedMigrations()); });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (const absl::Status& result : results) CHECK_CODE(result, kOk);
+}
+
+TEST_CASE("a schema from a newer program is refused with what to do, and left alone") {
+  const Database database;
+  database.Execute(
+      "INSERT INTO schema_migrations (version, name, checksum) VALUES (99, '0099_future.sql', decode(repeat('00', 32), "
+      "'hex'))");
+  Store::Options options;
+  options.connection_string = database.connection_string();
+  const absl::Status refused = Store::Open(options).status();
+  CHECK_CODE(refused, kFailedPrecondition);
+  CHECK(absl::StrContains(refused.message(), "0099_future.sql"));
+  CHECK(absl::StrContains(refused.message(), "run the newer bulkhead-controlplane"));
+}
+
+TEST_CASE("a migration that was changed after it was applied is refused") {
+  const Database database;
+  std::vector<Migration> changed = EmbeddedMigrations();
+  changed[0].sql += "-- one more word";
+  const absl::Status refused = Migrate(database.connection_string(), changed);
+  CHECK_CODE(refused, kFailedPrecondition);
+  CHECK(absl::StrContains(refused.message(), "0001_sensors.sql"));
+}
+
+TEST_CASE("a migration that fails leaves nothing of itself") {
+  const Database database;
+  std::vector<Migration> migrations = EmbeddedMigrations();
+  migrations.push_back({absl::StrCat("000", migrations.size() + 1, "_broken.sql"),
+                        "CREATE TABLE half (id integer); SELECT no_such_column"});
+  CHECK_CODE(Migrate(database.connection_string(), migrations), kInternal);
+  CHECK(database.Value("SELECT to_regclass('half') IS NULL") == "t");
+  REQUIRE_OK(Migrate(database.connection_string(), EmbeddedMigrations()));
+}
+
+TEST_CASE("the files are the same as what is built in, and a gap in their numbers is refused") {
+  char directory[] = "/tmp/bulkhead-migrations-test-XXXXXX";
+  REQUIRE(mkdtemp(directory) != nullptr);
+  const std::string path = directory;
+  for (const Migration& migration : EmbeddedMigrations()) {
+    REQUIRE_OK(WriteFileAtomically(absl::StrCat(path, "/", migration.name), migration.sql, 0600));
+  }
+  const auto read = ReadMigrations(path);
+  REQUIRE_OK(read);
+  REQUIRE(read->size() == EmbeddedMigrations().size());
+  CHECK(read->front().sql == EmbeddedMigrations().front().sql);
+  REQUIRE_OK(WriteFileAtomically(path + "/0042_gap.sql", "SELECT 1", 0600));
+  CHECK_CODE(ReadMigrations(path), kInvalidArgument);
+  CHECK_CODE(ReadMigrations(path + "/missing"), kNotFound);
+  std::filesystem::remove_all(path);
+}
+
+TEST_CASE("a database that cannot be reached or named is a clear error") {
+  Store::Options options;
+  options.connection_string = "host=/tmp/no-such-directory user=bulkhead";
+  CHECK_CODE(Store::Open(options), kUnavailable);
+  options.connection_string = "this is no connection string";
+  CHECK_CODE(Store::Open(options), kInvalidArgument);
+}
+
+}  // namespace
+}  // namespace bulkhead::controlplane
