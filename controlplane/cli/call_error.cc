@@ -79,7 +79,11 @@ absl::Status DescribeCallError(const grpc::Status& status, const CallContext& co
   std::string text = Printable(status.error_message());
   if (!details.info.reason().empty()) absl::StrAppend(&text, " (", Printable(details.info.reason()), ")");
   for (const auto& violation : details.bad_request.field_violations()) {
-    absl::StrAppend(&text, "\n  field: ", Printable(violation.field()), ": ", Printable(violation.description()));
+    absl::StrAppend(&text, "\n  field: ", Printable(violation.field()));
+    // With one wrong field its description is the message, which was printed already.
+    if (violation.description() != status.error_message()) {
+      absl::StrAppend(&text, ": ", Printable(violation.description()));
+    }
   }
   std::string advice = AdviceForReason(details.info.reason());
   if (advice.empty()) advice = AdviceForCode(status.error_code(), context);
