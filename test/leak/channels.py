@@ -103,14 +103,14 @@ def agent_in_guest(agent, kernel_directory, with_bpf_lsm):
             tempfile.TemporaryDirectory() as scratch:
         line = pathlib.Path(scratch, "line")
         options = Options(
-            kernel_directory=kernel_directory, timeout=120, lsm=LSM_WITH_BPF if with_bpf_lsm else LSM_WITHOUT_BPF,
+            kernel_directory=kernel_directory, timeout=300, lsm=LSM_WITH_BPF if with_bpf_lsm else LSM_WITHOUT_BPF,
             namespace=peer.name, extra_serial=f"unix:{line},server=on,wait=off",
             network=("-netdev", f"tap,id=n0,ifname={network.PEER_INTERFACE},script=no,downscript=no",
                      "-device", f"virtio-net-pci,netdev=n0,mac={network.OWN_MAC},romfile="))
         with Guest(image, command, options) as guest, socket.socket(socket.AF_UNIX) as serial:
             connect(serial, line)
             try:
-                yield Channel(serial.fileno(), serial.fileno(), "leak_agent", 120), judge
+                yield Channel(serial.fileno(), serial.fileno(), "leak_agent", 300), judge
                 serial.sendall(b"quit\n")
                 guest.wait()
             except (RuntimeError, GuestError) as error:
