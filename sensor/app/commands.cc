@@ -1,6 +1,7 @@
 // The subcommands of bulkhead-sensor other than `run`.
 #include "sensor/app/commands.h"
 
+#include <functional>
 #include <iostream>
 #include <memory>
 #include <utility>
@@ -65,6 +66,35 @@ DatapathOptions KernelOptions(const Options& options) {
   return kernel;
 }
 
+// Opens the kernel to look at it. Programs that only this call attached do not stay.
+absl::Status LookAtKernel(const Options& options, const std::function<absl::Status(Datapath&)>& look) {
+  bool was_ordered = false;
+  {
+    ASSIGN_OR_RETURN(const std::unique_ptr<Datapath> datapath, OpenDatapath(KernelOptions(options)));
+    RETURN_IF_ERROR(look(*datapath));
+    ASSIGN_OR_RETURN(const ObservedState observed, datapath->Observe());
+    was_ordered = observed.receipt.generation != 0;
+  }
+  return was_ordered ? absl::OkStatus() : RemoveDatapath(KernelOptions(options));
+}
+
+absl::Status PrintObserved(Datapath& datapath) {
+  ASSIGN_OR_RETURN(const ObservedState observed, datapath.Observe());
+  std::cout << StatusText(observed, "none: no sensor is running", absl::Now());
+  return absl::OkStatus();
+}
+
+absl::Status PrintPublished(const Options& options) {
+  const absl::StatusOr<std::string> text = ReadFile(StatusFile(options));
+  if (absl::IsNotFound(text.status())) {
+    std::cout << "running:      starting\n";
+    return absl::OkStatus();
+  }
+  RETURN_IF_ERROR(text.status());
+  std::cout << "running:      yes\n" << *text;
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::Status EnrollHost(const Options& options, const EnrollOptions& enroll) {
@@ -111,22 +141,17 @@ absl::Status PrintStatus(const Options& options) {
     std::cout << "sensor:       not enrolled (" << identity.status().message() << ")\n";
   }
   const absl::StatusOr<UniqueFd> lock = LockStateDir(options.state_dir);
-  if (absl::IsFailedPrecondition(lock.status())) {
-    ASSIGN_OR_RETURN(const std::string text, ReadFile(StatusFile(options)));
-    std::cout << "running:      yes\n" << text;
-    return absl::OkStatus();
-  }
+  if (absl::IsFailedPrecondition(lock.status())) return PrintPublished(options);
   RETURN_IF_ERROR(lock.status());
-  ASSIGN_OR_RETURN(const std::unique_ptr<Datapath> datapath, OpenDatapath(KernelOptions(options)));
-  ASSIGN_OR_RETURN(const ObservedState observed, datapath->Observe());
-  std::cout << "running:      no\n" << StatusText(observed, "none: no sensor is running", absl::Now());
-  return absl::OkStatus();
+  std::cout << "running:      no\n";
+  return LookAtKernel(options, PrintObserved);
 }
 
 absl::Status PrintFeatures(const Options& options) {
-  ASSIGN_OR_RETURN(const std::unique_ptr<Datapath> datapath, OpenDatapath(KernelOptions(options)));
-  std::cout << CapabilitiesToJson(datapath->capabilities());
-  return absl::OkStatus();
+  return LookAtKernel(options, [](Datapath& datapath) {
+    std::cout << CapabilitiesToJson(datapath.capabilities());
+    return absl::OkStatus();
+  });
 }
 
 absl::Status Uninstall(const Options& options, bool force) {

@@ -10,11 +10,16 @@
 namespace bulkhead::sensor {
 
 Renewer::Renewer(const IdentityStore* store, Identity current, std::function<double()> uniform)
-    : store_(store), uniform_(std::move(uniform)), current_(std::move(current)), next_(store->LoadNext()) {
+    : store_(store),
+      uniform_(std::move(uniform)),
+      current_(std::move(current)),
+      current_name_(store->CurrentName()),
+      next_(store->LoadNext()) {
   Schedule();
 }
 
 Credentials Renewer::ForNextConnection() {
+  const std::string name = store_->CurrentName();
   absl::StatusOr<Identity> stored = store_->Load();
   if (!stored.ok()) {
     LogError("identity cannot be read; the one in memory is used", {{"error", stored.status().message()}});
@@ -23,6 +28,8 @@ Credentials Renewer::ForNextConnection() {
     next_ = store_->LoadNext();
     Schedule();
   }
+  // Also when it could not be read: once is enough to try an identity that does not work.
+  current_name_ = name;
   showing_next_ = next_.has_value() && !next_failed_last_time_;
   next_failed_last_time_ = false;
   return showing_next_ ? next_->credentials : current_.credentials;
@@ -35,6 +42,7 @@ void Renewer::Accepted() {
   if (const absl::Status status = store_->PromoteNext(); !status.ok()) {
     LogError("renewed identity was not made current on disk", {{"error", status.message()}});
   }
+  current_name_ = store_->CurrentName();
   LogInfo("renewed identity is in use", {{"not_after", absl::FormatTime(current_.facts.not_after)}});
 }
 

@@ -26,6 +26,9 @@ class Renewer {
   // is unproven and attempts fail without a reason, new and old take turns.
   Credentials ForNextConnection();
 
+  // True when somebody has enrolled this host again since the identity was read.
+  bool EnrolledAnew() const { return store_->CurrentName() != current_name_; }
+
   // The connection was accepted.
   void Accepted();
 
@@ -52,6 +55,7 @@ class Renewer {
   const IdentityStore* const store_;
   const std::function<double()> uniform_;
   Identity current_;
+  std::string current_name_;  // IdentityStore::CurrentName() when current_ was read
   std::optional<Identity> next_;
   bool showing_next_ = false;
   bool next_failed_last_time_ = false;

@@ -2,6 +2,7 @@
 #include "sensor/app/sensor.h"
 
 #include <sys/signalfd.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <csignal>
@@ -79,6 +80,7 @@ absl::StatusOr<std::unique_ptr<Sensor>> Sensor::Create(const Options& options) {
   ASSIGN_OR_RETURN(sensor->signals_, TakeSignals());
   RETURN_IF_ERROR(PrepareStateDir(options.state_dir));
   ASSIGN_OR_RETURN(sensor->state_lock_, LockStateDir(options.state_dir));
+  unlink(StatusFile(options).c_str());  // of an earlier run
   RETURN_IF_ERROR(sensor->OpenKernel());
   if (!options.policy_file.empty()) {
     RETURN_IF_ERROR(sensor->EnforcePolicyFile());

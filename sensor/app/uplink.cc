@@ -41,6 +41,8 @@ void Uplink::OnTime(Monotonic now) {
       parts_.link->Send(RenewCertificateMessage{*std::move(csr)});
     }
   }
+  // After a refusal the wait is long; a host that was enrolled again need not sit it out.
+  if (state_ == State::kWaiting && NeedsEnrollment(last_refusal_) && parts_.renewer->EnrolledAnew()) deadline_ = now;
   if (now < deadline_) return;
   switch (state_) {
     case State::kWaiting:
@@ -165,10 +167,11 @@ void Uplink::HandleOne(const LinkDown& message, Monotonic now) {
   const bool first_time = !NeedsEnrollment(message.reason) || message.reason != last_refusal_;
   last_refusal_ = message.reason;
   if (!first_time) return;
-  LogWarning(
-      NeedsEnrollment(message.reason) ? "identity refused; enforcement stays as it is, enroll this host again"
-                                      : "no connection to the control plane",
-      {{"error", message.status.ToString()}, {"reason", message.reason}, {"retry_in", absl::FormatDuration(wait)}});
+  LogWarning(NeedsEnrollment(message.reason) ? "identity refused; enforcement stays as it is, enroll this host again"
+                                             : "no connection to the control plane",
+             {{"error", message.status.ToString()},
+              {"reason", message.reason},
+              {"retry_in", absl::FormatDuration(absl::Trunc(wait, absl::Milliseconds(1)))}});
 }
 
 absl::Duration Uplink::WaitAfter(const LinkDown& down, Monotonic now) {

@@ -56,6 +56,11 @@ absl::StatusOr<Identity> IdentityStore::Load() const {
   return LoadFrom(kCurrent);
 }
 
+std::string IdentityStore::CurrentName() const {
+  std::error_code none;
+  return std::filesystem::read_symlink(absl::StrCat(state_dir_, "/", kCurrent), none).string();
+}
+
 std::optional<Identity> IdentityStore::LoadNext() const {
   std::error_code ignored;
   if (!std::filesystem::is_symlink(absl::StrCat(state_dir_, "/", kNext), ignored)) return std::nullopt;

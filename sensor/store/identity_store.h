@@ -29,6 +29,9 @@ class IdentityStore {
   // The identity in use. NotFound: the sensor is not enrolled. InvalidArgument: the files do not belong together.
   absl::StatusOr<Identity> Load() const;
 
+  // Which identity is in use: changes with every Replace and PromoteNext. Empty: none.
+  std::string CurrentName() const;
+
   // The renewed identity, if there is one that is whole; a broken one is removed.
   std::optional<Identity> LoadNext() const;
 

@@ -97,6 +97,14 @@ TEST_CASE("a revoked sensor keeps enforcing and does not hammer the control plan
   REQUIRE(server.Send(goodbye));
   CHECK_FALSE(Eventually([&server] { return server.streams_opened() > 1; }));
   CHECK(host.kernel.state().isolated());
+
+  // Enrolled again on the host: the sensor does not wait for its slow retry.
+  server.RefuseStreams(grpc::Status::OK);
+  const sensor::KeyAndRequest key = *sensor::MakeKeyAndRequest();
+  const std::string chain = ca.SignSensor(key.csr_der, FakeControlPlane::kSensorId, absl::Now() - absl::Minutes(1),
+                                          absl::Now() + absl::Hours(24));
+  REQUIRE_OK(sensor::IdentityStore(host.state.path()).Replace({key.key_pem, chain, ca.trust_bundle_pem()}));
+  CHECK(server.Next(Request::kHello).has_value());
 }
 
 }  // namespace
