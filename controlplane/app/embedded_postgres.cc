@@ -36,7 +36,7 @@ namespace fs = std::filesystem;
 constexpr char kInstalled[] = "/usr/lib/postgresql";
 constexpr char kServerUser[] = "postgres";
 constexpr size_t kMaxSocketPath = 107;                    // sockaddr_un
-constexpr absl::Duration kStartLimit = absl::Minutes(5);  // recovery after a crash takes as long as it takes
+constexpr absl::Duration kStartLimit = absl::Minutes(5);  // recovery after a crash takes its time
 constexpr absl::Duration kStopLimit = absl::Seconds(30);
 constexpr absl::Duration kPoll = absl::Milliseconds(20);
 constexpr size_t kLogTail = 2000;
@@ -48,7 +48,8 @@ constexpr int kImmediateShutdown = SIGQUIT;
 // Idempotent, because the start before may have been cut off anywhere. The role owns its database and nothing else.
 constexpr char kMakeDatabase[] = R"(
 SELECT 'CREATE ROLE bulkhead LOGIN' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'bulkhead') \gexec
-SELECT 'CREATE DATABASE bulkhead OWNER bulkhead' WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = 'bulkhead') \gexec
+SELECT 'CREATE DATABASE bulkhead OWNER bulkhead'
+  WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = 'bulkhead') \gexec
 )";
 
 std::string Tail(const std::string& path) {
@@ -303,6 +304,7 @@ pid_t EmbeddedPostgres::Spawn(const std::vector<std::string>& arguments, int inp
   if (change_user_ && (setgroups(0, nullptr) != 0 || setgid(gid_) != 0 || setuid(uid_) != 0)) _exit(126);
   // After setuid, which clears it. The parent may have died before this line.
   if (prctl(PR_SET_PDEATHSIG, kFastShutdown) != 0 || getppid() != parent) _exit(126);
+  signal(SIGPIPE, SIG_DFL);
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);

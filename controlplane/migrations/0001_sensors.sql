@@ -31,7 +31,7 @@ END $$;
 CREATE TRIGGER sensors_never_go_back BEFORE UPDATE ON sensors
   FOR EACH ROW EXECUTE FUNCTION sensors_never_go_back();
 
--- What the sensor last said. One row a sensor, rewritten by every heartbeat: room in the page keeps these updates cheap.
+-- What the sensor last said. One row a sensor, rewritten by every heartbeat: room in the page keeps that cheap.
 CREATE TABLE sensor_reports (
   sensor_id           uuid        NOT NULL,
   host_info           bytea       NOT NULL DEFAULT '',
@@ -56,9 +56,10 @@ CREATE TABLE sensor_reports (
   CONSTRAINT sensor_reports_sensor_id_fkey FOREIGN KEY (sensor_id) REFERENCES sensors (id) ON DELETE CASCADE,
   CONSTRAINT sensor_reports_observed_generation_check CHECK (observed_generation >= 0),
   CONSTRAINT sensor_reports_observed_digest_check CHECK (octet_length(observed_digest) IN (0, 32)),
-  CONSTRAINT sensor_reports_tiers_check CHECK (containment_tier BETWEEN 0 AND 4 AND isolation_tier BETWEEN 0 AND 4
-                                               AND block_binary_tier BETWEEN 0 AND 4),
-  CONSTRAINT sensor_reports_failed_check CHECK (failed_generation >= 0 AND (failed_generation > 0 OR failed_reason = '')),
+  CONSTRAINT sensor_reports_tiers_check
+    CHECK (containment_tier BETWEEN 0 AND 4 AND isolation_tier BETWEEN 0 AND 4 AND block_binary_tier BETWEEN 0 AND 4),
+  CONSTRAINT sensor_reports_failed_check
+    CHECK (failed_generation >= 0 AND (failed_generation > 0 OR failed_reason = '')),
   CONSTRAINT sensor_reports_session_check CHECK (session_epoch >= 0 AND (session_epoch > 0 OR NOT connected))
 ) WITH (fillfactor = 60);
 
@@ -90,7 +91,8 @@ CREATE TABLE enrollment_tokens (
   revoked_at         timestamptz,
   reenroll_sensor_id uuid,
   CONSTRAINT enrollment_tokens_pkey PRIMARY KEY (id),
-  CONSTRAINT enrollment_tokens_reenroll_sensor_id_fkey FOREIGN KEY (reenroll_sensor_id) REFERENCES sensors (id) ON DELETE CASCADE,
+  CONSTRAINT enrollment_tokens_reenroll_sensor_id_fkey
+    FOREIGN KEY (reenroll_sensor_id) REFERENCES sensors (id) ON DELETE CASCADE,
   CONSTRAINT enrollment_tokens_secret_hash_key UNIQUE (secret_hash),
   CONSTRAINT enrollment_tokens_secret_hash_check CHECK (octet_length(secret_hash) = 32),
   CONSTRAINT enrollment_tokens_label_check CHECK (octet_length(label) <= 128),
@@ -99,7 +101,8 @@ CREATE TABLE enrollment_tokens (
   CONSTRAINT enrollment_tokens_end_check CHECK (used_at IS NULL OR revoked_at IS NULL)
 );
 CREATE INDEX enrollment_tokens_created_at_idx ON enrollment_tokens (created_at DESC, id DESC);
-CREATE INDEX enrollment_tokens_reenroll_sensor_id_idx ON enrollment_tokens (reenroll_sensor_id) WHERE reenroll_sensor_id IS NOT NULL;
+CREATE INDEX enrollment_tokens_reenroll_sensor_id_idx ON enrollment_tokens (reenroll_sensor_id)
+  WHERE reenroll_sensor_id IS NOT NULL;
 
 CREATE TABLE operators (
   name       text        NOT NULL,
@@ -117,7 +120,8 @@ CREATE TABLE operator_certificates (
   operator_name text        NOT NULL,
   created_at    timestamptz NOT NULL DEFAULT now(),
   CONSTRAINT operator_certificates_pkey PRIMARY KEY (fingerprint),
-  CONSTRAINT operator_certificates_operator_name_fkey FOREIGN KEY (operator_name) REFERENCES operators (name) ON DELETE CASCADE,
+  CONSTRAINT operator_certificates_operator_name_fkey
+    FOREIGN KEY (operator_name) REFERENCES operators (name) ON DELETE CASCADE,
   CONSTRAINT operator_certificates_fingerprint_check CHECK (octet_length(fingerprint) = 32)
 );
 CREATE INDEX operator_certificates_operator_name_idx ON operator_certificates (operator_name);

@@ -20,7 +20,8 @@ CREATE TABLE enforcement_policies (
     OR (template = 'block-binary' AND name LIKE 'bulkhead-block-binary-_%' AND binary_path LIKE '/_%'
         AND octet_length(binary_path) <= 4095))
 );
--- One of each network policy, and one block of each path, whatever they are called. (md5, because an index entry has no room for 4 KB.)
+-- One of each network policy, and one block of each path, whatever they are called.
+-- md5, because an index entry has no room for 4 KB.
 CREATE UNIQUE INDEX enforcement_policies_one_network_key ON enforcement_policies (sensor_id, template)
   WHERE template <> 'block-binary';
 CREATE UNIQUE INDEX enforcement_policies_one_block_key ON enforcement_policies (sensor_id, md5(binary_path))
@@ -41,7 +42,8 @@ CREATE TABLE rules (
   created_by  text        NOT NULL,
   CONSTRAINT rules_pkey PRIMARY KEY (id),
   CONSTRAINT rules_meaning_key UNIQUE NULLS NOT DISTINCT (remote, first_port, last_port, protocol, direction),
-  CONSTRAINT rules_ports_check CHECK ((first_port = 0 AND last_port = 0) OR (first_port BETWEEN 1 AND last_port AND last_port <= 65535)),
+  CONSTRAINT rules_ports_check
+    CHECK ((first_port = 0 AND last_port = 0) OR (first_port BETWEEN 1 AND last_port AND last_port <= 65535)),
   CONSTRAINT rules_protocol_check CHECK (protocol BETWEEN 0 AND 255),
   CONSTRAINT rules_protocol_ports_check CHECK (first_port = 0 OR protocol IN (0, 6, 17)),
   CONSTRAINT rules_direction_check CHECK (direction IN ('inbound', 'outbound', 'any')),
@@ -73,9 +75,11 @@ CREATE TABLE commands (
   CONSTRAINT commands_times_check CHECK (created_at < not_after),
   CONSTRAINT commands_state_check CHECK (state IN ('queued', 'delivered', 'succeeded', 'failed', 'expired')),
   CONSTRAINT commands_outcome_check CHECK (outcome BETWEEN 1 AND 6),
-  CONSTRAINT commands_finished_check CHECK ((state IN ('succeeded', 'failed', 'expired')) = (finished_at IS NOT NULL)),
-  CONSTRAINT commands_result_check CHECK ((state IN ('succeeded', 'failed')) = (outcome IS NOT NULL)
-                                          AND (outcome IS NULL) = (found IS NULL) AND (outcome IS NULL) = (message IS NULL)),
+  CONSTRAINT commands_finished_check
+    CHECK ((state IN ('succeeded', 'failed', 'expired')) = (finished_at IS NOT NULL)),
+  CONSTRAINT commands_result_check
+    CHECK ((state IN ('succeeded', 'failed')) = (outcome IS NOT NULL)
+           AND (outcome IS NULL) = (found IS NULL) AND (outcome IS NULL) = (message IS NULL)),
   CONSTRAINT commands_delivered_check CHECK (state <> 'delivered' OR delivered_at IS NOT NULL)
 );
 CREATE INDEX commands_open_idx ON commands (sensor_id, created_at, id) WHERE finished_at IS NULL;
@@ -88,9 +92,11 @@ BEGIN
     RAISE EXCEPTION 'command % is % and cannot become %', OLD.id, OLD.state, NEW.state
       USING ERRCODE = 'check_violation', CONSTRAINT = 'commands_move_forward';
   END IF;
-  IF (NEW.id, NEW.sensor_id, NEW.pid, NEW.start_time_ticks, NEW.boot_id, NEW.executable, NEW.not_started_after, NEW.not_after)
+  IF (NEW.id, NEW.sensor_id, NEW.pid, NEW.start_time_ticks, NEW.boot_id, NEW.executable, NEW.not_started_after,
+      NEW.not_after)
      IS DISTINCT FROM
-     (OLD.id, OLD.sensor_id, OLD.pid, OLD.start_time_ticks, OLD.boot_id, OLD.executable, OLD.not_started_after, OLD.not_after) THEN
+     (OLD.id, OLD.sensor_id, OLD.pid, OLD.start_time_ticks, OLD.boot_id, OLD.executable, OLD.not_started_after,
+      OLD.not_after) THEN
     RAISE EXCEPTION 'what command % orders cannot change', OLD.id
       USING ERRCODE = 'check_violation', CONSTRAINT = 'commands_move_forward';
   END IF;

@@ -15,7 +15,7 @@ CREATE TABLE heartbeats (
   CONSTRAINT heartbeats_counts_check CHECK (degraded_count >= 0 AND critical_count >= 0)
 );
 CREATE INDEX heartbeats_sensor_id_idx ON heartbeats (sensor_id, received_at DESC);
--- Rows arrive in the order of received_at, so a block range index is enough for the retention sweep and costs almost nothing to keep.
+-- Rows arrive in the order of received_at, so a block range index serves the retention sweep and costs almost nothing.
 CREATE INDEX heartbeats_received_at_idx ON heartbeats USING brin (received_at);
 
 CREATE TABLE audit_log (

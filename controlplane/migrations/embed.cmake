@@ -1,4 +1,4 @@
-# cmake -DOUTPUT=file.cc -DMIGRATIONS=a.sql;b.sql -P embed.cmake: puts the migrations into the program, so that it needs no files beside it.
+# cmake -DOUTPUT=file.cc -DMIGRATIONS=a.sql;b.sql -P embed.cmake: puts the migrations into the program.
 set(text "// Generated from controlplane/migrations by embed.cmake.\n#include \"controlplane/store/migrations.h\"\n\n")
 string(APPEND text "namespace bulkhead::controlplane {\n\nstd::vector<Migration> EmbeddedMigrations() {\n  return {\n")
 foreach(path ${MIGRATIONS})

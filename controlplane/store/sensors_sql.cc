@@ -13,10 +13,12 @@ namespace {
 
 constexpr char kSelect[] = R"(
 SELECT s.id, s.name, s.trust, s.disabled, s.desired_generation, s.desired_digest, s.revision, s.enrolled_at,
-       r.host_info, r.capabilities, r.observed, r.boot_id, r.observed_generation, r.observed_digest, r.degraded, r.critical,
+       r.host_info, r.capabilities, r.observed, r.boot_id, r.observed_generation, r.observed_digest,
+       r.degraded, r.critical,
        r.containment_tier, r.isolation_tier, r.block_binary_tier, r.observed_at, r.last_heartbeat_at,
        r.failed_generation, r.failed_reason, r.connected,
-       (SELECT max(c.not_after) FROM sensor_certificates c WHERE c.sensor_id = s.id AND c.revoked_at IS NULL) AS certificate_not_after
+       (SELECT max(c.not_after) FROM sensor_certificates c WHERE c.sensor_id = s.id AND c.revoked_at IS NULL)
+         AS certificate_not_after
 FROM sensors s JOIN sensor_reports r ON r.sensor_id = s.id )";
 
 Tier TierFrom(const pqxx::field& field) {

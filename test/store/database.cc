@@ -83,14 +83,6 @@ Database::Database(Schema schema) {
   connection_string_ = TheServer().String("bulkhead", name_);
 }
 
-Database::~Database() {
-  try {
-    Run(TheServer().String("postgres", "postgres"), absl::StrCat("DROP DATABASE ", name_, " WITH (FORCE)"));
-  } catch (const std::exception& error) {
-    WARN("cannot drop " << name_ << ": " << error.what());
-  }
-}
-
 std::string Database::superuser_string() const {
   return TheServer().String("postgres", name_);
 }

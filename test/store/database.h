@@ -9,12 +9,12 @@
 
 namespace bulkhead::controlplane::test {
 
-// Makes a database, with the current schema or empty, and drops it. Needs root, for the server's own user.
+// A database with the current schema or none. It goes with the server: dropping each costs a checkpoint. Needs root,
+// for the server's own user.
 class Database {
  public:
   enum class Schema { kCurrent, kNone };
   explicit Database(Schema schema = Schema::kCurrent);
-  ~Database();
 
   // As the role that the control plane uses.
   const std::string& connection_string() const { return connection_string_; }
