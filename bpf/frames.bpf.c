@@ -17,6 +17,7 @@
  *
  * The licence string below is what the kernel asks for before it lends its helpers; the text is offered under Apache-2.0 too. */
 #include "maps.h"
+#include "refuse.h"
 
 #include "bulkhead/decide_frames.h"
 
@@ -84,7 +85,7 @@ static __always_inline int bh_frames(int family, enum bh_frames_use use)
 	bh_frames_add(answer == BH_FRAMES_DENY ? bh_frames_reason(family, use) : BH_FRAMES_WOULD_DENY);
 	if (config)
 		bh_frames_hit(config, answer == BH_FRAMES_DENY ? bh_enforced_wall(config) : bh_shadow_wall(config));
-	return answer == BH_FRAMES_DENY ? -EPERM : 0;
+	return bh_refuse_if(answer == BH_FRAMES_DENY);
 }
 
 /* Families that cgroup_skb sees return before any map is read: this is in the path of every send. */

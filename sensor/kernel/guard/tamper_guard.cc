@@ -1,0 +1,228 @@
+// Loads guard.bpf.c, tells it what to protect, and switches it.
+#include "sensor/kernel/guard/tamper_guard.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <fstream>
+#include <numeric>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "bulkhead/decide_guard.h"
+#include "common/errno_status.h"
+#include "common/status_macros.h"
+#include "common/unique_fd.h"
+#include "guard.skel.h"
+#include "sensor/kernel/guard/guarded_files.h"
+#include "sensor/kernel/guard/own_objects.h"
+
+namespace bulkhead::sensor {
+namespace {
+
+constexpr std::array<const char*, BH_GUARD_COUNTERS> kCounterNames = {
+    "guard_denied_signal",      "guard_denied_trace",       "guard_denied_limit",        "guard_denied_file",
+    "guard_denied_mount",       "guard_denied_cgroup",      "guard_denied_bpf_object",   "guard_denied_bpf_program",
+    "guard_denied_kernel_knob", "guard_denied_kernel_code", "guard_denied_foreign_code", "guard_trust_lost",
+    "guard_fail_object_table",
+};
+
+// file_truncate came with 6.2; before, path_truncate sees what it sees.
+const std::vector<std::string>& OptionalPrograms() {
+  static const auto* const programs = new std::vector<std::string>{"bh_g_ftruncate"};
+  return *programs;
+}
+
+absl::StatusOr<uint32_t> NamespaceInode(const std::string& path) {
+  struct stat info {};
+  if (stat(path.c_str(), &info) != 0) return ErrnoToStatus(errno, absl::StrCat("read ", path));
+  return static_cast<uint32_t>(info.st_ino);
+}
+
+// The cgroup v2 line of /proc/self/cgroup: "0::/system.slice/bulkhead-sensor.service".
+std::string OwnCgroup() {
+  std::ifstream lines("/proc/self/cgroup");
+  std::string line;
+  while (std::getline(lines, line)) {
+    if (absl::StartsWith(line, "0::")) return line.substr(3);
+  }
+  return "";
+}
+
+std::string CgroupMount() {
+  for (const char* mount : {"/sys/fs/cgroup", "/sys/fs/cgroup/unified"}) {
+    if (access(absl::StrCat(mount, "/cgroup.subtree_control").c_str(), F_OK) == 0) return mount;
+  }
+  return "";
+}
+
+}  // namespace
+
+void TamperGuard::Unload::operator()(guard_bpf* skeleton) const {
+  guard_bpf__destroy(skeleton);
+}
+
+TamperGuard::TamperGuard(TamperGuardOptions options, Skeleton skeleton, HookKind kind)
+    : options_(std::move(options)), skeleton_(std::move(skeleton)), kind_(kind), cgroup_(OwnCgroup()) {}
+
+TamperGuard::~TamperGuard() = default;
+
+absl::StatusOr<std::unique_ptr<TamperGuard>> TamperGuard::Open(const TamperGuardOptions& options) {
+  std::string reasons;
+  for (const HookKind kind : HookKindsToTry()) {
+    absl::StatusOr<std::unique_ptr<TamperGuard>> guard = OpenAs(kind, options);
+    if (guard.ok() || absl::IsPermissionDenied(guard.status())) return guard;
+    absl::StrAppend(&reasons, reasons.empty() ? "" : "; ", HookKindName(kind), ": ", guard.status().message());
+  }
+  return absl::FailedPreconditionError(absl::StrCat("no tamper guard on this kernel (", reasons, ")"));
+}
+
+absl::StatusOr<std::unique_ptr<TamperGuard>> TamperGuard::OpenAs(HookKind kind, const TamperGuardOptions& options) {
+  Skeleton skeleton(guard_bpf__open());
+  if (skeleton == nullptr) return ErrnoToStatus(errno, "open the guard's programs");
+  RETURN_IF_ERROR(TargetSecurityHooks(skeleton->obj, kind, OptionalPrograms()));
+  RETURN_IF_ERROR(ShareMapsByPin(skeleton->obj, options.pin_directory));
+  const int error = guard_bpf__load(skeleton.get());
+  if (error == -EPERM || error == -EACCES) {
+    return absl::PermissionDeniedError(
+        "a tamper guard is up and does not take this process for the sensor: its program, libraries or cgroup differ "
+        "from those of "
+        "the sensor that enabled it. Lower the guard by an order or the offline code, or reboot");
+  }
+  if (error != 0) return ErrnoToStatus(error, absl::StrCat("load the guard's programs as ", HookKindName(kind)));
+  std::unique_ptr<TamperGuard> guard(new TamperGuard(options, std::move(skeleton), kind));
+  ASSIGN_OR_RETURN(guard->programs_, AttachAndPin(guard->skeleton_->obj, options.pin_directory, kPinPrefix));
+  const absl::Status proved = guard->Prove();
+  if (!proved.ok()) {
+    RETURN_IF_ERROR(RemovePins(options.pin_directory, kPinPrefix));
+    return proved;
+  }
+  RETURN_IF_ERROR(guard->Adopt());
+  return guard;
+}
+
+absl::Status TamperGuard::Adopt() const {
+  ASSIGN_OR_RETURN(const bool up, IsUp());
+  if (!up) return absl::OkStatus();
+  bh_guard_request request{};
+  request.command = BH_GUARD_CONFIRM;
+  RETURN_IF_ERROR(Control(request, "take over the guard of an earlier sensor"));
+  return TouchOwnObjects(options_.pin_directory);
+}
+
+absl::Status TamperGuard::Enable() {
+  ASSIGN_OR_RETURN(const std::vector<GuardedFile> files, CollectGuardedFiles(options_.files, options_.trees));
+  for (const GuardedFile& file : files) RETURN_IF_ERROR(Protect(file.path, file.flags));
+  bh_guard_request request{};
+  request.command = BH_GUARD_ENABLE;
+  ASSIGN_OR_RETURN(request.mount_ns[0], NamespaceInode("/proc/1/ns/mnt"));
+  ASSIGN_OR_RETURN(request.mount_ns[1], NamespaceInode("/proc/self/ns/mnt"));
+  cgroup_ = OwnCgroup();
+  RETURN_IF_ERROR(
+      Control(request, "enable the guard; the sensor must be in a cgroup v2 below the root, at most 16 levels deep"));
+  return TouchOwnObjects(options_.pin_directory);
+}
+
+absl::Status TamperGuard::Protect(const std::string& path, uint32_t flags) const {
+  const UniqueFd fd(open(path.c_str(), O_PATH | O_CLOEXEC));
+  if (!fd.valid()) return errno == ENOENT ? absl::OkStatus() : ErrnoToStatus(errno, absl::StrCat("open ", path));
+  bh_guard_request request{};
+  request.command = BH_GUARD_PROTECT;
+  request.fd = fd.get();
+  request.flags = flags;
+  return Control(request, absl::StrCat("protect ", path, "; at most ", BH_GUARD_MAX_FILES, " files are"));
+}
+
+absl::Status TamperGuard::Lower(absl::Duration duration) {
+  bh_guard_request request{};
+  request.command = BH_GUARD_LOWER;
+  request.nanoseconds = absl::ToInt64Nanoseconds(std::max(duration, absl::ZeroDuration()));
+  return Control(request, "lower the guard");
+}
+
+absl::Status TamperGuard::Disable() {
+  bh_guard_request request{};
+  request.command = BH_GUARD_DISABLE;
+  RETURN_IF_ERROR(Control(request, "disable the guard"));
+  RETURN_IF_ERROR(RemovePins(options_.pin_directory, kPinPrefix));
+  RETURN_IF_ERROR(RemovePins(options_.pin_directory, "bh_g_"));
+  return RemovePins(options_.pin_directory, "bh_guard");
+}
+
+absl::StatusOr<std::vector<std::string>> TamperGuard::Maintain() {
+  std::vector<std::string> repaired;
+  RETURN_IF_ERROR(TouchOwnObjects(options_.pin_directory));
+  const std::string now = OwnCgroup();
+  if (now != cgroup_) {
+    const std::string procs = absl::StrCat(CgroupMount(), cgroup_, "/cgroup.procs");
+    std::ofstream(procs) << "0";
+    if (OwnCgroup() != cgroup_) {
+      return absl::InternalError(
+          absl::StrCat("the sensor was moved to cgroup ", now, " and cannot go back to ", cgroup_));
+    }
+    repaired.push_back(absl::StrCat("somebody moved the sensor to cgroup ", now, "; it is back in ", cgroup_));
+  }
+  return repaired;
+}
+
+absl::Status TamperGuard::Prove() const {
+  const int nice = getpriority(PRIO_PROCESS, 0);
+  skeleton_->bss->bh_g_probe_tid = static_cast<uint32_t>(gettid());
+  const int result = setpriority(PRIO_PROCESS, 0, nice);
+  const int error = errno;
+  skeleton_->bss->bh_g_probe_tid = 0;
+  if (result == 0) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("the guard's ", HookKindName(kind_),
+                     " programs are attached and not called (lsm= without bpf, or ftrace_enabled=0)"));
+  }
+  return error == EPERM || error == EACCES ? absl::OkStatus() : ErrnoToStatus(error, "renice the probing thread");
+}
+
+absl::StatusOr<bool> TamperGuard::IsUp() const {
+  const uint32_t zero = 0;
+  bh_guard guard{};
+  if (bpf_map_lookup_elem(bpf_map__fd(skeleton_->maps.bh_guard), &zero, &guard) != 0) {
+    return ErrnoToStatus(errno, "read the guard's state");
+  }
+  timespec now{};
+  clock_gettime(CLOCK_BOOTTIME, &now);
+  const uint64_t nanoseconds = now.tv_sec * BH_NSEC_PER_SEC + now.tv_nsec;
+  return bh_decide_level(&guard, nanoseconds, BH_NO_WALL) != BH_GUARD_OFF;
+}
+
+absl::Status TamperGuard::Control(bh_guard_request request, absl::string_view what) const {
+  LIBBPF_OPTS(bpf_test_run_opts, options, .ctx_in = &request, .ctx_size_in = sizeof(request));
+  const int error = bpf_prog_test_run_opts(bpf_program__fd(skeleton_->progs.bh_g_control), &options);
+  if (error != 0) return bulkhead::ErrnoToStatus(error, what);
+  if (options.retval != 0) return absl::FailedPreconditionError(absl::StrCat("cannot ", what));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<Counter>> TamperGuard::Counters() const {
+  const int cpus = libbpf_num_possible_cpus();
+  if (cpus < 0) return ErrnoToStatus(cpus, "count the CPUs");
+  std::vector<uint64_t> values(cpus);
+  std::vector<Counter> counters;
+  for (uint32_t index = 0; index < BH_GUARD_COUNTERS; ++index) {
+    if (bpf_map_lookup_elem(bpf_map__fd(skeleton_->maps.bh_g_count), &index, values.data()) != 0) {
+      return ErrnoToStatus(errno, absl::StrCat("read the counter ", kCounterNames[index]));
+    }
+    counters.push_back({kCounterNames[index], std::accumulate(values.begin(), values.end(), uint64_t{0})});
+  }
+  return counters;
+}
+
+Mechanism DescribeTamperGuard(const absl::StatusOr<std::unique_ptr<TamperGuard>>& opened) {
+  if (!opened.ok()) return {"tamper_guard", false, std::string(opened.status().message())};
+  return {absl::StrCat("tamper_guard/", HookKindName((*opened)->kind())), true, ""};
+}
+
+}  // namespace bulkhead::sensor
