@@ -8,6 +8,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "common/file_util.h"
 #include "common/status_macros.h"
@@ -127,6 +128,9 @@ absl::Status RestoreStoredState(const Options& options) {
   enforcer.Restore();
   const ObservedState observed = enforcer.Observe();
   if (!observed.critical.empty()) return absl::InternalError(observed.critical.front());
+  if (enforcer.in_force().generation == 0 && !observed.degraded.empty()) {
+    return absl::InternalError(absl::StrJoin(observed.degraded, "; "));
+  }
   std::cout << StatusText(observed, "none: enforcing the stored state at boot", absl::Now());
   return absl::OkStatus();
 }
@@ -137,8 +141,10 @@ absl::Status PrintStatus(const Options& options) {
     std::cout << "sensor:       " << identity->facts.sensor_id << "\n"
               << "certificate:  until "
               << absl::FormatTime(absl::RFC3339_sec, identity->facts.not_after, absl::UTCTimeZone()) << "\n";
+  } else if (absl::IsNotFound(identity.status())) {
+    std::cout << "sensor:       not enrolled\n";
   } else {
-    std::cout << "sensor:       not enrolled (" << identity.status().message() << ")\n";
+    std::cout << "sensor:       identity is unusable: " << identity.status().message() << "\n";
   }
   const absl::StatusOr<UniqueFd> lock = LockStateDir(options.state_dir);
   if (absl::IsFailedPrecondition(lock.status())) return PrintPublished(options);

@@ -21,7 +21,8 @@ struct EnrollOptions {
 // `force` is not set.
 absl::Status EnrollHost(const Options& options, const EnrollOptions& enroll);
 
-// Enforces the stored desired state and ends; for early boot. OK when nothing is stored.
+// Enforces the stored desired state and ends; for early boot. OK when nothing is stored. Internal: something is stored
+// and could not be enforced; the kernel stays as it was.
 absl::Status RestoreStoredState(const Options& options);
 
 // Prints who this sensor is and what the kernel enforces: from the running sensor, or else read from the kernel.

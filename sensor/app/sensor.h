@@ -56,7 +56,7 @@ class Sensor {
   std::optional<Uplink> uplink_;
 };
 
-// Opens the kernel and enforces the stored state, for boot and for `run`: `addresses` are opened in the wall first.
+// Puts this process into the sensor's cgroup and opens the kernel for it; what was enforced before still is.
 absl::StatusOr<std::unique_ptr<Datapath>> OpenKernelFor(const Options& options);
 
 // The file in the state directory that `status` shows.
