@@ -52,7 +52,7 @@ void Exchange::OnPeerDone() {
   if (const auto receiver = handler()) return receiver->OnPeerDone();
   absl::MutexLock lock(&mutex_);
   if (!got_request_)
-    session_->Close(grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, "the call carried no request"), absl::Now());
+    session_->Close(ToGrpcStatus(absl::InvalidArgumentError("the call carried no request")), absl::Now());
 }
 
 void Exchange::OnDrained() {

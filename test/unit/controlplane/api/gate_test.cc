@@ -1,0 +1,146 @@
+// Nobody gets past the gate: every RPC of every service, found through the descriptors, with every kind of caller that
+// it is not for.
+#include <catch2/catch.hpp>
+
+#include "absl/strings/str_cat.h"
+#include "bulkhead/v1/audit.pb.h"
+#include "bulkhead/v1/policy_service.pb.h"
+#include "controlplane/domain/roles.h"
+#include "google/protobuf/descriptor.h"
+#include "grpcpp/generic/generic_stub.h"
+#include "harness/status_matchers.h"
+#include "unit/controlplane/api/control_plane_fixture.h"
+
+namespace bulkhead::controlplane::test {
+namespace {
+
+// "/package.Service/Method" of everything in Bulkhead's proto files.
+std::vector<std::string> EveryRpc() {
+  std::vector<std::string> paths;
+  for (const google::protobuf::Descriptor* any :
+       {v1::ListSensorsRequest::descriptor(), v1::ListEnforcementPoliciesRequest::descriptor(),
+        v1::EnrollRequest::descriptor(), v1::ListAuditRecordsRequest::descriptor(), v1::Hello::descriptor()}) {
+    for (int i = 0; i < any->file()->service_count(); ++i) {
+      const auto* service = any->file()->service(i);
+      for (int j = 0; j < service->method_count(); ++j)
+        paths.push_back(absl::StrCat("/", service->full_name(), "/", service->method(j)->name()));
+    }
+  }
+  return paths;
+}
+
+// Calls any RPC with an empty request, without its generated stub.
+grpc::Status CallEmpty(const std::shared_ptr<grpc::Channel>& channel, const std::string& path) {
+  grpc::GenericStub stub(channel);
+  grpc::CompletionQueue queue;
+  const auto context = Context();
+  const grpc::Slice nothing;
+  const auto call = stub.PrepareUnaryCall(context.get(), path, grpc::ByteBuffer(&nothing, 1), &queue);
+  call->StartCall();
+  grpc::ByteBuffer response;
+  grpc::Status status;
+  call->Finish(&response, &status, nullptr);
+  void* tag = nullptr;
+  bool ok = false;
+  queue.Next(&tag, &ok);
+  return status;
+}
+
+constexpr char kEnroll[] = "/bulkhead.v1.EnrollmentService/Enroll";
+constexpr char kConnect[] = "/bulkhead.v1.SensorLinkService/Connect";
+
+TEST_CASE("every RPC is refused without a certificate, but for Enroll") {
+  const ControlPlane plane;
+  const auto nobody = plane.Connect();
+  const auto paths = EveryRpc();
+  CHECK(paths.size() == 26);
+  for (const std::string& path : paths) {
+    INFO(path);
+    const grpc::Status status = CallEmpty(nobody, path);
+    if (path == kEnroll) {
+      CHECK_GRPC_CODE(status, INVALID_ARGUMENT);
+      CHECK(FieldIn(status) == "token");
+    } else {
+      CHECK_GRPC_CODE(status, UNAUTHENTICATED);
+      CHECK(ReasonIn(status) == "CERTIFICATE_REQUIRED");
+    }
+  }
+}
+
+TEST_CASE("every RPC is refused to a role that lacks its permission, and to a sensor") {
+  const ControlPlane plane;
+  const auto viewer = plane.ConnectAs("viewer");
+  const auto oper = plane.ConnectAs("operator");
+  const auto sensor = plane.Connect(plane.EnrollSensor("web-1"));
+  for (const std::string& path : EveryRpc()) {
+    if (path == kEnroll) continue;
+    INFO(path);
+    for (const auto& [role, channel] : {std::pair("viewer", viewer), std::pair("operator", oper)}) {
+      if (RoleHas(role, PermissionFor(path))) continue;
+      INFO(role);
+      CHECK_GRPC_CODE(CallEmpty(channel, path), PERMISSION_DENIED);
+    }
+    if (path != kConnect) CHECK_GRPC_CODE(CallEmpty(sensor, path), PERMISSION_DENIED);
+  }
+}
+
+TEST_CASE("an RPC that a role may call is not refused for its role") {
+  const ControlPlane plane;
+  const auto viewer = plane.ConnectAs("viewer");
+  CHECK_GRPC_CODE(CallEmpty(viewer, "/bulkhead.v1.SensorService/ListSensors"), OK);
+  const auto oper = plane.ConnectAs("operator");
+  const grpc::Status contain = CallEmpty(oper, "/bulkhead.v1.SensorService/ContainSensor");
+  CHECK_GRPC_CODE(contain, INVALID_ARGUMENT);
+  CHECK(FieldIn(contain) == "sensor");
+}
+
+TEST_CASE(
+    "a certificate of another authority, one that is over, and an operator that is not registered are told apart") {
+  const ControlPlane plane;
+  const std::string path = "/bulkhead.v1.SensorService/ListSensors";
+  const ControlPlane other;
+  const grpc::Status foreign = CallEmpty(plane.Connect(other.MakeOperator("eve", "admin")), path);
+  CHECK_GRPC_CODE(foreign, UNAUTHENTICATED);
+  CHECK(ReasonIn(foreign) == "CERTIFICATE_INVALID");
+
+  const auto old = plane.authority().IssueOperator("old", absl::Now() - absl::Hours(2), absl::Hours(1));
+  REQUIRE_OK(old);
+  const grpc::Status expired = CallEmpty(
+      plane.Connect({.key_pem = old->key_pem, .chain_pem = old->certificate.chain_pem, .sensor_id = {}}), path);
+  CHECK_GRPC_CODE(expired, UNAUTHENTICATED);
+  CHECK(ReasonIn(expired) == "CERTIFICATE_EXPIRED");
+
+  const auto stray = plane.authority().IssueOperator("stray", absl::Now(), absl::Hours(1));
+  REQUIRE_OK(stray);
+  const grpc::Status unknown = CallEmpty(
+      plane.Connect({.key_pem = stray->key_pem, .chain_pem = stray->certificate.chain_pem, .sensor_id = {}}), path);
+  CHECK_GRPC_CODE(unknown, UNAUTHENTICATED);
+  CHECK(ReasonIn(unknown) == "OPERATOR_UNKNOWN");
+}
+
+TEST_CASE("a call without a request is refused") {
+  const ControlPlane plane;
+  grpc::GenericStub generic(plane.ConnectAs("viewer"));
+  grpc::CompletionQueue queue;
+  const auto context = Context();
+  const auto call = generic.PrepareCall(context.get(), "/bulkhead.v1.SensorService/ListSensors", &queue);
+  void* tag = nullptr;
+  bool ok = false;
+  call->StartCall(nullptr);
+  queue.Next(&tag, &ok);
+  call->WritesDone(nullptr);
+  queue.Next(&tag, &ok);
+  grpc::Status status;
+  call->Finish(&status, nullptr);
+  queue.Next(&tag, &ok);
+  CHECK_GRPC_CODE(status, INVALID_ARGUMENT);
+  CHECK(ReasonIn(status) == "INVALID_ARGUMENT");
+}
+
+TEST_CASE("an RPC that does not exist is UNIMPLEMENTED") {
+  const ControlPlane plane;
+  CHECK_GRPC_CODE(CallEmpty(plane.Connect(), "/bulkhead.v1.SensorService/NoSuchThing"), UNIMPLEMENTED);
+}
+
+}  // namespace
+}  // namespace bulkhead::controlplane::test
