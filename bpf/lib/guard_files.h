@@ -138,13 +138,17 @@ static __always_inline int bh_guard_write(const struct file___guard *file)
 	char name[BH_GUARD_NAME], directory[BH_GUARD_NAME];
 	enum bh_guard_level level = BH_GUARD_OFF;
 
-	if (magic != BH_MAGIC_CGROUP2 && magic != BH_MAGIC_PROC && magic != BH_MAGIC_DEBUGFS && magic != BH_MAGIC_TRACEFS)
+	if (magic != BH_MAGIC_CGROUP2 && magic != BH_MAGIC_CGROUP1 && magic != BH_MAGIC_PROC && magic != BH_MAGIC_DEBUGFS &&
+	    magic != BH_MAGIC_TRACEFS)
 		return 0;
 	if (guard)
 		level = bh_level(guard);
 	if (!guard || level == BH_GUARD_OFF)
 		return 0;
 	bh_entry_name(entry, name);
+	if (magic == BH_MAGIC_CGROUP1)
+		return bh_guard_refuse(!bh_guard_cgroup_allows(BH_OWNER_OTHER, name, bh_current_is_init()),
+				       BH_GUARD_DENIED_CGROUP);
 	if (magic == BH_MAGIC_CGROUP2)
 		return bh_guard_refuse(bh_guards_cgroup_file(guard, entry, name), BH_GUARD_DENIED_CGROUP);
 	if (magic == BH_MAGIC_PROC)

@@ -136,6 +136,7 @@ struct bpf_link___guard {
 #pragma clang attribute pop
 
 /* From the kernel's ABI. */
+#define BH_MAGIC_CGROUP1 0x27e0eb
 #define BH_MAGIC_CGROUP2 0x63677270
 #define BH_MAGIC_PROC 0x9fa0
 #define BH_MAGIC_DEBUGFS 0x64626720

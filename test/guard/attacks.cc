@@ -71,6 +71,24 @@ int MoveThenKill(const Target& target) {
   return WriteTo(elsewhere + "/cgroup.kill", "1");
 }
 
+int FreezeThenMove(const Target& target) {
+  const std::string elsewhere = "/sys/fs/cgroup/guard-attack";
+  mkdir(elsewhere.c_str(), 0755);
+  const int error = WriteTo(elsewhere + "/cgroup.freeze", "1");
+  WriteTo(elsewhere + "/cgroup.procs", std::to_string(target.pid));
+  return error;
+}
+
+int FreezeInOldHierarchy(const Target& target) {
+  const std::string freezer = "/tmp/freezer";
+  mkdir(freezer.c_str(), 0755);
+  if (mount("freezer", freezer.c_str(), "cgroup", 0, "freezer") != 0) return EPERM;  // this kernel has none
+  mkdir((freezer + "/ice").c_str(), 0755);
+  const int error = WriteTo(freezer + "/ice/freezer.state", "FROZEN");
+  WriteTo(freezer + "/ice/tasks", std::to_string(target.pid));
+  return error;
+}
+
 int PinnedLinkFd(const Target& target) {
   return bpf_obj_get((target.pins + "/guard_bh_g_kill").c_str());
 }
@@ -189,6 +207,8 @@ std::vector<Attack> ProcessAttacks() {
        [](const Target& t) { return WriteTo(t.cgroup + "/cgroup.max.descendants", "0"); }},
       {"into the sensor's cgroup", false, [](const Target& t) { return WriteTo(t.cgroup + "/cgroup.procs", "0"); }},
       {"moved, then cgroup.kill", false, MoveThenKill},
+      {"frozen, then moved there", false, FreezeThenMove},
+      {"frozen in the old hierarchy", false, FreezeInOldHierarchy},
       {"rmdir of the cgroup", false,
        [](const Target& t) { return rmdir(t.cgroup.c_str()) == 0 || errno == EBUSY ? 0 : errno; }},
   };

@@ -114,11 +114,11 @@ BH_PURE __u8 bh_name_is(const char *name, const char *wanted)
 }
 
 /* May somebody write the control file `name` of a cgroup? Process 1 must be able to put a new sensor into its cgroup, and nothing else:
- * it would obey root and stop the sensor. */
+ * it would obey root and stop the sensor. Elsewhere nobody else freezes: the sensor could be moved into the ice. */
 BH_PURE __u8 bh_guard_cgroup_allows(enum bh_guard_owner owner, const char *name, __u8 by_init)
 {
 	if (owner == BH_OWNER_OTHER)
-		return 1;
+		return by_init || (!bh_name_is(name, "cgroup.freeze") && !bh_name_is(name, "freezer.state"));
 	if (owner == BH_OWNER_SENSOR)
 		return by_init && bh_name_is(name, "cgroup.procs");
 	return !bh_name_is(name, "cgroup.kill") && !bh_name_is(name, "cgroup.freeze") && !bh_name_is(name, "cgroup.type") &&

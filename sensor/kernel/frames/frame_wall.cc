@@ -98,9 +98,4 @@ absl::StatusOr<std::vector<Counter>> FrameWall::Counters() const {
   return counters;
 }
 
-Mechanism DescribeFrameWall(const absl::StatusOr<std::unique_ptr<FrameWall>>& opened) {
-  if (!opened.ok()) return {"frames", false, std::string(opened.status().message())};
-  return {absl::StrCat("frames/", HookKindName((*opened)->kind())), true, ""};
-}
-
 }  // namespace bulkhead::sensor

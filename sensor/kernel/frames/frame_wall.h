@@ -58,7 +58,4 @@ class FrameWall {
   std::vector<AttachedProgram> programs_;
 };
 
-// For Capabilities: available with the kind that carries it, or not with the reason.
-Mechanism DescribeFrameWall(const absl::StatusOr<std::unique_ptr<FrameWall>>& opened);
-
 }  // namespace bulkhead::sensor
