@@ -31,12 +31,12 @@ static __always_inline void bh_set_remote(struct bh_flow *flow, const __u8 *addr
 	flow->family = !words[0] && !words[1] && words[2] == bpf_htonl(0xffff) ? BH_IPV4 : BH_IPV6;
 }
 
-static __always_inline void bh_connect_facts(struct bh_flow *flow, bool sensor)
+static __always_inline void bh_connect_facts(struct bh_flow *flow, bool sensor, bool own_namespace)
 {
 	flow->direction = BH_OUTBOUND;
 	if (flow->protocol == BH_PROTO_TCP)
 		flow->facts |= BH_TCP_SYN;
-	if (bh_is_local_address(flow->remote))
+	if (bh_is_local_address(flow->remote, own_namespace))
 		flow->facts |= BH_LOOPBACK;
 	if (sensor && bh_is_control_plane(flow))
 		flow->facts |= BH_CONTROL;
@@ -63,7 +63,7 @@ static __always_inline bool bh_to_be_killed(const struct bh_config *config)
 
 /* ---- First line: 1 lets the call go on, 0 is EPERM ---- */
 
-static __always_inline int bh_first_line(struct bh_flow *flow, enum bh_counter counter)
+static __always_inline int bh_first_line(struct bpf_sock_addr *ctx, struct bh_flow *flow, enum bh_counter counter)
 {
 	const struct bh_host *host = bh_host_facts();
 	__u32 active = bh_active_slot();
@@ -78,7 +78,8 @@ static __always_inline int bh_first_line(struct bh_flow *flow, enum bh_counter c
 	shadow = bh_shadow_wall(config);
 	if (enforced == BH_NO_WALL && shadow == BH_NO_WALL)
 		return 1;
-	bh_connect_facts(flow, host->sensor_cgroup && bpf_get_current_cgroup_id() == host->sensor_cgroup);
+	bh_connect_facts(flow, host->sensor_cgroup && bpf_get_current_cgroup_id() == host->sensor_cgroup,
+			 bpf_get_netns_cookie(ctx) == host->netns_cookie);
 	if (bh_judge(enforced, flow, active - 1).verdict == BH_DENY) {
 		if (flow->protocol == BH_PROTO_TCP && host->kill_connect && bh_to_be_killed(config))
 			return 1;
@@ -104,7 +105,7 @@ static __always_inline int bh_first_line4(struct bpf_sock_addr *ctx, enum bh_cou
 	bh_mapped_address(flow.remote, ctx->user_ip4);
 	if (sk)
 		flow.local_port = sk->src_port;
-	return bh_first_line(&flow, counter);
+	return bh_first_line(ctx, &flow, counter);
 }
 
 static __always_inline int bh_first_line6(struct bpf_sock_addr *ctx, enum bh_counter counter)
@@ -116,7 +117,7 @@ static __always_inline int bh_first_line6(struct bpf_sock_addr *ctx, enum bh_cou
 	bh_set_remote(&flow, (__u8 *)address);
 	if (sk)
 		flow.local_port = sk->src_port;
-	return bh_first_line(&flow, counter);
+	return bh_first_line(ctx, &flow, counter);
 }
 
 SEC("cgroup/connect4")
@@ -176,7 +177,7 @@ static __always_inline int bh_last_moment(const struct sock *sk)
 	if (wall == BH_NO_WALL)
 		return 0;
 	bh_tcp_flow(sk, &flow);
-	bh_connect_facts(&flow, bh_sock_is_sensor(sk, host));
+	bh_connect_facts(&flow, bh_sock_is_sensor(sk, host), bh_sock_in_own_namespace(sk, host));
 	if (bh_judge(wall, &flow, active - 1).verdict == BH_ALLOW)
 		return 0;
 	if (!bh_to_be_killed(config)) {

@@ -50,7 +50,8 @@ static __always_inline void bh_describe(const struct sock *sk, struct bh_socket 
 }
 
 /* The socket's next packet, as the wall would see it. */
-static __always_inline void bh_next_packet(const struct bh_socket *socket, bool passive, bool sensor, struct bh_flow *flow)
+static __always_inline void bh_next_packet(const struct bh_socket *socket, bool passive, bool sensor, bool own_namespace,
+					   struct bh_flow *flow)
 {
 	const __u32 *local = (const __u32 *)socket->local, *remote = (const __u32 *)socket->remote;
 
@@ -62,7 +63,7 @@ static __always_inline void bh_next_packet(const struct bh_socket *socket, bool 
 	flow->family = !remote[0] && !remote[1] && remote[2] == bpf_htonl(0xffff) ? BH_IPV4 : BH_IPV6;
 	if (passive)
 		flow->facts |= BH_PASSIVE;
-	if (bh_is_local_address(socket->remote) || (local[0] == remote[0] && local[1] == remote[1] &&
+	if (bh_is_local_address(socket->remote, own_namespace) || (local[0] == remote[0] && local[1] == remote[1] &&
 						    local[2] == remote[2] && local[3] == remote[3]))
 		flow->facts |= BH_LOOPBACK;
 	if (sensor && bh_is_control_plane(flow))
@@ -84,7 +85,7 @@ static __always_inline int bh_list(struct bpf_iter_meta *meta, const struct sock
 	bh_describe(sk, &socket);
 	if (!socket.remote_port || socket.state == TCP_LISTEN || socket.state == TCP_CLOSE)
 		return 0;
-	bh_next_packet(&socket, passive, bh_sock_is_sensor(sk, host), &flow);
+	bh_next_packet(&socket, passive, bh_sock_is_sensor(sk, host), bh_sock_in_own_namespace(sk, host), &flow);
 	if (bh_judge(bh_enforced_wall(config), &flow, active - 1).verdict == BH_ALLOW)
 		return 0;
 	socket.cookie = bpf_get_socket_cookie((void *)sk);

@@ -30,7 +30,8 @@ struct {
 	__type(value, __u8);
 } bh_ctrl SEC(".maps");
 
-/* This host's own addresses: what goes there stays on the loopback device. Only the first lines need them. */
+/* Own addresses of the network namespace that bh_host names: what goes there stays on the loopback device. Only the first lines
+ * need them; in other namespaces they refuse what the wall would pass: a connection to an own address that is not 127/8 or ::1. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, BH_MAX_LOCAL_ADDRESSES);
@@ -189,7 +190,7 @@ static __always_inline bool bh_is_control_plane(const struct bh_flow *flow)
 	return flow->protocol == BH_PROTO_TCP && bpf_map_lookup_elem(&bh_ctrl, &key);
 }
 
-static __always_inline bool bh_is_local_address(const __u8 *address)
+static __always_inline bool bh_is_local_address(const __u8 *address, bool own_namespace)
 {
 	const __u32 *words = (const __u32 *)address;
 	struct bh_endpoint key = {};
@@ -198,6 +199,8 @@ static __always_inline bool bh_is_local_address(const __u8 *address)
 		return true;
 	if (!words[0] && !words[1] && !words[2] && (!words[3] || words[3] == bpf_htonl(1)))
 		return true;
+	if (!own_namespace)
+		return false;
 	__builtin_memcpy(key.address, address, sizeof(key.address));
 	return bpf_map_lookup_elem(&bh_local, &key) != NULL;
 }
@@ -206,6 +209,11 @@ static __always_inline bool bh_is_local_address(const __u8 *address)
 static __always_inline bool bh_sock_in_scope(const struct sock *sk, const struct bh_host *host)
 {
 	return bh_cgroup_ancestor(BPF_CORE_READ(sk, sk_cgrp_data.cgroup), host->scope_level) == host->scope_cgroup;
+}
+
+static __always_inline bool bh_sock_in_own_namespace(const struct sock *sk, const struct bh_host *host)
+{
+	return BPF_CORE_READ(sk, __sk_common.skc_net.net, net_cookie) == host->netns_cookie;
 }
 
 static __always_inline bool bh_sock_is_sensor(const struct sock *sk, const struct bh_host *host)

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <ifaddrs.h>
 #include <netinet/in.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 #include <cstring>
@@ -12,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/errno_status.h"
 #include "common/status_macros.h"
+#include "common/unique_fd.h"
 
 namespace bulkhead::sensor {
 namespace {
@@ -63,6 +65,14 @@ absl::StatusOr<std::vector<bh_endpoint>> OwnAddresses() {
     if (FromSockaddr(it->ifa_addr, &endpoint) && !Holds(addresses, endpoint)) addresses.push_back(endpoint);
   }
   return addresses;
+}
+
+absl::StatusOr<uint64_t> OwnNamespaceCookie() {
+  const UniqueFd fd(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  uint64_t cookie = 0;
+  socklen_t size = sizeof(cookie);
+  if (fd.valid() && getsockopt(fd.get(), SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &size) == 0) return cookie;
+  return ErrnoToStatus(errno, "read the cookie of the network namespace");
 }
 
 absl::StatusOr<size_t> SetEndpoints(const BpfMap& map, const std::vector<bh_endpoint>& wanted) {

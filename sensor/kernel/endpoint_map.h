@@ -17,6 +17,9 @@ absl::StatusOr<std::vector<bh_endpoint>> ToEndpoints(const std::vector<ControlPl
 // Addresses of the calling thread's network namespace, with port 0.
 absl::StatusOr<std::vector<bh_endpoint>> OwnAddresses();
 
+// Cookie of that namespace, as the kernel's programs see it.
+absl::StatusOr<uint64_t> OwnNamespaceCookie();
+
 // Makes the map hold exactly these: adds first, then removes. Returns how many changed.
 absl::StatusOr<size_t> SetEndpoints(const BpfMap& map, const std::vector<bh_endpoint>& wanted);
 

@@ -51,12 +51,16 @@ KernelDatapath::KernelDatapath(Scope scope, std::string directory, UniqueFd lock
       probed_(std::move(probed)),
       programs_(std::move(programs)),
       store_(std::move(store)),
-      walker_(std::move(walker)) {}
+      walker_(std::move(walker)),
+      frames_(directory_) {
+  probed_.capabilities.mechanisms.push_back(frames_.mechanism());
+}
 
 absl::StatusOr<std::unique_ptr<Datapath>> KernelDatapath::Open(const DatapathOptions& options) {
   CaptureLibbpfLog();
   ASSIGN_OR_RETURN(Scope scope, ResolveScope(options.scope));
   RETURN_IF_ERROR(EnsureBpffs(options.bpffs));
+  EnsureTracefs();
   ASSIGN_OR_RETURN(const std::string directory, PinDirectory(options.bpffs, options.pin_key, scope));
   RETURN_IF_ERROR(MakeDirectories(directory, 0700));
   ASSIGN_OR_RETURN(UniqueFd lock, LockDirectory(directory));
@@ -107,6 +111,7 @@ absl::Status KernelDatapath::WriteHostFacts(const std::string& sensor_cgroup) {
   if (!sensor_cgroup.empty()) {
     ASSIGN_OR_RETURN(host_.sensor_cgroup, CgroupId(sensor_cgroup));
   }
+  ASSIGN_OR_RETURN(host_.netns_cookie, OwnNamespaceCookie());
   host_.kill_connect = probed_.kill_connect;
   host_.deny_exec = probed_.deny_exec;
   host_.abi = BH_ABI_VERSION;
@@ -133,7 +138,7 @@ absl::Status KernelDatapath::CheckSupported(const DesiredState& state) const {
   return absl::OkStatus();
 }
 
-absl::StatusOr<RuleSet> KernelDatapath::Compile(const DesiredState& state) {
+absl::StatusOr<RuleSet> KernelDatapath::Compile(const DesiredState& state, BlockedFiles* blocked) const {
   RuleSet set;
   const Policy* contain = state.Find(PolicyTemplate::kNetworkContainment);
   const Policy* isolate = state.Find(PolicyTemplate::kNetworkIsolation);
@@ -150,26 +155,27 @@ absl::StatusOr<RuleSet> KernelDatapath::Compile(const DesiredState& state) {
     ASSIGN_OR_RETURN(set.network, CompileRules(state.isolation_rules));
   }
   ASSIGN_OR_RETURN(const FileRules adopted, store_.ReadFiles());
-  BlockedFiles next = blocked_;
-  next.Reset(state, adopted);
-  next.Refresh(FileIdentifier(programs_.Find("bh_file_id"), &maps_.want));
-  set.paths = next.paths();
-  set.files = next.files();
+  blocked->Reset(state, adopted);
+  blocked->Refresh(FileIdentifier(programs_.Find("bh_file_id"), &maps_.want));
+  set.paths = blocked->paths();
+  set.files = blocked->files();
   if (set.files.size() > BH_MAX_EXEC_ENTRIES) {
     return absl::ResourceExhaustedError(absl::StrCat("more than ", BH_MAX_EXEC_ENTRIES, " blocked files"));
   }
-  set.config.exec_policies = next.size();
+  set.config.exec_policies = blocked->size();
   return set;
 }
 
 absl::Status KernelDatapath::Apply(const DesiredState& state) {
   const absl::Time start = absl::Now();
   RETURN_IF_ERROR(CheckSupported(state));
-  ASSIGN_OR_RETURN(RuleSet set, Compile(state));
+  BlockedFiles blocked = blocked_;
+  ASSIGN_OR_RETURN(RuleSet set, Compile(state, &blocked));
   RETURN_IF_ERROR(AddPolicyStats(maps_.policies, PolicyIds(state)));
   set.config.enforced_at = absl::ToUnixNanos(absl::Now());
   RETURN_IF_ERROR(store_.Publish(set));
-  blocked_.Reset(state, set.files);
+  blocked_ = std::move(blocked);
+  applied_ = true;
   apply_time_ = absl::Now() - start;
   DestroyForbidden(set.config.contain == BH_WALL_ENFORCE || set.config.isolate == BH_WALL_ENFORCE);
   return RemoveOtherPolicyStats(maps_.policies, PolicyIds(state));
@@ -235,7 +241,10 @@ absl::StatusOr<std::vector<std::string>> KernelDatapath::Maintain() {
   const auto run = [this, &repaired]() -> absl::Status {
     ASSIGN_OR_RETURN(repaired, programs_.Repair());
     RETURN_IF_ERROR(RepairHostFacts(&repaired));
-    ASSIGN_OR_RETURN(const std::vector<std::string> sets, store_.Repair(blocked_.files()));
+    const std::vector<std::string> frames = frames_.Repair();
+    repaired.insert(repaired.end(), frames.begin(), frames.end());
+    ASSIGN_OR_RETURN(const std::vector<std::string> sets,
+                     store_.Repair(applied_ ? std::make_optional(blocked_.files()) : std::nullopt));
     repaired.insert(repaired.end(), sets.begin(), sets.end());
     RETURN_IF_ERROR(RefreshAddresses(&repaired));
     RETURN_IF_ERROR(RefreshBlockedFiles());

@@ -8,6 +8,7 @@
 #include "sensor/domain/datapath.h"
 #include "sensor/kernel/blocked_files.h"
 #include "sensor/kernel/event_reader.h"
+#include "sensor/kernel/frames/frame_layer.h"
 #include "sensor/kernel/kernel.h"
 #include "sensor/kernel/probe.h"
 #include "sensor/kernel/programs.h"
@@ -49,7 +50,7 @@ class KernelDatapath : public Datapath {
 
   // The parts of Apply.
   absl::Status CheckSupported(const DesiredState& state) const;
-  absl::StatusOr<RuleSet> Compile(const DesiredState& state);
+  absl::StatusOr<RuleSet> Compile(const DesiredState& state, BlockedFiles* blocked) const;
   void DestroyForbidden(bool enforced);
 
   // The parts of Maintain.
@@ -71,9 +72,11 @@ class KernelDatapath : public Datapath {
   Programs programs_;
   RuleSetStore store_;
   SocketWalker walker_;
+  FrameLayer frames_;
   Maps maps_;
   std::unique_ptr<EventReader> events_;
   BlockedFiles blocked_;
+  bool applied_ = false;  // by this process; before, what an earlier one left is taken as it is
   bh_host host_{};
   std::vector<bh_endpoint> control_plane_;
   absl::Duration apply_time_;

@@ -37,10 +37,7 @@ std::string KernelDatapath::PolicyId(const bh_policy_key& key) const {
 
 ObservedPolicy KernelDatapath::NetworkPolicy(const bh_config& config, bool containment) const {
   ObservedPolicy policy;
-  if (probed_.Has("cgroup_skb_egress") && probed_.Has("cgroup_skb_ingress")) policy.mechanisms.push_back("cgroup_skb");
-  for (std::string& name : Available(probed_, {"cgroup_connect", "cgroup_sendmsg", "sock_destroy"})) {
-    policy.mechanisms.push_back(std::move(name));
-  }
+  policy.mechanisms = Available(probed_, {"cgroup_skb", "cgroup_connect", "cgroup_sendmsg", "sock_destroy"});
   if (!containment) return policy;
   const std::vector<std::string> killers =
       Available(probed_, {"kprobe_tcp_connect", "fentry_tcp_connect", "tp_inet_sock_set_state"});
@@ -110,6 +107,7 @@ absl::StatusOr<ObservedState> KernelDatapath::Observe() {
   observed.receipt.sockets_destroyed = sockets_destroyed_;
   observed.receipt.programs = programs_.Describe();
   ASSIGN_OR_RETURN(observed.counters, ReadCounters(maps_.count));
+  frames_.Describe(&observed);
   if (!socket_problem_.empty()) observed.degraded.push_back(socket_problem_);
   if (!repair_problem_.empty()) observed.critical.push_back(absl::StrCat("repair failed: ", repair_problem_));
   observed.drift_repairs = drift_repairs_;

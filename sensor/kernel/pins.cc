@@ -58,6 +58,12 @@ absl::Status EnsureBpffs(const std::string& bpffs) {
   return ErrnoToStatus(errno, absl::StrCat("mount a bpf file system at ", bpffs));
 }
 
+void EnsureTracefs() {
+  constexpr char kTracefs[] = "/sys/kernel/tracing";
+  if (access(absl::StrCat(kTracefs, "/events").c_str(), F_OK) == 0) return;
+  mount("tracefs", kTracefs, "tracefs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700");
+}
+
 absl::StatusOr<UniqueFd> LockDirectory(const std::string& directory) {
   UniqueFd fd(open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!fd.valid()) return ErrnoToStatus(errno, absl::StrCat("open ", directory));

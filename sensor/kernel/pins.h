@@ -17,6 +17,10 @@ absl::StatusOr<std::string> PinDirectory(const std::string& bpffs, const std::st
 // Mounts a bpf file system at `bpffs` unless one is there.
 absl::Status EnsureBpffs(const std::string& bpffs);
 
+// Mounts tracefs where libbpf looks for it, unless it is there; tracepoints and kprobes need it. Without it the probes
+// say so.
+void EnsureTracefs();
+
 // Holds a scope for this process: only one sensor may write to its maps. FailedPrecondition: another one does.
 absl::StatusOr<UniqueFd> LockDirectory(const std::string& directory);
 

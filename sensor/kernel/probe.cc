@@ -39,8 +39,8 @@ struct Experiment {
 
 const std::vector<Experiment>& Experiments() {
   static const auto* const kAll = new std::vector<Experiment>{
-      {"cgroup_skb_egress", "bh_p_egress", ProbeAction::kSendUdp, Expect::kEperm, {"bh_egress"}},
-      {"cgroup_skb_ingress", "bh_p_ingress", ProbeAction::kReceiveUdp, Expect::kTimeout, {"bh_ingress"}},
+      {"cgroup_skb", "bh_p_egress", ProbeAction::kSendUdp, Expect::kEperm, {"bh_egress"}},
+      {"cgroup_skb", "bh_p_ingress", ProbeAction::kReceiveUdp, Expect::kTimeout, {"bh_ingress"}},
       {"sockops", "bh_p_sockops", ProbeAction::kAcceptTcp, Expect::kCounted, {"bh_sockops"}},
       {"cgroup_connect", "bh_p_connect4", ProbeAction::kConnectTcp, Expect::kEperm, {"bh_connect4", "bh_connect6"}},
       {"cgroup_sendmsg", "bh_p_sendmsg4", ProbeAction::kSendUdp, Expect::kEperm, {"bh_sendmsg4", "bh_sendmsg6"}},
@@ -125,19 +125,54 @@ absl::Status Judge(const Experiment& experiment, const ProbeEffect& effect, uint
   return absl::FailedPreconditionError("loads and attaches, but the kernel never calls it");
 }
 
-absl::Status Run(const Experiment& experiment, const ProbeCgroup& cgroup) {
+// Needs the kernel's type information to be loaded, and fails to where the kernel forbids such programs.
+bool NeedsBtf(const std::string& mechanism) {
+  return mechanism == "fentry_tcp_connect" || mechanism == "lsm_bprm_check" || mechanism == "fmod_ret_bprm_check";
+}
+
+absl::StatusOr<ObjectPtr> LoadProbes(const std::set<std::string>& probes) {
   size_t size = 0;
   const void* bytes = probe_bpf::elf_bytes(&size);
-  ASSIGN_OR_RETURN(const ObjectPtr object, OpenObject(bytes, size, {experiment.probe}));
+  ASSIGN_OR_RETURN(ObjectPtr object, OpenObject(bytes, size, probes));
   RETURN_IF_ERROR(LoadObject(object.get(), ""));
-  ASSIGN_OR_RETURN(ProbeChild child, ProbeChild::Start(experiment.action, cgroup.path()));
-  const int target_fd = bpf_object__find_map_fd_by_name(object.get(), "bh_probe");
+  return object;
+}
+
+// Most probes load on every kernel, so they are loaded together; one that does not load takes nothing down with it.
+class Laboratory {
+ public:
+  explicit Laboratory(const ProbeCgroup& cgroup) : cgroup_(cgroup) {
+    std::set<std::string> simple;
+    for (const Experiment& experiment : Experiments()) {
+      if (!NeedsBtf(experiment.mechanism)) simple.insert(experiment.probe);
+    }
+    absl::StatusOr<ObjectPtr> loaded = LoadProbes(simple);
+    if (loaded.ok()) simple_ = std::move(*loaded);
+  }
+
+  absl::Status Run(const Experiment& experiment) const {
+    if (simple_ != nullptr && !NeedsBtf(experiment.mechanism)) return RunWith(experiment, simple_.get());
+    ASSIGN_OR_RETURN(const ObjectPtr object, LoadProbes({experiment.probe}));
+    return RunWith(experiment, object.get());
+  }
+
+ private:
+  absl::Status RunWith(const Experiment& experiment, bpf_object* object) const;
+
+  const ProbeCgroup& cgroup_;
+  ObjectPtr simple_;  // null: each is loaded alone
+};
+
+absl::Status Laboratory::RunWith(const Experiment& experiment, bpf_object* object) const {
+  ASSIGN_OR_RETURN(ProbeChild child, ProbeChild::Start(experiment.action, cgroup_.path()));
+  const int target_fd = bpf_object__find_map_fd_by_name(object, "bh_probe");
   const uint32_t zero = 0;
   bh_target target{static_cast<uint32_t>(child.pid()), 0, 0};
-  if (bpf_map_update_elem(target_fd, &zero, &target, BPF_ANY) != 0)
+  if (bpf_map_update_elem(target_fd, &zero, &target, BPF_ANY) != 0) {
     return ErrnoToStatus(errno, "name the probe's child");
+  }
   ASSIGN_OR_RETURN(const LinkPtr link,
-                   AttachProbe(bpf_object__find_program_by_name(object.get(), experiment.probe), cgroup));
+                   AttachProbe(bpf_object__find_program_by_name(object, experiment.probe), cgroup_));
   ASSIGN_OR_RETURN(const ProbeEffect effect, child.Finish());
   if (bpf_map_lookup_elem(target_fd, &zero, &target) != 0) return ErrnoToStatus(errno, "read the probe's count");
   return Judge(experiment, effect, target.hits);
@@ -166,8 +201,7 @@ void ChoosePrograms(ProbeResult* result) {
 }
 
 Tier NetworkTier(const ProbeResult& result) {
-  const bool wall =
-      Works(result, "cgroup_skb_egress") && Works(result, "cgroup_skb_ingress") && Works(result, "sockops");
+  const bool wall = Works(result, "cgroup_skb") && Works(result, "sockops");
   if (!wall) return Tier::kNone;
   const bool full = Works(result, "cgroup_connect") && Works(result, "cgroup_sendmsg") && Works(result, "sock_destroy");
   return full ? Tier::kFull : Tier::kWall;
@@ -194,13 +228,18 @@ bool ProbeResult::Has(const std::string& mechanism) const {
 
 absl::StatusOr<ProbeResult> ProbeKernel() {
   ASSIGN_OR_RETURN(const ProbeCgroup cgroup, ProbeCgroup::Make());
+  const Laboratory laboratory(cgroup);
   ProbeResult result;
-  const auto add = [&result](const char* name, const absl::Status& status) {
+  const auto add = [&result](const std::string& name, const absl::Status& status) {
+    std::vector<Mechanism>& known = result.capabilities.mechanisms;
+    // Two experiments for one mechanism: both have to work.
+    if (!known.empty() && known.back().name == name && status.ok()) return;
+    if (!known.empty() && known.back().name == name) known.pop_back();
     Mechanism mechanism{name, status.ok(), std::string()};
     if (!status.ok()) mechanism.reason = std::string(status.message());
-    result.capabilities.mechanisms.push_back(std::move(mechanism));
+    known.push_back(std::move(mechanism));
   };
-  for (const Experiment& experiment : Experiments()) add(experiment.mechanism, Run(experiment, cgroup));
+  for (const Experiment& experiment : Experiments()) add(experiment.mechanism, laboratory.Run(experiment));
   add("sock_destroy", ProbeSocketDestroy());
   result.kill_connect = Works(result, "kprobe_tcp_connect") || Works(result, "fentry_tcp_connect") ||
                         Works(result, "tp_inet_sock_set_state");

@@ -103,17 +103,14 @@ absl::Status LoadObject(bpf_object* object, const std::string& directory) {
 absl::StatusOr<Programs> Programs::Load(const std::string& directory, const Scope& scope,
                                         const std::set<std::string>& wanted) {
   Programs programs;
+  programs.directory_ = directory;
   programs.scope_ = scope;
   programs.scope_fd_.Reset(open(scope.path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!programs.scope_fd_.valid()) return ErrnoToStatus(errno, absl::StrCat("open cgroup ", scope.path));
-  size_t size = 0;
-  const void* bytes[3];
-  size_t sizes[3];
-  bytes[0] = isolation_bpf::elf_bytes(&size), sizes[0] = size;
-  bytes[1] = containment_bpf::elf_bytes(&size), sizes[1] = size;
-  bytes[2] = exec_bpf::elf_bytes(&size), sizes[2] = size;
-  for (int i = 0; i < 3; ++i) {
-    ASSIGN_OR_RETURN(ObjectPtr object, OpenObject(bytes[i], sizes[i], wanted));
+  for (const auto elf_bytes : {isolation_bpf::elf_bytes, containment_bpf::elf_bytes, exec_bpf::elf_bytes}) {
+    size_t size = 0;
+    const void* bytes = elf_bytes(&size);
+    ASSIGN_OR_RETURN(ObjectPtr object, OpenObject(bytes, size, wanted));
     RETURN_IF_ERROR(LoadObject(object.get(), directory));
     programs.objects_.push_back(std::move(object));
   }
@@ -222,12 +219,27 @@ absl::StatusOr<std::string> Programs::RepairOne(Attachment* attachment) {
   return absl::StrCat("pin of program ", attachment->name, " was removed by somebody else: pinned again");
 }
 
+absl::Status Programs::RepairMapPins(std::vector<std::string>* repaired) const {
+  for (const ObjectPtr& object : objects_) {
+    bpf_map* map;
+    bpf_object__for_each_map(map, object.get()) {
+      const std::string pin = absl::StrCat(directory_, "/", bpf_map__name(map));
+      if (bpf_map__is_internal(map) || access(pin.c_str(), F_OK) == 0) continue;
+      if (bpf_obj_pin(bpf_map__fd(map), pin.c_str()) != 0) return ErrnoToStatus(errno, absl::StrCat("pin ", pin));
+      repaired->push_back(
+          absl::StrCat("pin of map ", bpf_map__name(map), " was removed by somebody else: pinned again"));
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<std::vector<std::string>> Programs::Repair() {
   std::vector<std::string> repaired;
   for (Attachment& attachment : attachments_) {
     ASSIGN_OR_RETURN(std::string what, RepairOne(&attachment));
     if (!what.empty()) repaired.push_back(std::move(what));
   }
+  RETURN_IF_ERROR(RepairMapPins(&repaired));
   return repaired;
 }
 
@@ -235,14 +247,6 @@ bpf_program* Programs::Find(const std::string& name) const {
   for (const ObjectPtr& object : objects_) {
     bpf_program* program = bpf_object__find_program_by_name(object.get(), name.c_str());
     if (program != nullptr && bpf_program__autoload(program)) return program;
-  }
-  return nullptr;
-}
-
-bpf_map* Programs::FindMap(const std::string& name) const {
-  for (const ObjectPtr& object : objects_) {
-    bpf_map* map = bpf_object__find_map_by_name(object.get(), name.c_str());
-    if (map != nullptr) return map;
   }
   return nullptr;
 }

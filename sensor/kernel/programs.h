@@ -14,7 +14,6 @@
 
 struct bpf_object;
 struct bpf_program;
-struct bpf_map;
 
 namespace bulkhead::sensor {
 
@@ -49,8 +48,6 @@ class Programs {
 
   // The program named `name`, loaded; null when it was not wanted.
   bpf_program* Find(const std::string& name) const;
-  // The object's map named `name`; null when no object has it.
-  bpf_map* FindMap(const std::string& name) const;
 
  private:
   struct Attachment {
@@ -67,7 +64,9 @@ class Programs {
   absl::StatusOr<UniqueFd> MakeLink(const Attachment& attachment) const;
   absl::Status Adopt(Attachment* attachment, UniqueFd link);
   absl::StatusOr<std::string> RepairOne(Attachment* attachment);
+  absl::Status RepairMapPins(std::vector<std::string>* repaired) const;
 
+  std::string directory_;
   Scope scope_;
   UniqueFd scope_fd_;
   std::vector<ObjectPtr> objects_;

@@ -192,7 +192,7 @@ absl::Status RuleSetStore::ReplaceFiles(const FileRules& files) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::vector<std::string>> RuleSetStore::Repair(const FileRules& files) {
+absl::StatusOr<std::vector<std::string>> RuleSetStore::Repair(const std::optional<FileRules>& files) {
   std::vector<std::string> repaired;
   for (int part = 0; part < kParts && current_[part].valid(); ++part) {
     const uint32_t index = active_ - 1;
@@ -207,8 +207,8 @@ absl::StatusOr<std::vector<std::string>> RuleSetStore::Repair(const FileRules& f
     RETURN_IF_ERROR(active_word_.Update(&kZero, &active_));
     repaired.push_back("the active rule set was switched by somebody else: switched back");
   }
-  if (current_[kFiles].valid() && !Compare(current_[kFiles], files).ok()) {
-    RETURN_IF_ERROR(ReplaceFiles(files));
+  if (files.has_value() && current_[kFiles].valid() && !Compare(current_[kFiles], *files).ok()) {
+    RETURN_IF_ERROR(ReplaceFiles(*files));
     repaired.push_back("blocked file identities were changed by somebody else: put back");
   }
   return repaired;

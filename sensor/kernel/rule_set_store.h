@@ -50,7 +50,7 @@ class RuleSetStore {
 
   // Puts the active word, the slot's maps and the file identities back when somebody changed them; says what it
   // repaired.
-  absl::StatusOr<std::vector<std::string>> Repair(const FileRules& files);
+  absl::StatusOr<std::vector<std::string>> Repair(const std::optional<FileRules>& files);
 
  private:
   enum Part { kConfig, kRules, kPorts, kPaths, kFiles, kParts };

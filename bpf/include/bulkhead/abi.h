@@ -100,6 +100,7 @@ struct bh_config {
 struct bh_host {
 	__u64 scope_cgroup;  /* id of the cgroup that enforcement is confined to; the root's when host-wide */
 	__u64 sensor_cgroup; /* id of the sensor's own cgroup; 0: none */
+	__u64 netns_cookie;  /* of the network namespace that bh_local describes */
 	__u32 scope_level;   /* depth of scope_cgroup below the root */
 	__u8 kill_connect;   /* a hook that can kill in tcp_connect is attached */
 	__u8 deny_exec;      /* a hook that can refuse an exec is attached */
@@ -211,7 +212,7 @@ struct bh_socket {
 BH_ASSERT(sizeof(struct bh_policy_stat) == 72);
 BH_ASSERT(sizeof(struct bh_config) == 88 && offsetof(struct bh_config, contain) == 72);
 BH_ASSERT(offsetof(struct bh_config, enforced_at) == 80);
-BH_ASSERT(sizeof(struct bh_host) == 24 && offsetof(struct bh_host, kill_connect) == 20);
+BH_ASSERT(sizeof(struct bh_host) == 32 && offsetof(struct bh_host, kill_connect) == 28);
 BH_ASSERT(sizeof(struct bh_rule_key) == 24 && offsetof(struct bh_rule_key, address) == 8);
 BH_ASSERT(sizeof(struct bh_rule_value) == 40 && offsetof(struct bh_rule_value, range) == 8);
 BH_ASSERT(sizeof(struct bh_flow_key) == 24);
