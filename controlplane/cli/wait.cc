@@ -103,10 +103,10 @@ absl::StatusOr<std::vector<v1::Sensor>> WaitForKernels(Session& session, const s
     const grpc::Status ended = reader->Finish();
     RETURN_IF_ERROR(refused);
     if (progress.Done()) return progress.Sensors();
+    // At the deadline either side may be the first to end the stream.
+    const bool over = ended.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED || absl::Now() >= deadline;
     const bool lost = ended.error_code() == grpc::StatusCode::UNAVAILABLE || ended.ok();
-    if (!lost && ended.error_code() != grpc::StatusCode::DEADLINE_EXCEEDED) {
-      return DescribeCallError(ended, {session.connection.server, ""});
-    }
+    if (!lost && !over) return DescribeCallError(ended, {session.connection.server, ""});
     absl::SleepFor(std::min(kReconnectDelay, std::max(deadline - absl::Now(), absl::ZeroDuration())));
   }
   return progress.TimedOut(timeout, session.now());

@@ -44,6 +44,8 @@ start() {
   shift
   setsid "$@" >>"$dir/log/$name.log" 2>&1 </dev/null &
   echo "$! $(start_time $!)" >"$dir/run/$name.pid"
+  # Its end is this script's business, not the shell's to report.
+  disown
 }
 
 stop() {

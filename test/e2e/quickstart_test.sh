@@ -31,7 +31,7 @@ leftovers() {
   ip netns list | grep "bulkhead-qs-$id" || true
   ip -o link | grep "bhq$((id % 100000))h" || true
   find /sys/fs/cgroup -maxdepth 2 -name "bulkhead-quickstart-$id" 2>/dev/null || true
-  find /sys/fs/bpf/bulkhead -mindepth 1 -maxdepth 1 -name "*quickstart-$id*" 2>/dev/null || true
+  find /sys/fs/bpf/bulkhead -mindepth 1 -maxdepth 1 -name "*quickstart*$id*" 2>/dev/null || true
   pgrep -af -- "$state" || true
 }
 
