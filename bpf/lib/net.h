@@ -120,8 +120,11 @@ static __always_inline bool bh_rule_match(const struct bh_flow *flow, __u8 direc
 	return walk.match;
 }
 
-static __always_inline bool bh_rules_allow(const struct bh_flow *flow, __u8 direction, __u32 slot)
+/* Not static, so that the verifier checks it once by itself and not again in every state of every caller. */
+__noinline int bh_rules_allow(const struct bh_flow *flow, __u8 direction, __u32 slot)
 {
+	if (!flow)
+		return 0;
 	return bh_rule_match(flow, direction, flow->protocol, slot) || bh_rule_match(flow, direction, 0, slot);
 }
 

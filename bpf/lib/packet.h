@@ -112,12 +112,15 @@ static __always_inline __u16 bh_parse_icmp(struct __sk_buff *skb, struct bh_flow
 	return 0;
 }
 
-/* Fills everything of `flow` but the facts about its socket; flow->direction is set by the caller. */
-static __always_inline void bh_parse_packet(struct __sk_buff *skb, struct bh_flow *flow)
+/* Fills everything of `flow` but the facts about its socket; flow->direction is set by the caller. Returns the problem. Not static:
+ * see bh_rules_allow. */
+__noinline int bh_parse_packet(struct __sk_buff *skb, struct bh_flow *flow)
 {
 	struct bh_layout layout = {};
 	__u8 version = 0;
 
+	if (!flow)
+		return BH_DROP_TRUNCATED;
 	bpf_skb_load_bytes(skb, 0, &version, sizeof(version));
 	version >>= 4;
 	if (version == 4)
@@ -127,9 +130,10 @@ static __always_inline void bh_parse_packet(struct __sk_buff *skb, struct bh_flo
 	else
 		flow->problem = BH_DROP_TRUNCATED;
 	if (flow->problem)
-		return;
+		return flow->problem;
 	if (bh_has_ports(flow->protocol))
 		flow->problem = bh_parse_ports(skb, flow, &layout);
 	else if (flow->protocol == BH_PROTO_ICMP || flow->protocol == BH_PROTO_ICMPV6)
 		flow->problem = bh_parse_icmp(skb, flow, &layout);
+	return flow->problem;
 }
