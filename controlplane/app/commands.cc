@@ -28,6 +28,8 @@ absl::Status Serve(const Options& options) {
 }
 
 absl::Status Init(const Options& options) {
+  // The embedded database runs as another user, who must be able to pass through to its own directory.
+  RETURN_IF_ERROR(MakeDirectories(options.state_directory, 0711));
   RETURN_IF_ERROR(MakeDirectories(CaDirectory(options), 0700));
   RETURN_IF_ERROR(CertificateAuthority::Create(CaDirectory(options), absl::Now()));
   std::cout << "certificate authority made in " << CaDirectory(options)

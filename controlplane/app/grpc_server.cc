@@ -4,8 +4,10 @@
 #include <cstdlib>
 #include <utility>
 
+#include "common/log.h"
 #include "common/status_macros.h"
 #include "grpc/health/v1/health.pb.h"
+#include "grpc/support/log.h"
 #include "grpcpp/ext/proto_server_reflection_plugin.h"
 #include "grpcpp/health_check_service_interface.h"
 #include "grpcpp/resource_quota.h"
@@ -39,6 +41,11 @@ void AllowOnlyTls13() {
   setenv("GRPC_SSL_CIPHER_SUITES", "ECDHE-RSA-AES256-GCM-SHA384", /*overwrite=*/1);
 }
 
+// gRPC writes a line of its own for every failed handshake, which anybody can bring about; they are for debugging only.
+void LogFromGrpc(gpr_log_func_args* line) {
+  LogDebug("grpc", {{"message", line->message}});
+}
+
 std::shared_ptr<grpc::ServerCredentials> MakeCredentials(const GrpcServer::Options& options) {
   const auto provider = std::make_shared<grpc::experimental::FileWatcherCertificateProvider>(
       options.key_path, options.certificate_path, kCertificateRefreshSeconds);
@@ -66,6 +73,7 @@ void SetLimits(grpc::ServerBuilder& builder) {
 absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Create(const Options& options,
                                                                std::vector<std::unique_ptr<RpcService>> services) {
   AllowOnlyTls13();
+  gpr_set_log_function(LogFromGrpc);
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   // Named here so that the linker keeps the descriptor: reflection describes the health service from it.
@@ -80,7 +88,7 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Create(const Options& op
   made->acceptor_ = builder.experimental().AddExternalConnectionAcceptor(
       grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD, MakeCredentials(options));
   made->server_ = builder.BuildAndStart();
-  if (!made->server_) return absl::InternalError("gRPC did not start; its own log lines on standard error say why");
+  if (!made->server_) return absl::InternalError("gRPC did not start; run with --log-level=debug to see why");
   made->listener_->Start([acceptor = made->acceptor_.get()](UniqueFd connection) {
     grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters parameters;
     parameters.listener_fd = -1;

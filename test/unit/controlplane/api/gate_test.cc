@@ -118,23 +118,65 @@ TEST_CASE(
   CHECK(ReasonIn(unknown) == "OPERATOR_UNKNOWN");
 }
 
-TEST_CASE("a call without a request is refused") {
-  const ControlPlane plane;
-  grpc::GenericStub generic(plane.ConnectAs("viewer"));
+// Sends one message (or none) on a stream to any RPC and returns the first answer's bytes; empty when there is none.
+std::string Converse(const std::shared_ptr<grpc::Channel>& channel, const std::string& path, const std::string& request,
+                     grpc::Status* status) {
+  grpc::GenericStub stub(channel);
   grpc::CompletionQueue queue;
   const auto context = Context();
-  const auto call = generic.PrepareCall(context.get(), "/bulkhead.v1.SensorService/ListSensors", &queue);
+  const auto call = stub.PrepareCall(context.get(), path, &queue);
   void* tag = nullptr;
   bool ok = false;
   call->StartCall(nullptr);
   queue.Next(&tag, &ok);
+  if (!request.empty()) {
+    const grpc::Slice slice(request);
+    call->Write(grpc::ByteBuffer(&slice, 1), nullptr);
+    queue.Next(&tag, &ok);
+  }
   call->WritesDone(nullptr);
   queue.Next(&tag, &ok);
-  grpc::Status status;
-  call->Finish(&status, nullptr);
+  grpc::ByteBuffer answer;
+  call->Read(&answer, nullptr);
   queue.Next(&tag, &ok);
+  std::string bytes;
+  std::vector<grpc::Slice> slices;
+  if (ok && answer.Dump(&slices).ok()) {
+    for (const grpc::Slice& slice : slices) bytes.append(reinterpret_cast<const char*>(slice.begin()), slice.size());
+  }
+  call->Finish(status, nullptr);
+  queue.Next(&tag, &ok);
+  return bytes;
+}
+
+TEST_CASE("a call without a request is refused") {
+  const ControlPlane plane;
+  grpc::Status status;
+  Converse(plane.ConnectAs("viewer"), "/bulkhead.v1.SensorService/ListSensors", "", &status);
   CHECK_GRPC_CODE(status, INVALID_ARGUMENT);
   CHECK(ReasonIn(status) == "INVALID_ARGUMENT");
+}
+
+TEST_CASE("reflection lists every service, and health answers, without a certificate") {
+  ControlPlane plane;
+  grpc::Status status;
+  // ServerReflectionRequest.list_services (7) = "*".
+  const std::string services =
+      Converse(plane.Connect(), "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", "\x3a\x01*", &status);
+  for (const char* name : {"bulkhead.v1.SensorService", "bulkhead.v1.PolicyService", "bulkhead.v1.IsolationRuleService",
+                           "bulkhead.v1.EnrollmentService", "bulkhead.v1.AuditService", "bulkhead.v1.SensorLinkService",
+                           "grpc.health.v1.Health"}) {
+    CHECK_THAT(services, Catch::Contains(name));
+  }
+  // file_containing_symbol (4): the health service can be described too.
+  const std::string symbol = "grpc.health.v1.Health";
+  const std::string file =
+      Converse(plane.Connect(), "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+               absl::StrCat("\x22", std::string(1, static_cast<char>(symbol.size())), symbol), &status);
+  CHECK_THAT(file, Catch::Contains("health.proto"));
+  // HealthCheckResponse.status (1) = SERVING (1).
+  const auto nobody = plane.Connect();
+  CHECK(Converse(nobody, "/grpc.health.v1.Health/Check", std::string("\x0a\x00", 2), &status) == "\x08\x01");
 }
 
 TEST_CASE("an RPC that does not exist is UNIMPLEMENTED") {
