@@ -7,15 +7,17 @@
  * lsm/socket_recvmsg                     what a process reads from one                      the same, under isolation
  * lsm/tun_dev_create, tun_dev_open       a tun or tap device being made or attached to      all
  *
- * Where `bpf` is not in the kernel's lsm= list the loader turns each lsm/X into fmod_ret/security_X: the arguments are the same.
- * The hooks run for the whole host and look only at processes inside the scope.
+ * Where `bpf` is not in the kernel's lsm= list the loader turns each lsm/X into fmod_ret/security_X: the arguments are
+ * the same. The hooks run for the whole host and look only at processes inside the scope.
  *
- * Does not stop: an AF_XDP socket bound before the order and driven by poll(2); frames read from a ring that was mapped before the
- * order; RDMA verbs through /dev/infiniband; a tun descriptor opened before the order, whose packets the host forwards.
+ * Does not stop: an AF_XDP socket bound before the order and driven by poll(2); frames read from a ring that was
+ * mapped before the order; RDMA verbs through /dev/infiniband; a tun descriptor opened before the order, whose packets
+ * the host forwards.
  *
  * On failure: closed. A published set that cannot be read denies. Nothing published: open.
  *
- * The licence string below is what the kernel asks for before it lends its helpers; the text is offered under Apache-2.0 too. */
+ * The licence string below is what the kernel asks for before it lends its helpers; the text is offered under
+ * Apache-2.0 too. */
 #include "maps.h"
 #include "refuse.h"
 

@@ -1,28 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0 OR GPL-2.0
 /* Keeps root from stopping, blinding or undoing the sensor.
  *
- * hooks                                              refuse to everybody but the sensor                               when
- * task_kill, file_send_sigiotask                     signals to the sensor                                            always
- * ptrace_access_check                                tracing it or process 1: ptrace, /proc/PID/mem, pidfd_getfd      always
- * task_setrlimit, _setscheduler, _setnice            limits and priorities of the sensor                              always
- * file_open, path_truncate, _chmod, _chown           changing its program, libraries, configuration, state            always
- * inode_create, _link, .., _rename                   the same by directory entries, pins in bpffs included            always
- * sb_mount, sb_umount, move_mount, sb_pivotroot      hiding or unmounting them                                        always
- * file_permission                                    cgroup.kill and such, /proc/PID of the sensor, ftrace_enabled    always
- *                                                    sysrq-trigger, debugfs, tracefs                                  wall
- * bpf, bpf_map, bpf_prog                             descriptors of its maps and programs, changing its links         always
- * bpf, perf_event_open                               loading and attaching programs that trace, signal or redirect    wall
- * locked_down, kernel_read_file, kernel_load_data    modules, kexec, /dev/mem, I/O ports                              wall
- * file_open of a block device                        writing beneath the file systems                                 wall
- * mmap_file                                          code inside the sensor that was not trusted                      always
- * tp_btf/sched_process_exec, _exit                   (learn when a sensor starts and ends)
+ * hooks                                             refuse to everybody but the sensor                    when
+ * task_kill, file_send_sigiotask                    signals to the sensor                                 always
+ * ptrace_access_check                               tracing it or process 1, /proc/PID/mem, pidfd_getfd   always
+ * task_setrlimit, _setscheduler, _setnice           limits and priorities of the sensor                   always
+ * file_open, path_truncate, _chmod, _chown          changing its program, libraries, state                always
+ * inode_create, _link, .., _rename, file_lock       the same by directory entries; its pins               always
+ * sb_mount, sb_umount, move_mount, sb_pivotroot     hiding or unmounting them                             always
+ * file_permission                                   cgroup.kill and such, its /proc/PID, ftrace_enabled   always
+ *                                                   sysrq-trigger, debugfs, tracefs                       wall
+ * bpf, bpf_map, bpf_prog                            its maps and programs, changes of its links           always
+ * bpf, perf_event_open                              programs that trace, signal or redirect               wall
+ * locked_down, kernel_read_file, kernel_load_data   modules, kexec, /dev/mem, I/O ports                   wall
+ * file_open of a block device                       writing beneath the file systems                      wall
+ * mmap_file                                         code inside the sensor that was not trusted           always
+ * tp_btf/sched_process_exec, _exit                  (nothing: they learn when a sensor starts and ends)
  *
  * Without `bpf` in lsm= the loader turns each lsm/X into fmod_ret/security_X.
  *
- * Does not stop: reboot(2), process 1's halt program, another kernel, a sensor's first seconds at boot, programs that trace or signal
- * and were attached before the wall went up. Never stands in the way of a shutdown: process 1 running the halt program is free.
+ * Does not stop: reboot(2), process 1's halt program, another kernel, a sensor's first seconds at boot, programs that
+ * trace or signal and were attached before the wall went up. Never stands in the way of a shutdown: process 1 running
+ * the halt program is free.
  *
- * On failure: open. Until BH_GUARD_ENABLE, and without its maps, nothing is refused. Only BH_GUARD_ENABLE's last step turns it on. */
+ * On failure: open. Until BH_GUARD_ENABLE, and without its maps, nothing is refused. Only BH_GUARD_ENABLE's last step
+ * turns it on. */
 #include "guard_files.h"
 
 char _license[] SEC("license") = "GPL";
@@ -76,7 +78,8 @@ int BPF_PROG(bh_g_nice, struct task_struct___guard *task)
 	return bh_guard_refuse(bh_shields(task), BH_GUARD_DENIED_LIMIT);
 }
 
-/* During execve(2) the program and its loader are mapped before sched_process_exec: a foreign loader is remembered until then. */
+/* During execve(2) the program and its loader are mapped before sched_process_exec: a foreign loader is remembered
+ * until then. */
 SEC("lsm/mmap_file")
 int BPF_PROG(bh_g_mmap, struct file___guard *file, unsigned long prot)
 {
@@ -91,7 +94,7 @@ int BPF_PROG(bh_g_mmap, struct file___guard *file, unsigned long prot)
 		return 0;
 	if (sensor && guard->self.state == BH_SELF_CONFIRMED)
 		return bh_guard_refuse(true, BH_GUARD_DENIED_FOREIGN_CODE);
-	/* Refusing would keep a sensor whose libraries were upgraded from starting at all; it starts, and is not trusted. */
+	/* Refusing would keep a sensor whose libraries were upgraded from starting at all. It starts, and is not trusted. */
 	bh_guard_add(BH_GUARD_TRUST_LOST);
 	bh_mark_foreign();
 	if (sensor)
@@ -173,11 +176,11 @@ int BPF_PROG(bh_g_chown, struct path___guard *path)
 }
 
 /* The hooks that make or remove one entry differ in their names alone. */
-#define BH_ENTRY_HOOK(hook, program)                                                                                             \
-	SEC("lsm/" #hook)                                                                                                        \
-	int BPF_PROG(program, struct inode___guard *directory, struct dentry___guard *entry)                                     \
-	{                                                                                                                        \
-		return bh_guard_refuse(bh_guards_entry(directory, entry), BH_GUARD_DENIED_FILE);                                 \
+#define BH_ENTRY_HOOK(hook, program)                                                                 \
+	SEC("lsm/" #hook)                                                                            \
+	int BPF_PROG(program, struct inode___guard *directory, struct dentry___guard *entry)         \
+	{                                                                                            \
+		return bh_guard_refuse(bh_guards_entry(directory, entry), BH_GUARD_DENIED_FILE);     \
 	}
 
 BH_ENTRY_HOOK(inode_create, bh_g_create)
@@ -194,10 +197,12 @@ int BPF_PROG(bh_g_link, struct dentry___guard *old, struct inode___guard *direct
 }
 
 SEC("lsm/inode_rename")
-int BPF_PROG(bh_g_rename, struct inode___guard *old_directory, struct dentry___guard *old, struct inode___guard *directory,
-	     struct dentry___guard *entry)
+int BPF_PROG(bh_g_rename, struct inode___guard *old_directory, struct dentry___guard *old,
+	     struct inode___guard *directory, struct dentry___guard *entry)
 {
-	return bh_guard_refuse(bh_guards_entry(old_directory, old) || bh_guards_entry(directory, entry), BH_GUARD_DENIED_FILE);
+	bool guarded = bh_guards_entry(old_directory, old) || bh_guards_entry(directory, entry);
+
+	return bh_guard_refuse(guarded, BH_GUARD_DENIED_FILE);
 }
 
 /* ---- Mounts ---- */
@@ -205,7 +210,7 @@ int BPF_PROG(bh_g_rename, struct inode___guard *old_directory, struct dentry___g
 SEC("lsm/sb_mount")
 int BPF_PROG(bh_g_mount, const char *device, struct path___guard *path, const char *type, unsigned long flags)
 {
-	/* Other options or propagation of a mount hide nothing. A move names what is moved as text only, so none is allowed. */
+	/* Other options or propagation of a mount hide nothing. What a move moves is known as text only: none is allowed. */
 	if (flags & (BH_MS_REMOUNT | BH_MS_PROPAGATION))
 		return 0;
 	if (flags & BH_MS_MOVE)

@@ -48,8 +48,8 @@ static __always_inline bool bh_guards_open(const struct file___guard *file)
 
 /* ---- Mounts ---- */
 
-/* Does a change of this mount show in the host's or the sensor's view of the file system? Other namespaces may do as they like, unless
- * what they do is passed on. */
+/* Does a change of this mount show in the host's or the sensor's view of the file system? Other namespaces may do as
+ * they like, unless what they do is passed on. */
 static __always_inline bool bh_mount_shows(const struct bh_guard *guard, const struct vfsmount___guard *mnt)
 {
 	const struct mount___guard *mount =
@@ -82,7 +82,8 @@ static __always_inline bool bh_guards_moves(const struct vfsmount___guard *to)
 
 /* ---- Control files ---- */
 
-/* Whose cgroup is the directory with this id? Asks for where the sensor lives now as well as for its home: root may have moved it. */
+/* Whose cgroup is the directory with this id? Asks for where the sensor lives now as well as for its home: root may
+ * have moved it. */
 static __always_inline enum bh_guard_owner bh_cgroup_owner(const struct bh_guard *guard, __u64 id)
 {
 	struct task_struct___guard *task = (void *)guard->self.task;
@@ -108,7 +109,8 @@ static __always_inline bool bh_guards_cgroup_file(const struct bh_guard *guard, 
 	return !bh_guard_cgroup_allows(bh_cgroup_owner(guard, id), name, bh_current_is_init());
 }
 
-/* A file of /proc/PID where PID is the sensor or one of its threads, in whatever pid namespace that /proc was mounted. */
+/* A file of /proc/PID where PID is the sensor or one of its threads, in whatever pid namespace that /proc was mounted.
+ * */
 static __always_inline bool bh_is_sensor_proc(const struct bh_guard *guard, const struct inode___guard *inode)
 {
 	const struct proc_inode___guard *proc =
@@ -128,7 +130,8 @@ static __always_inline void bh_entry_name(const struct dentry___guard *entry, ch
 	bpf_probe_read_kernel_str(name, BH_GUARD_NAME, BPF_CORE_READ(entry, d_name.name));
 }
 
-/* May the current process not write to this open file? Asked at every write, so that a descriptor opened before does not help. */
+/* May the current process not write to this open file? Asked at every write, so that a descriptor opened before does
+ * not help. */
 static __always_inline int bh_guard_write(const struct file___guard *file)
 {
 	const struct inode___guard *inode = BPF_CORE_READ(file, f_inode);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0
- * The tamper guard's hooks on BPF objects and on what loads code into the kernel, and its control. Included once, by guard.bpf.c. */
+ * The tamper guard's hooks on BPF objects and on what loads code into the kernel, and its control. Included once, by
+ * guard.bpf.c. */
 #pragma once
 
 #include "guard_files.h"
@@ -13,8 +14,8 @@ static __always_inline bool bh_is_guarded_object(__u32 kind, __u32 id)
 	return bpf_map_lookup_elem(&bh_g_objects, &key) != NULL;
 }
 
-/* Whatever the sensor makes or opens is guarded from then on; others get no descriptor of it, not even to read: a program that they load
- * could write through it. */
+/* Whatever the sensor makes or opens is guarded from then on; others get no descriptor of it, not even to read: a
+ * program that they load could write through it. */
 static __always_inline int bh_guard_object_fd(__u32 kind, __u32 id)
 {
 	struct bh_guard_object key = {.kind = kind, .id = id};

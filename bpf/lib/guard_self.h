@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0
  * The tamper guard's maps; who the sensor is, and how much is refused right now.
  *
- * The sensor is one process: the trusted program (device, inode, generation), executed inside the sensor's cgroup while no other sensor
- * lives, running only code that was trusted when the guard was enabled. A name, a user or a pid alone never makes it. */
+ * The sensor is one process: the trusted program (device, inode, generation), executed inside the sensor's cgroup
+ * while no other sensor lives, running only code that was trusted when the guard was enabled. A name, a user or a pid
+ * alone never makes it. */
 #pragma once
 
 #include "guard_types.h"
@@ -13,8 +14,8 @@
 
 #include <bpf/bpf_tracing.h>
 
-/* 0 -> the guard. Written by bh_g_control and the exec hooks, read by every hook and by the sensor. Fails open: without it there is no
- * guard. */
+/* 0 -> the guard. Written by bh_g_control and the exec hooks, read by every hook and by the sensor. Fails open:
+ * without it there is no guard. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
@@ -33,7 +34,8 @@ struct {
 
 enum bh_guard_object_kind { BH_OBJECT_MAP = 1, BH_OBJECT_PROGRAM = 2 };
 
-/* Kind and kernel id of a BPF object of the sensor -> 1. Written when the sensor makes or opens one. Full: counted, not guarded. */
+/* Kind and kernel id of a BPF object of the sensor -> 1. Written when the sensor makes or opens one. Full: counted,
+ * not guarded. */
 struct bh_guard_object {
 	__u32 kind;
 	__u32 id;
@@ -46,7 +48,8 @@ struct {
 	__type(value, __u8);
 } bh_g_objects SEC(".maps");
 
-/* Thread group -> start time of one that would be the sensor and has mapped foreign code. Full: the oldest is forgotten. */
+/* Thread group -> start time of one that would be the sensor and has mapped foreign code. Full: the oldest is
+ * forgotten. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 1024);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0
- * The kernel fields that the tamper guard reads beyond kernel_types.h. CO-RE takes a name up to the three underscores. */
+ * The kernel fields that the tamper guard reads beyond kernel_types.h. CO-RE takes a name up to the three underscores.
+ * */
 #pragma once
 
 #include "kernel_types.h"

@@ -53,7 +53,8 @@ BH_PURE __u8 bh_family_is_seen(int family, int protocol)
 	}
 }
 
-/* Does `wall` forbid this use of a socket that cgroup_skb does not see? Containment is about what leaves; a new socket could send. */
+/* Does `wall` forbid this use of a socket that cgroup_skb does not see? Containment is about what leaves; a new socket
+ * could send. */
 BH_PURE __u8 bh_wall_forbids(__u8 wall, enum bh_frames_use use)
 {
 	return wall == BH_ISOLATE || (wall == BH_CONTAIN && use != BH_FRAMES_RECEIVE);

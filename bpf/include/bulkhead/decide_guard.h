@@ -113,8 +113,9 @@ BH_PURE __u8 bh_name_is(const char *name, const char *wanted)
 	return 0;
 }
 
-/* May somebody write the control file `name` of a cgroup? Process 1 must be able to put a new sensor into its cgroup, and nothing else:
- * it would obey root and stop the sensor. Elsewhere nobody else freezes: the sensor could be moved into the ice. */
+/* May somebody write the control file `name` of a cgroup? Process 1 must be able to put a new sensor into its cgroup,
+ * and nothing else: it would obey root and stop the sensor. Elsewhere nobody else freezes: the sensor could be moved
+ * into the ice. */
 BH_PURE __u8 bh_guard_cgroup_allows(enum bh_guard_owner owner, const char *name, __u8 by_init)
 {
 	if (owner == BH_OWNER_OTHER)
@@ -141,7 +142,8 @@ BH_PURE __u8 bh_guard_debug_allows(enum bh_guard_level level, const char *direct
 	return level < BH_GUARD_STRICT && !(bh_name_is(directory, "kprobes") && bh_name_is(name, "enabled"));
 }
 
-/* Program types that see or change nothing but their own cgroup's or socket's affairs, and only ever deny: service managers need them. */
+/* Program types that see or change nothing but their own cgroup's or socket's affairs, and only ever deny: service
+ * managers need them. */
 BH_PURE __u8 bh_guard_program_allowed(enum bh_guard_level level, __u32 type)
 {
 	if (level < BH_GUARD_STRICT)
