@@ -26,8 +26,8 @@ Result BufCurl(const System& system, const std::string& role, const std::string&
 }
 
 Result BufCurlAsSensor(const System& system, const std::string& method, const std::string& json) {
-  const std::string identity = system.sensor_directory() + "/identity/current";
-  return Call(system, identity + "/cert.pem", identity + "/key.pem", {"--schema", BULKHEAD_PROTOS}, method, json);
+  const std::string identity = system.sensor_directory() + "/identity";
+  return Call(system, identity + "/chain.pem", identity + "/key.pem", {"--schema", BULKHEAD_PROTOS}, method, json);
 }
 
 }  // namespace bulkhead::e2e
