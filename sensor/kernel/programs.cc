@@ -205,9 +205,9 @@ absl::StatusOr<std::string> Programs::RepairOne(Attachment* attachment) {
     return absl::StrCat("program ", attachment->name, " was detached by somebody else: attached again");
   }
   if (info->prog_id != attachment->program_id) {
-    if (bpf_link_update(attachment->link.get(), bpf_program__fd(attachment->program), nullptr) != 0) {
-      return ErrnoToStatus(errno, absl::StrCat("put program ", attachment->name, " back"));
-    }
+    // Only links on cgroups take a program back in place.
+    const bool updated = bpf_link_update(attachment->link.get(), bpf_program__fd(attachment->program), nullptr) == 0;
+    if (!updated) RETURN_IF_ERROR(AttachAnew(attachment));
     ASSIGN_OR_RETURN(const ProgramFacts ours, FactsOf(bpf_program__fd(attachment->program)));
     attachment->program_id = ours.id;
     return absl::StrCat("program ", attachment->name, " was replaced by somebody else: put back");
