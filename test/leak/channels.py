@@ -3,7 +3,6 @@ import contextlib
 import json
 import os
 import pathlib
-import select
 import socket
 import subprocess
 import sys
@@ -14,34 +13,9 @@ import network
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "vm"))
+from channel import Channel, connect_serial  # noqa: E402
 from guest import LSM_WITH_BPF, LSM_WITHOUT_BPF, Guest, GuestError, Options  # noqa: E402
 from image import GuestImage  # noqa: E402
-
-
-class Channel:
-    """One line out, one line in, over a pair of descriptors."""
-
-    def __init__(self, write_fd, read_fd, name, timeout):
-        self._write_fd, self._read_fd, self._name, self._timeout = write_fd, read_fd, name, timeout
-        self._pending = b""
-
-    def send(self, line):
-        os.write(self._write_fd, line.encode() + b"\n")
-
-    def receive(self, timeout=None):
-        deadline = time.monotonic() + (timeout or self._timeout)
-        while b"\n" not in self._pending:
-            readable, _, _ = select.select([self._read_fd], [], [], max(0, deadline - time.monotonic()))
-            data = os.read(self._read_fd, 65536) if readable else b""
-            if not data:
-                raise RuntimeError(f"{self._name} {'closed the line' if readable else 'gave no answer'}")
-            self._pending += data
-        line, _, self._pending = self._pending.partition(b"\n")
-        return line.decode(errors="replace").strip()
-
-    def ask(self, line):
-        self.send(line)
-        return self.receive()
 
 
 class JudgeChannel:
@@ -108,20 +82,10 @@ def agent_in_guest(agent, kernel_directory, with_bpf_lsm):
             network=("-netdev", f"tap,id=n0,ifname={network.PEER_INTERFACE},script=no,downscript=no",
                      "-device", f"virtio-net-pci,netdev=n0,mac={network.OWN_MAC},romfile="))
         with Guest(image, command, options) as guest, socket.socket(socket.AF_UNIX) as serial:
-            connect(serial, line)
+            connect_serial(serial, line)
             try:
                 yield Channel(serial.fileno(), serial.fileno(), "leak_agent", 300), judge
                 serial.sendall(b"quit\n")
                 guest.wait()
             except (RuntimeError, GuestError) as error:
                 raise RuntimeError(f"{error}\n{guest.log()}") from None
-
-
-def connect(serial, path):
-    """QEMU makes the socket shortly after it starts."""
-    for _ in range(100):
-        try:
-            return serial.connect(str(path))
-        except (FileNotFoundError, ConnectionRefusedError):
-            time.sleep(0.1)
-    raise RuntimeError("QEMU did not open the guest's third serial port")
