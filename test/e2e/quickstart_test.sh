@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The quickstart keeps its promises: the tour passes, a second run works while the first still runs, "down" and an interruption leave nothing.
+# The quickstart keeps its promises: the tour passes, a second run works while the first still runs, "down", --exit and an interruption
+# leave nothing.
 #
 #   quickstart_test.sh REPOSITORY BIN_DIRECTORY
 set -Eeuo pipefail
@@ -8,6 +9,7 @@ readonly repository=$1 bin=$2
 work=$(mktemp -d /tmp/bulkhead-quickstart-test-XXXXXX)
 readonly work
 readonly state=$work/state
+ended_with=
 chmod 0755 "$work"
 
 quickstart() { "$repository/deploy/quickstart.sh" --bin "$bin" --dir "$state" "$@"; }
@@ -43,37 +45,42 @@ expect_nothing_left() {
 
 is_up() { "$bin/bulkheadctl" --config "$state/operator/config.yaml" sensor get demo -o json | grep -q '"connected": true'; }
 
+# interrupt SIGNAL: starts a run and sends the signal to its whole process group in the middle of the tour, as a terminal does.
+# Sets ended_with.
+interrupt() {
+  local run
+  set -m
+  (exec "$repository/deploy/quickstart.sh" --bin "$bin" --dir "$state" >"$work/interrupted.txt" 2>&1) &
+  run=$!
+  set +m
+  for _ in $(seq 1200); do
+    grep -qs -- "-- 2. contain" "$work/interrupted.txt" && break
+    sleep 0.1
+  done
+  kill "-$1" -- "-$run"
+  ended_with=0
+  wait "$run" 2>/dev/null || ended_with=$?
+  : >"$work/interrupted.txt"
+}
+
 echo "== first run: the tour passes and the system stays"
 quickstart || fail "the first run"
 is_up || fail "the system does not run after the tour"
 
-echo "== second run, while the first one runs"
-quickstart >"$work/second.txt" || { cat "$work/second.txt"; fail "the second run"; }
-is_up || fail "the system does not run after the second tour"
+echo "== second run with --exit, while the first one runs: passes, and stops everything"
+quickstart --exit >"$work/second.txt" || { cat "$work/second.txt"; fail "the second run"; }
+expect_nothing_left "--exit"
 
-echo "== down"
-quickstart down || fail "down"
-expect_nothing_left down
-
-echo "== interrupted in the middle of the tour"
-# A job of its own group, as from a terminal.
-set -m
-quickstart >"$work/third.txt" 2>&1 &
-readonly third=$!
-set +m
-for _ in $(seq 600); do
-  grep -q -- "-- 2. contain" "$work/third.txt" && break
-  sleep 0.1
-done
-kill -TERM "$third"
-status=0
-wait "$third" || status=$?
-[ "$status" -eq 143 ] || { cat "$work/third.txt"; fail "interrupted, it ended with $status"; }
+echo "== interrupted in the middle of the tour: cleans up"
+interrupt TERM
+[ "$ended_with" -eq 143 ] || fail "interrupted, it ended with $ended_with"
 expect_nothing_left "the interrupted run"
 
-echo "== --exit stops everything"
-quickstart --exit >"$work/fourth.txt" || { cat "$work/fourth.txt"; fail "the run with --exit"; }
-expect_nothing_left "--exit"
+echo "== killed in the middle of the tour: the system stays up, and down cleans up"
+interrupt KILL
+is_up || fail "the sensor went with the script"
+quickstart down || fail "down"
+expect_nothing_left down
 
 echo "== a directory that is not its own is not touched"
 mkdir "$work/foreign"
