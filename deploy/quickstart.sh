@@ -68,6 +68,9 @@ on_exit() {
   trap - EXIT INT TERM HUP
   if [ "$finished" = no ]; then
     echo "quickstart: did not finish; stopping what was started. Logs: $dir/log" >&2
+    for log in "$dir"/log/*.log; do
+      [ ! -s "$log" ] || { echo "== the end of $log"; tail -n 3 "$log"; } >&2
+    done
     tear_down
   fi
   exit "$status"

@@ -10,7 +10,7 @@ readonly peer_link=bhq$((sandbox_id % 100000))p
 readonly subnet4=198.18.$((sandbox_id % 256))
 subnet6=fd42:b417:$(printf '%x' $((sandbox_id % 65536)))
 readonly host4=$subnet4.1 peer4=$subnet4.2 host6=$subnet6::1 peer6=$subnet6::2
-readonly peer_port=7000 demo_port=7001
+readonly peer_port=7000
 scope=
 
 cgroup2_root() { awk '$(NF-2) == "cgroup2" { print $5; exit }' /proc/self/mountinfo; }

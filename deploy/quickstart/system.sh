@@ -1,9 +1,8 @@
 # shellcheck shell=bash disable=SC2154,SC2034  # variables come from and go to the scripts beside it
 # Starts and stops Bulkhead's programs for quickstart.sh. Sourced; uses repository, dir and bin.
 
-# The demo sensor's name, and the ports: the control plane takes the first free one.
+# The demo sensor's name.
 readonly sensor_name=demo
-readonly first_port=7443
 
 say() { printf '\n== %s\n' "$*"; }
 
@@ -83,8 +82,9 @@ lift_enforcement() {
 
 is_listening() { ss -Hltn "sport = :$1" | grep -q .; }
 
+# free_port FIRST: the first free one from there on.
 free_port() {
-  local port=$first_port
+  local port=$1
   while is_listening "$port"; do port=$((port + 1)); done
   echo "$port"
 }
@@ -110,7 +110,7 @@ is_connected() { ctl sensor get "$sensor_name" -o json | grep -q '"connected": t
 start_system() {
   echo "$bin" >"$dir/run/bin"
   local port
-  port=$(free_port)
+  port=$(free_port 7443)
   local database=(--state "$dir/controlplane" "--postgres=embedded:$dir/postgres")
   say "Starting the control plane on 127.0.0.1:$port with its own PostgreSQL"
   "$bin/bulkhead-controlplane" init --state "$dir/controlplane" >>"$dir/log/setup.log" 2>&1

@@ -9,12 +9,17 @@ inside() { probe --cgroup "$scope" "$@"; }
 
 # The tour's own processes: a peer to talk to, a service, a held connection, a binary, something that runs for long.
 start_demo() {
+  local pid since
+  demo_port=$(free_port 7001)
   cp /bin/true "$dir/demo/suspicious-tool"
   start peer ip netns exec "$peer_namespace" "$bin/bulkhead-tour-probe" serve "$peer_port"
   start service "$bin/bulkhead-tour-probe" --cgroup "$scope" serve "$demo_port"
   until_true 10 "the peer" probe try tcp "$peer4" "$peer_port"
   until_true 10 "the peer over IPv6" probe try tcp "$peer6" "$peer_port"
   until_true 10 "the demo service" in_peer "$bin/bulkhead-tour-probe" try tcp "$host4" "$demo_port"
+  # Somebody else's service on that port would answer too, and no order would cut it.
+  read -r pid since <"$dir/run/service.pid"
+  until_true 1 "the demo service's listening on port $demo_port" is_running "$pid" "$since"
   hold_connection
   # shellcheck disable=SC2016  # expanded by the inner shell
   start runner sh -c 'echo $$ >"$1/cgroup.procs" && exec sleep 86400' runner "$scope"
