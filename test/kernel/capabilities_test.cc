@@ -31,6 +31,9 @@ TEST_CASE_METHOD(CgroupFixture, "a second sensor on the same scope is refused", 
 }
 
 TEST_CASE_METHOD(CgroupFixture, "nothing is enforced before the first order", "[capabilities]") {
+  Crash();
+  REQUIRE_OK(RemoveDatapath(options()));
+  Open();
   const ObservedState observed = Observe();
   CHECK(observed.receipt.generation == 0);
   CHECK_FALSE(observed.contained);

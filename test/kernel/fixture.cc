@@ -1,4 +1,5 @@
 // A datapath on a cgroup and two network namespaces of its own.
+#define CATCH_CONFIG_EXTERNAL_INTERFACES
 #include "kernel/fixture.h"
 
 #include <netinet/in.h>
@@ -32,6 +33,37 @@ Connection Join(const SocketFactory& from, const SocketFactory& to, const std::s
   REQUIRE(made.server.valid());
   return made;
 }
+
+// The namespaces' processes are forked before the datapath is opened: they must not inherit its lock.
+struct SharedHost {
+  SharedHost() { options.scope = cgroup.path(); }
+  ~SharedHost() {
+    datapath.reset();
+    RemoveDatapath(options).IgnoreError();
+  }
+
+  test::CgroupSandbox cgroup;
+  test::NetSandbox net{cgroup};
+  DatapathOptions options;
+  std::unique_ptr<Datapath> datapath;
+};
+
+std::unique_ptr<SharedHost>& SharedPointer() {
+  static std::unique_ptr<SharedHost> host;
+  return host;
+}
+
+SharedHost& Shared() {
+  if (SharedPointer() == nullptr) SharedPointer() = std::make_unique<SharedHost>();
+  return *SharedPointer();
+}
+
+// Before main returns: after it, libraries that the clean-up needs are gone.
+struct CleanUp : Catch::TestEventListenerBase {
+  using TestEventListenerBase::TestEventListenerBase;
+  void testRunEnded(const Catch::TestRunStats&) override { SharedPointer().reset(); }
+};
+CATCH_REGISTER_LISTENER(CleanUp)
 
 }  // namespace
 
@@ -76,29 +108,44 @@ uint64_t CounterOf(const ObservedState& observed, const std::string& name) {
   throw std::runtime_error("no counter " + name);
 }
 
-CgroupFixture::CgroupFixture(bool with_network) {
-  if (with_network) net_.emplace(cgroup_);
-  options_.scope = cgroup_.path();
-  Open();
+CgroupFixture::CgroupFixture() {
+  if (Shared().datapath == nullptr) Open();
+  Apply({});
+  datapath().DrainEvents(100000);
 }
 
-CgroupFixture::~CgroupFixture() {
-  datapath_.reset();
-  RemoveDatapath(options_).IgnoreError();
+void CgroupFixture::Crash() {
+  Shared().datapath.reset();
 }
 
 void CgroupFixture::Open() {
-  absl::StatusOr<std::unique_ptr<Datapath>> opened = OpenDatapath(options_);
+  absl::StatusOr<std::unique_ptr<Datapath>> opened = OpenDatapath(options());
   REQUIRE_OK(opened);
-  datapath_ = std::move(*opened);
+  Shared().datapath = std::move(*opened);
+}
+
+Datapath& CgroupFixture::datapath() const {
+  return *Shared().datapath;
+}
+
+const test::CgroupSandbox& CgroupFixture::cgroup() const {
+  return Shared().cgroup;
+}
+
+const test::NetSandbox& CgroupFixture::net() const {
+  return Shared().net;
+}
+
+const DatapathOptions& CgroupFixture::options() const {
+  return Shared().options;
 }
 
 std::string CgroupFixture::pins() const {
-  return PinDirectory(options_.bpffs, options_.pin_key, ResolveScope(options_.scope).value()).value();
+  return PinDirectory(options().bpffs, options().pin_key, ResolveScope(options().scope).value()).value();
 }
 
 bool CgroupFixture::Has(const std::string& mechanism) const {
-  for (const Mechanism& known : datapath_->capabilities().mechanisms) {
+  for (const Mechanism& known : datapath().capabilities().mechanisms) {
     if (known.name != mechanism) continue;
     if (!known.available) WARN("not on this kernel: " << mechanism << ": " << known.reason);
     return known.available;
@@ -107,11 +154,11 @@ bool CgroupFixture::Has(const std::string& mechanism) const {
 }
 
 void CgroupFixture::Apply(std::vector<Policy> policies, std::vector<IsolationRule> rules) {
-  REQUIRE_OK(datapath_->Apply(State(std::move(policies), std::move(rules))));
+  REQUIRE_OK(datapath().Apply(State(std::move(policies), std::move(rules))));
 }
 
 ObservedState CgroupFixture::Observe() {
-  absl::StatusOr<ObservedState> observed = datapath_->Observe();
+  absl::StatusOr<ObservedState> observed = datapath().Observe();
   REQUIRE_OK(observed);
   return *std::move(observed);
 }
