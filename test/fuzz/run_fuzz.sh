@@ -15,7 +15,7 @@ while read -r target; do
   echo "== $target: ${seconds} s"
   # New inputs go to the build tree; the committed corpus is only read. A crash leaves its input in build/fuzz.
   build/fuzz/bin/"$target" -max_total_time="$seconds" -timeout=5 -rss_limit_mb=2048 -print_final_stats=1 \
-    -artifact_prefix=build/fuzz/crash- "$found" $([ -d "$corpus" ] && echo "$corpus") 2>&1 | tail -n 12
+    -artifact_prefix=build/fuzz/ "$found" $([ -d "$corpus" ] && echo "$corpus") 2>&1 | tail -n 12
   ran=$((ran + 1))
 done <build/fuzz/fuzz_targets.txt
 

@@ -97,7 +97,9 @@ BH_PURE __u8 bh_has_ports(__u8 protocol)
 /* Which rules may allow this packet: those for flows that others open, or those for flows that this host opens. */
 BH_PURE __u8 bh_flow_direction(const struct bh_flow *flow)
 {
-	if (flow->protocol == BH_PROTO_TCP && !(flow->facts & BH_TCP_SYN))
+	if (flow->protocol == BH_PROTO_TCP && (flow->facts & BH_TCP_SYN))
+		return flow->direction;
+	if (flow->protocol == BH_PROTO_TCP)
 		return flow->facts & (BH_LISTENER | BH_PASSIVE) ? BH_INBOUND : BH_OUTBOUND;
 	if (flow->facts & BH_ECHO_REPLY)
 		return flow->direction == BH_OUTBOUND ? BH_INBOUND : BH_OUTBOUND;
