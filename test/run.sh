@@ -2,7 +2,8 @@
 # Installs what the suites need, builds with sanitizers and runs the suites through ctest, whose summary comes last.
 #
 #   test/run.sh              every suite but bench
-#   test/run.sh LABEL...     only the suites with one of these labels: lint protos unit store kernel vm e2e leak fuzz bench
+#   test/run.sh LABEL...     only the suites with one of these labels: lint protos unit store kernel vm guest e2e leak fuzz bench
+#                            (guest: the short ones of vm)
 #
 # JOBS=N builds with N processes (default: one for each CPU). The exit status is ctest's; running no test at all is a failure.
 set -euo pipefail
@@ -30,7 +31,7 @@ selection() {
 
 case "${1:-}" in
   -h | --help)
-    sed -n '2,7s/^# \{0,1\}//p' "$0"
+    sed -n '2,8s/^# \{0,1\}//p' "$0"
     exit 0
     ;;
 esac
