@@ -56,14 +56,18 @@ System& System::Get() {
   return system;
 }
 
-void System::Fail(const std::string& what) const {
-  std::string text = what;
+std::string System::Logs() const {
+  std::string text;
   for (const char* log : {"postgres.log", "control_plane.log", "sensor.log"}) {
     std::ifstream file(directory_ + "/" + log);
     const std::string content((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
     text += std::string("\n== ") + log + "\n" + content.substr(content.size() > 3000 ? content.size() - 3000 : 0);
   }
-  throw std::runtime_error(text);
+  return text;
+}
+
+void System::Fail(const std::string& what) const {
+  throw std::runtime_error(what + Logs());
 }
 
 System::System() : directory_(MakeTempDirectory()) {

@@ -36,6 +36,9 @@ class System {
   const std::string& server() const { return server_; }
   std::string Identity(const std::string& role) const { return directory_ + "/" + role; }
 
+  // The ends of the programs' logs, for the report of a failure.
+  std::string Logs() const;
+
   Daemon& postgres() { return *postgres_; }
   Daemon& control_plane() { return *control_plane_; }
   Daemon& sensor() { return *sensor_; }
