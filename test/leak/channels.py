@@ -48,13 +48,20 @@ def agent_in_scope(agent):
                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
             try:
                 yield Channel(process.stdin.fileno(), process.stdout.fileno(), "leak_agent", 40), judge
-                process.stdin.close()
-                process.wait(timeout=60)
             finally:
-                process.kill()
-                process.wait()
+                end(process)
     finally:
         remove_cgroup(scope)
+
+
+def end(process):
+    """Lets leak_agent take its wall down at the end of its input; in any case it is gone afterwards."""
+    process.stdin.close()
+    try:
+        process.wait(timeout=60)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def remove_cgroup(path):

@@ -13,6 +13,7 @@ import fnmatch
 import json
 import pathlib
 import platform
+import signal
 import sys
 import time
 
@@ -164,4 +165,5 @@ def main():
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that namespaces, cgroup and QEMU are taken back
     sys.exit(main())

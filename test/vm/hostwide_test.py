@@ -10,6 +10,7 @@ import base64
 import json
 import pathlib
 import shlex
+import signal
 import socket
 import socketserver
 import subprocess
@@ -258,6 +259,7 @@ class HostwideTest(unittest.TestCase):
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was made is taken back
     KERNEL = sys.argv.pop()
     PROGRAMS = pathlib.Path(sys.argv.pop())
     unittest.main(verbosity=2)

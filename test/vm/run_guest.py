@@ -10,6 +10,7 @@ import argparse
 import pathlib
 import re
 import shlex
+import signal
 import sys
 
 from guest import LSM_WITH_BPF, LSM_WITHOUT_BPF, Guest, GuestError, Options
@@ -64,4 +65,5 @@ def main():
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(NO_GUEST))  # so that QEMU ends too
     sys.exit(main())
