@@ -172,6 +172,7 @@ int Main(int argc, char** argv) {
   app.add_option("--scope", scope, "cgroup to contain; the whole host without it");
   CLI11_PARSE(app, argc, argv);
   signal(SIGPIPE, SIG_IGN);
+  signal(SIGTERM, SIG_IGN);  // ends with its input, after the wall was taken down
   if (device.empty()) return Serve(STDIN_FILENO, STDOUT_FILENO, scope);
   const UniqueFd line(open(device.c_str(), O_RDWR | O_NOCTTY | O_CLOEXEC));
   termios raw{};
