@@ -266,6 +266,10 @@ absl::StatusOr<std::unique_ptr<Datapath>> OpenDatapath(const DatapathOptions& op
 absl::Status RemoveDatapath(const DatapathOptions& options) {
   ASSIGN_OR_RETURN(const Scope scope, ResolveScope(options.scope));
   ASSIGN_OR_RETURN(const std::string directory, PinDirectory(options.bpffs, options.pin_key, scope));
+  // A program whose last pin goes is detached by the kernel some time later; with nothing published it does nothing at
+  // once.
+  const absl::StatusOr<BpfMap> active = BpfMap::OpenPinned(absl::StrCat(directory, "/bh_active"));
+  if (active.ok()) RETURN_IF_ERROR(active->Update(&kZero, &kZero));
   return RemovePins(directory);
 }
 
