@@ -290,6 +290,7 @@ absl::Status SensorSession::Synchronize(uint64_t sequence) {
     command.state = CommandState::kDelivered;
     v1::ConnectResponse response;
     *response.mutable_command() = ToProto(command);
+    *response.mutable_command()->mutable_sent_at() = ToProto(context_->clock->Now());
     Send(response);
   }
   return absl::OkStatus();

@@ -190,7 +190,7 @@ absl::StatusOr<DesiredState> DesiredStateFromProto(const v1::DesiredState& in) {
   return out;
 }
 
-absl::StatusOr<Command> CommandFromProto(const v1::Command& in) {
+absl::StatusOr<Command> CommandFromProto(const v1::Command& in, absl::Time received) {
   Command out;
   if (!IsUuid(in.id())) return Invalid("id", "is not a UUID");
   if (!in.has_kill_process()) return Invalid("kill_process", "is unset, and this sensor knows no other command");
@@ -199,17 +199,23 @@ absl::StatusOr<Command> CommandFromProto(const v1::Command& in) {
   out.sensor_id = in.sensor_id();
   ASSIGN_OR_RETURN(out.process, ProcessFromProto(in.kill_process()));
   ASSIGN_OR_RETURN(out.not_after, TimeFromProto(in.not_after(), "not_after"));
+  if (in.has_sent_at()) {
+    ASSIGN_OR_RETURN(const absl::Time sent_at, TimeFromProto(in.sent_at(), "sent_at"));
+    out.process.not_started_after += received - sent_at;
+    out.not_after += received - sent_at;
+  }
   return out;
 }
 
-absl::StatusOr<LinkMessage> MessageFromProto(const v1::ConnectResponse& in, const std::string& address) {
+absl::StatusOr<LinkMessage> MessageFromProto(const v1::ConnectResponse& in, const std::string& address,
+                                             absl::Time received) {
   switch (in.message_case()) {
     case v1::ConnectResponse::kWelcome:
       return WelcomeFromProto(in.welcome(), address);
     case v1::ConnectResponse::kHeartbeatResponse:
       return HeartbeatResponseFromProto(in.heartbeat_response());
     case v1::ConnectResponse::kCommand:
-      return LinkCommand{in.command().id(), CommandFromProto(in.command())};
+      return LinkCommand{in.command().id(), CommandFromProto(in.command(), received)};
     case v1::ConnectResponse::kCommandAck:
       return LinkCommandAck{in.command_ack().command_id()};
     case v1::ConnectResponse::kEventAck:

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "bulkhead/v1/sensor_link.pb.h"
 #include "sensor/domain/control_plane_link.h"
 
@@ -13,11 +14,15 @@ inline constexpr uint32_t kLongestHeartbeatSeconds = 3600;
 // InvalidArgument names the field, what is wrong with it and what would be right.
 absl::StatusOr<DesiredState> DesiredStateFromProto(const v1::DesiredState& in);
 
-// InvalidArgument as above.
-absl::StatusOr<Command> CommandFromProto(const v1::Command& in);
+// Times come out by the sensor's clock, which showed `received` when the command came: they are moved by how far the
+// control plane's clock was from it (Command.sent_at; unset: not at all). The time on the way makes them later, never
+// earlier. InvalidArgument as above.
+absl::StatusOr<Command> CommandFromProto(const v1::Command& in, absl::Time received);
 
 // One message of the stream. A malformed desired state or command becomes a message that carries the error, so that it
-// can be answered; any other malformed message is InvalidArgument and ends the stream. `address` fills LinkWelcome.
-absl::StatusOr<LinkMessage> MessageFromProto(const v1::ConnectResponse& in, const std::string& address);
+// can be answered; any other malformed message is InvalidArgument and ends the stream. `address` fills LinkWelcome;
+// `received` is the sensor's clock when the message came.
+absl::StatusOr<LinkMessage> MessageFromProto(const v1::ConnectResponse& in, const std::string& address,
+                                             absl::Time received);
 
 }  // namespace bulkhead::sensor

@@ -5,6 +5,7 @@
 #include <thread>
 #include <utility>
 
+#include "absl/time/clock.h"
 #include "common/status_macros.h"
 #include "sensor/link/channel.h"
 #include "sensor/link/convert_in.h"
@@ -67,7 +68,7 @@ void Session::WriteAll(Stream* stream) {
 }
 
 absl::Status Session::Handle(const v1::ConnectResponse& message, const Sink& sink, LinkDown* goodbye) {
-  ASSIGN_OR_RETURN(LinkMessage converted, MessageFromProto(message, address_));
+  ASSIGN_OR_RETURN(LinkMessage converted, MessageFromProto(message, address_, absl::Now()));
   if (auto* down = std::get_if<LinkDown>(&converted); down != nullptr) {
     *goodbye = std::move(*down);
     return absl::OkStatus();

@@ -26,7 +26,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   switch (data[0] % 3) {
     case 0: {
       bulkhead::v1::ConnectResponse message;
-      if (message.ParseFromString(bytes)) (void)bulkhead::sensor::MessageFromProto(message, "192.0.2.1:7443");
+      if (message.ParseFromString(bytes)) {
+        (void)bulkhead::sensor::MessageFromProto(message, "192.0.2.1:7443", absl::UnixEpoch());
+      }
       break;
     }
     case 1:

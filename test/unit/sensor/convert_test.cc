@@ -11,6 +11,7 @@
 namespace bulkhead::sensor {
 namespace {
 
+const absl::Time kReceived = absl::FromUnixSeconds(1005);
 constexpr char kSensor[] = "11111111-2222-4333-8444-555555555555";
 
 v1::DesiredState ValidState() {
@@ -94,8 +95,23 @@ TEST_CASE("a malformed desired state is refused with the field") {
   }
 }
 
+TEST_CASE("a command's times are read by the sensor's clock, however far it is from the control plane's") {
+  v1::Command sent = ValidCommand();
+  sent.mutable_sent_at()->set_seconds(1005);
+  for (const absl::Duration ahead : {-absl::Hours(24), -absl::Milliseconds(27), absl::ZeroDuration(), absl::Hours(24)}) {
+    INFO(absl::FormatDuration(ahead));
+    const auto command = CommandFromProto(sent, absl::FromUnixSeconds(1005) + ahead);
+    REQUIRE_OK(command);
+    CHECK(command->process.not_started_after == absl::FromUnixSeconds(1000) + ahead);
+    CHECK(command->not_after == absl::FromUnixSeconds(2000) + ahead);
+  }
+  sent.mutable_kill_process()->clear_not_started_after();
+  sent.mutable_kill_process()->set_start_time_ticks(9);
+  CHECK(CommandFromProto(sent, kReceived)->process.not_started_after == absl::InfiniteFuture());
+}
+
 TEST_CASE("a command survives, and a malformed one is refused with the field") {
-  const auto command = CommandFromProto(ValidCommand());
+  const auto command = CommandFromProto(ValidCommand(), kReceived);
   REQUIRE_OK(command);
   CHECK(command->process.pid == 42);
   CHECK(command->process.not_started_after == absl::FromUnixSeconds(1000));
@@ -115,31 +131,32 @@ TEST_CASE("a command survives, and a malformed one is refused with the field") {
        [](auto* c) { c->mutable_kill_process()->mutable_not_started_after()->set_nanos(-1); }},
       {"not_after", [](auto* c) { c->clear_not_after(); }},
       {"not_after", [](auto* c) { c->mutable_not_after()->set_seconds(INT64_MAX); }},
+      {"sent_at", [](auto* c) { c->mutable_sent_at()->set_nanos(1'000'000'000); }},
   };
   for (const Case& one : cases) {
     INFO(one.field);
     v1::Command spoiled = ValidCommand();
     one.spoil(&spoiled);
-    const auto result = CommandFromProto(spoiled);
+    const auto result = CommandFromProto(spoiled, kReceived);
     CHECK_CODE(result, kInvalidArgument);
     CHECK(absl::StrContains(result.status().message(), one.field));
   }
 }
 
 TEST_CASE("messages that cannot be answered end the stream") {
-  CHECK_CODE(MessageFromProto(v1::ConnectResponse(), "x"), kInvalidArgument);
+  CHECK_CODE(MessageFromProto(v1::ConnectResponse(), "x", kReceived), kInvalidArgument);
   v1::ConnectResponse welcome;
   welcome.mutable_welcome();
-  CHECK_CODE(MessageFromProto(welcome, "x"), kInvalidArgument);
+  CHECK_CODE(MessageFromProto(welcome, "x", kReceived), kInvalidArgument);
   welcome.mutable_welcome()->set_heartbeat_interval_seconds(3601);
-  CHECK_CODE(MessageFromProto(welcome, "x"), kInvalidArgument);
+  CHECK_CODE(MessageFromProto(welcome, "x", kReceived), kInvalidArgument);
 }
 
 TEST_CASE("a malformed desired state still tells its generation, so that it can be refused") {
   v1::ConnectResponse message;
   *message.mutable_heartbeat_response()->mutable_desired_state() = ValidState();
   message.mutable_heartbeat_response()->mutable_desired_state()->set_digest("short");
-  const auto converted = MessageFromProto(message, "x");
+  const auto converted = MessageFromProto(message, "x", kReceived);
   REQUIRE_OK(converted);
   const auto& desired = std::get<LinkDesiredState>(*converted);
   CHECK(desired.generation == 7);
