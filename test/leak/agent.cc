@@ -1,6 +1,8 @@
 // leak_agent: the contained host's side of a leak run. Reads one command a line, answers one line each.
 //
-//   leak_agent [--device FILE] [--scope CGROUP]     commands on standard input, or on a serial line
+//   leak_agent [--device FILE] [--scope CGROUP] [--wall bulkhead|nftables|connect-hook]
+//
+// Commands come on standard input, or on a serial line.
 //
 // layers | probes | order open|contain|isolate | start PROBE PORT TOKEN | try PROBE PORT TOKEN | stop PROBE
 // Several probes may be between start and stop at the same time.
@@ -34,8 +36,8 @@ constexpr int kAnswerMilliseconds = 30'000;
 
 ProbeTable AllProbes() {
   ProbeTable table;
-  for (auto* add : {AddStreamProbes, AddDatagramProbes, AddRawProbes, AddPacketProbes, AddUringProbes, AddProcessProbes,
-                    AddDetourProbes, AddInboundProbes}) {
+  for (auto* add : {AddStreamProbes, AddDatagramProbes, AddRawProbes, AddPacketProbes, AddXdpProbes, AddUringProbes,
+                    AddProcessProbes, AddDetourProbes, AddInboundProbes}) {
     add(table);
   }
   return table;
@@ -127,10 +129,16 @@ class Attacker {
   UniqueFd ours_;
 };
 
+absl::StatusOr<std::unique_ptr<Wall>> OpenWall(const std::string& kind, const std::string& scope) {
+  if (kind == "nftables") return OpenNftablesWall();
+  if (kind == "connect-hook") return OpenConnectHookWall();
+  return OpenBulkheadWall(scope);
+}
+
 // Carries out commands until the end of input. Returns the exit status.
-int Serve(int in, int out, const std::string& scope) {
+int Serve(int in, int out, const std::string& kind, const std::string& scope) {
   const ProbeTable probes = AllProbes();
-  absl::StatusOr<std::unique_ptr<Wall>> wall = Wall::Open(scope);
+  absl::StatusOr<std::unique_ptr<Wall>> wall = OpenWall(kind, scope);
   if (!wall.ok()) {
     WriteLine(out, InWords(wall.status()));
     return 1;
@@ -166,20 +174,21 @@ int Serve(int in, int out, const std::string& scope) {
 }
 
 int Main(int argc, char** argv) {
-  std::string device, scope;
+  std::string device, scope, kind = "bulkhead";
   CLI::App app("The contained host's side of a leak run");
   app.add_option("--device", device, "serial line that carries the commands");
   app.add_option("--scope", scope, "cgroup to contain; the whole host without it");
+  app.add_option("--wall", kind, "what to try")->check(CLI::IsMember({"bulkhead", "nftables", "connect-hook"}));
   CLI11_PARSE(app, argc, argv);
   signal(SIGPIPE, SIG_IGN);
   signal(SIGTERM, SIG_IGN);  // ends with its input, after the wall was taken down
-  if (device.empty()) return Serve(STDIN_FILENO, STDOUT_FILENO, scope);
+  if (device.empty()) return Serve(STDIN_FILENO, STDOUT_FILENO, kind, scope);
   const UniqueFd line(open(device.c_str(), O_RDWR | O_NOCTTY | O_CLOEXEC));
   termios raw{};
   if (!line.valid() || tcgetattr(line.get(), &raw) != 0) return perror(device.c_str()), 1;
   cfmakeraw(&raw);
   tcsetattr(line.get(), TCSANOW, &raw);
-  return Serve(line.get(), line.get(), scope);
+  return Serve(line.get(), line.get(), kind, scope);
 }
 
 }  // namespace

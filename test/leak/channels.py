@@ -75,11 +75,11 @@ def remove_cgroup(path):
 
 
 @contextlib.contextmanager
-def agent_in_guest(agent, kernel_directory, with_bpf_lsm):
+def agent_in_guest(agent, kernel_directory, with_bpf_lsm, wall):
     """leak_agent host-wide in a guest, with the peer on the other end of its wire, outside. Yields (channel, judge)."""
     image = GuestImage(kernel_directory)
     image.add_program(agent, "/usr/local/bin/leak_agent")
-    command = f"ip link set eth0 down; ip link set eth0 name {network.OWN_INTERFACE}\n{network.OWN_END}\nexec leak_agent --device /dev/ttyS2\n"
+    command = f"ip link set eth0 down; ip link set eth0 name {network.OWN_INTERFACE}\n{network.OWN_END}\nexec leak_agent --device /dev/ttyS2 --wall {wall}\n"
     with network.PeerNamespace(f"leak-peer-{os.getpid()}") as peer, contextlib.closing(JudgeChannel(peer.name)) as judge, \
             tempfile.TemporaryDirectory() as scratch:
         line = pathlib.Path(scratch, "line")

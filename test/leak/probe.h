@@ -52,6 +52,7 @@ void AddStreamProbes(ProbeTable& table);
 void AddDatagramProbes(ProbeTable& table);
 void AddRawProbes(ProbeTable& table);
 void AddPacketProbes(ProbeTable& table);
+void AddXdpProbes(ProbeTable& table);
 void AddUringProbes(ProbeTable& table);
 void AddProcessProbes(ProbeTable& table);
 void AddDetourProbes(ProbeTable& table);

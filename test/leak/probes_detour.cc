@@ -81,22 +81,38 @@ ProbeFactory ThroughTunnel(const std::string& link) {
   return Shell({.prepare = "", .attempt = Tunnel(link) + kSendThroughTunnel, .clean = kDeleteDevice});
 }
 
-// Packets written into a tun device, forwarded by this host.
+constexpr char kMirrorLoopback[] =
+    "tc qdisc add dev lo clsact; tc filter add dev lo egress matchall action mirred egress mirror dev $IF; ";
+constexpr char kSendToLoopback[] = "printf %s $TOKEN > /dev/udp/127.0.0.1/$PORT";
+constexpr char kUnmirrorLoopback[] = "tc qdisc del dev lo clsact";
+
+// Packets written into a tun device, forwarded by this host, as a virtual machine's or a VPN's are.
 class TunProbe : public Probe {
  public:
+  explicit TunProbe(bool before) : before_(before) {}
+
+  absl::Status Prepare(const Shot&) override { return before_ ? Open() : absl::OkStatus(); }
+
   absl::Status Attempt(const Shot& shot) override {
-    UniqueFd fd(open("/dev/net/tun", O_RDWR | O_CLOEXEC));
-    if (!fd.valid()) return ErrnoToStatus(errno, "open /dev/net/tun");
+    if (!before_) RETURN_IF_ERROR(Open());
+    const std::string packet = Ipv4UdpPacket(shot.token, shot.port, "10.79.0.2");
+    if (write(fd_.get(), packet.data(), packet.size()) < 0) return ErrnoToStatus(errno, "write to tun");
+    return absl::OkStatus();
+  }
+
+ private:
+  absl::Status Open() {
+    fd_.Reset(open("/dev/net/tun", O_RDWR | O_CLOEXEC));
+    if (!fd_.valid()) return ErrnoToStatus(errno, "open /dev/net/tun");
     ifreq request{};
     strncpy(request.ifr_name, "lktun", IFNAMSIZ - 1);
     request.ifr_flags = IFF_TUN | IFF_NO_PI;
-    if (ioctl(fd.get(), TUNSETIFF, &request) != 0) return ErrnoToStatus(errno, "TUNSETIFF");
-    RETURN_IF_ERROR(
-        Run("ip addr add 10.79.0.1/24 dev lktun; ip link set lktun up; echo 1 > /proc/sys/net/ipv4/ip_forward"));
-    const std::string packet = Ipv4UdpPacket(shot.token, shot.port, "10.79.0.2");
-    if (write(fd.get(), packet.data(), packet.size()) < 0) return ErrnoToStatus(errno, "write to tun");
-    return absl::OkStatus();
+    if (ioctl(fd_.get(), TUNSETIFF, &request) != 0) return ErrnoToStatus(errno, "TUNSETIFF");
+    return Run("ip addr add 10.79.0.1/24 dev lktun; ip link set lktun up; echo 1 > /proc/sys/net/ipv4/ip_forward");
   }
+
+  const bool before_;
+  UniqueFd fd_;
 };
 
 // Sends from a child that lives in another namespace, to which the interface was moved, and brings it back.
@@ -128,7 +144,8 @@ void AddDetourProbes(ProbeTable& table) {
              .clean = kDeleteNamespace});
   table["interface_moved"] = Shell(
       {.prepare = "", .attempt = absl::StrCat(kMoveInterface, InNamespace(kSendUdp)), .clean = kBringInterfaceBack});
-  table["tun_forwarded"] = [] { return std::make_unique<TunProbe>(); };
+  table["tun_forwarded"] = [] { return std::make_unique<TunProbe>(false); };
+  table["tun_forwarded_before"] = [] { return std::make_unique<TunProbe>(true); };
   table["tunnel_ipip"] = ThroughTunnel("lkd type ipip local 10.77.0.1 remote $PEER");
   table["tunnel_gre"] = ThroughTunnel("lkd type gretap local 10.77.0.1 remote $PEER");
   table["tunnel_vxlan"] = ThroughTunnel("lkd type vxlan id 7 dev $IF remote $PEER dstport 4789");
@@ -139,12 +156,10 @@ void AddDetourProbes(ProbeTable& table) {
                         "timeout 1 bash -c 'printf %s $TOKEN > /dev/tcp/$PEER/7777'",
              .clean = "nft delete table ip lknat"});
   table["nft_flushed"] = Shell({.prepare = "", .attempt = absl::StrCat("nft flush ruleset; ", kSendUdp), .clean = ""});
-  table["loopback_mirrored"] = Shell(
-      {.prepare = "",
-       .attempt =
-           "tc qdisc add dev lo clsact; tc filter add dev lo egress matchall action mirred egress mirror dev $IF; "
-           "printf %s $TOKEN > /dev/udp/127.0.0.1/$PORT",
-       .clean = "tc qdisc del dev lo clsact"});
+  table["loopback_mirrored"] =
+      Shell({.prepare = "", .attempt = absl::StrCat(kMirrorLoopback, kSendToLoopback), .clean = kUnmirrorLoopback});
+  table["loopback_mirrored_before"] =
+      Shell({.prepare = kMirrorLoopback, .attempt = kSendToLoopback, .clean = kUnmirrorLoopback});
 }
 
 }  // namespace bulkhead::leak

@@ -30,11 +30,9 @@ class PacketProbe : public Probe {
     sockaddr_ll to{};
     to.sll_family = AF_PACKET;
     to.sll_ifindex = static_cast<int>(if_nametoindex(kInterface));
-    std::string frame(reinterpret_cast<const char*>(kPeerMac), sizeof(kPeerMac));
-    frame.append(reinterpret_cast<const char*>(kOwnMac), sizeof(kOwnMac));
-    const uint16_t type = htons(way_.ether_type);
-    frame.append(reinterpret_cast<const char*>(&type), sizeof(type));
-    frame += way_.ether_type == ETH_P_IP ? Ipv4UdpPacket(shot.token, shot.port, kOwnAddress4) : shot.token;
+    const bool ip = way_.ether_type == ETH_P_IP;
+    const std::string frame =
+        FrameToPeer(way_.ether_type, ip ? Ipv4UdpPacket(shot.token, shot.port, kOwnAddress4) : shot.token);
     if (sendto(fd_.get(), frame.data(), frame.size(), 0, reinterpret_cast<sockaddr*>(&to), sizeof(to)) < 0) {
       return ErrnoToStatus(errno, "sendto");
     }

@@ -4,7 +4,8 @@
   run_matrix.py --agent build/dev/bin/leak_agent --environment scope --output leak-scope.json
   run_matrix.py --agent build/dev/bin/leak_agent --environment 6.12-nobpf --output leak-6.12-nobpf.json
 
-Environments: scope (a cgroup on this machine), 6.1-bpf, 6.1-nobpf, 6.12-bpf, 6.12-nobpf (the whole host, in a guest).
+Environments: scope (a cgroup on this machine), 6.1-bpf, 6.1-nobpf, 6.12-bpf, 6.12-nobpf (the whole host, in a guest); and two
+yardsticks in place of Bulkhead, of which nothing is asked: 6.1-nftables, 6.1-connect-hook.
 Exits with 1 when something arrived that known_leaks.json does not list, when something was cut that must pass, when a probe did
 not get through unprotected (then it proves nothing), or when a row did not run.
 """
@@ -22,6 +23,8 @@ from rows import ROWS
 
 HERE = pathlib.Path(__file__).resolve().parent
 ORDERS = ("contain", "isolate")
+YARDSTICKS = ("6.1-nftables", "6.1-connect-hook")
+ENVIRONMENTS = ("6.1-bpf", "6.1-nobpf", "6.12-bpf", "6.12-nobpf", "scope", *YARDSTICKS)
 FIRST_PORT = 20000
 
 
@@ -108,7 +111,7 @@ def problems_of(results, rows, environment, known):
         if not cells["open"]["arrived"]:
             problems.append(f"{row.name}: did not arrive unprotected, so it proves nothing: {cells['open']['said']}")
             continue
-        for order in ORDERS:
+        for order in () if environment in YARDSTICKS else ORDERS:
             arrived = cells[order]["arrived"]
             listed = is_known(known, row.name, order, environment)
             if order in row.must_pass:
@@ -131,20 +134,22 @@ def present_rows(release):
 def open_agent(arguments):
     if arguments.environment == "scope":
         return agent_in_scope(arguments.agent)
-    kernel, _, lsm = arguments.environment.partition("-")
-    return agent_in_guest(arguments.agent, arguments.kernels / kernel, lsm == "bpf")
+    kernel, _, kind = arguments.environment.partition("-")
+    wall = kind if arguments.environment in YARDSTICKS else "bulkhead"
+    return agent_in_guest(arguments.agent, arguments.kernels / kernel, kind == "bpf", wall)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--agent", type=pathlib.Path, required=True)
-    parser.add_argument("--environment", required=True, choices=["scope", "6.1-bpf", "6.1-nobpf", "6.12-bpf", "6.12-nobpf"])
+    parser.add_argument("--environment", required=True, choices=ENVIRONMENTS)
     parser.add_argument("--kernels", type=pathlib.Path, default=HERE.parents[1] / "build/vm/kernels")
     parser.add_argument("--output", type=pathlib.Path, required=True)
+    parser.add_argument("--row", action="append", default=[], help="only this row; nothing is written, for work on one probe")
     arguments = parser.parse_args()
     scoped = arguments.environment == "scope"
     release = platform.release() if scoped else (arguments.kernels / arguments.environment.partition("-")[0] / "release").read_text().strip()
-    rows = present_rows(release)
+    rows = [row for row in present_rows(release) if not arguments.row or row.name in arguments.row]
     with open_agent(arguments) as (agent, judge):
         greeting = agent.receive()
         if greeting != "ready":
@@ -156,9 +161,10 @@ def main():
         results = run_rows(Run(agent, judge, 0.6 if scoped else 1.5), rows)
     known = json.loads((HERE / "known_leaks.json").read_text())
     problems = problems_of(results, rows, arguments.environment, known)
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    arguments.output.write_text(json.dumps({"environment": arguments.environment, "kernel": release, "layers": layers.split(),
-                                            "problems": problems, "rows": results}, indent=1) + "\n")
+    if not arguments.row:
+        arguments.output.parent.mkdir(parents=True, exist_ok=True)
+        arguments.output.write_text(json.dumps({"environment": arguments.environment, "kernel": release, "layers": layers.split(),
+                                                "problems": problems, "rows": results}, indent=1) + "\n")
     print("\n".join(problems))
     print(f"{arguments.environment}: {len(rows)} rows under {len(ORDERS)} orders, {len(problems)} problems; layers: {layers}")
     return 1 if problems else 0

@@ -132,4 +132,12 @@ std::string Ipv4UdpPacket(const std::string& payload, uint16_t port, const std::
   return packet + payload;
 }
 
+std::string FrameToPeer(uint16_t ether_type, const std::string& payload) {
+  std::string frame(reinterpret_cast<const char*>(kPeerMac), sizeof(kPeerMac));
+  frame.append(reinterpret_cast<const char*>(kOwnMac), sizeof(kOwnMac));
+  const uint16_t type = htons(ether_type);
+  frame.append(reinterpret_cast<const char*>(&type), sizeof(type));
+  return frame + payload;
+}
+
 }  // namespace bulkhead::leak

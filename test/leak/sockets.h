@@ -41,4 +41,7 @@ uint16_t Checksum(const std::string& data);
 // A UDP datagram in an IPv4 packet from kOwnAddress4 to kPeer4, complete with checksums.
 std::string Ipv4UdpPacket(const std::string& payload, uint16_t port, const std::string& source);
 
+// An Ethernet frame from kOwnMac to kPeerMac; `ether_type` in host byte order.
+std::string FrameToPeer(uint16_t ether_type, const std::string& payload);
+
 }  // namespace bulkhead::leak

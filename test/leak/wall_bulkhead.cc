@@ -1,13 +1,13 @@
 // The orders of a leak run, carried out by the sensor's own datapath.
-#include "test/leak/wall.h"
-
 #include <netinet/in.h>
 
 #include "absl/strings/str_cat.h"
 #include "common/log.h"
 #include "common/status_macros.h"
+#include "sensor/domain/datapath.h"
 #include "sensor/kernel/kernel.h"
 #include "test/leak/probe.h"
+#include "test/leak/wall.h"
 
 namespace bulkhead::leak {
 namespace {
@@ -29,26 +29,40 @@ sensor::IsolationRule AllowedEndpoint(const IpPrefix& peer) {
   return rule;
 }
 
-}  // namespace
+class BulkheadWall : public Wall {
+ public:
+  static absl::StatusOr<std::unique_ptr<Wall>> Open(const std::string& scope);
+  ~BulkheadWall() override;
 
-absl::StatusOr<std::unique_ptr<Wall>> Wall::Open(const std::string& scope) {
+  absl::Status Order(const std::string& order) override;
+  std::string Layers() const override;
+
+ private:
+  explicit BulkheadWall(std::string scope) : scope_(std::move(scope)) {}
+
+  const std::string scope_;
+  std::unique_ptr<sensor::Datapath> datapath_;
+  uint64_t generation_ = 0;
+};
+
+absl::StatusOr<std::unique_ptr<Wall>> BulkheadWall::Open(const std::string& scope) {
   RETURN_IF_ERROR(sensor::RemoveDatapath(Options(scope)));
-  std::unique_ptr<Wall> wall(new Wall(scope));
+  std::unique_ptr<BulkheadWall> wall(new BulkheadWall(scope));
   sensor::DatapathOptions options = Options(scope);
   ASSIGN_OR_RETURN(options.sensor_cgroup, sensor::EnterSensorCgroup());
   ASSIGN_OR_RETURN(wall->datapath_, sensor::OpenDatapath(options));
   ASSIGN_OR_RETURN(const IpPrefix peer, IpPrefix::Parse(kPeer4));
   RETURN_IF_ERROR(wall->datapath_->SetControlPlane({{peer, kControlPlanePort}}));
-  return wall;
+  return std::unique_ptr<Wall>(std::move(wall));
 }
 
-Wall::~Wall() {
+BulkheadWall::~BulkheadWall() {
   datapath_.reset();
   const absl::Status removed = sensor::RemoveDatapath(Options(scope_));
   if (!removed.ok()) LogError("the wall of a leak run is still there", {{"error", removed.ToString()}});
 }
 
-absl::Status Wall::Order(const std::string& order) {
+absl::Status BulkheadWall::Order(const std::string& order) {
   sensor::DesiredState state;
   state.sensor_id = "leak";
   state.generation = ++generation_;
@@ -64,15 +78,22 @@ absl::Status Wall::Order(const std::string& order) {
     return absl::InvalidArgumentError(absl::StrCat("order '", order, "': there are open, contain and isolate"));
   }
   for (sensor::Policy& policy : state.policies) policy.action = sensor::PolicyAction::kDeny;
+  RETURN_IF_ERROR(datapath_->Maintain().status());  // as the sensor does every second
   return datapath_->Apply(state);
 }
 
-std::string Wall::Layers() const {
+std::string BulkheadWall::Layers() const {
   std::string layers;
   for (const sensor::Mechanism& mechanism : datapath_->capabilities().mechanisms) {
     if (mechanism.available) absl::StrAppend(&layers, layers.empty() ? "" : " ", mechanism.name);
   }
   return layers;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Wall>> OpenBulkheadWall(const std::string& scope) {
+  return BulkheadWall::Open(scope);
 }
 
 }  // namespace bulkhead::leak
