@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0
- * Bounded header parsing of a packet that starts at its IP header. What cannot be judged gets a problem, which a wall denies. */
+ * Bounded header parsing of an IP packet. What cannot be judged gets a problem, which a wall denies. */
 #pragma once
 
 #include "net.h"
@@ -24,11 +24,17 @@ struct bh_layout {
 	__u8 hop_limit;
 };
 
+/* From the network header, wherever the hook's packet begins. */
+static __always_inline long bh_load(const struct __sk_buff *skb, __u32 offset, void *to, __u32 bytes)
+{
+	return bpf_skb_load_bytes_relative(skb, offset, to, bytes, BPF_HDR_START_NET);
+}
+
 static __always_inline __u16 bh_parse_ipv4(struct __sk_buff *skb, struct bh_flow *flow, struct bh_layout *layout)
 {
 	struct iphdr header;
 
-	if (bpf_skb_load_bytes(skb, 0, &header, sizeof(header)))
+	if (bh_load(skb, 0, &header, sizeof(header)))
 		return BH_DROP_TRUNCATED;
 	flow->family = BH_IPV4;
 	flow->protocol = header.protocol;
@@ -50,7 +56,7 @@ static __always_inline __u16 bh_skip_extensions(struct __sk_buff *skb, struct bh
 	for (int i = 0; i < BH_MAX_EXTENSIONS; i++) {
 		if (flow->protocol != BH_NEXT_HOP_BY_HOP && flow->protocol != BH_NEXT_DESTINATION)
 			break;
-		if (bpf_skb_load_bytes(skb, layout->transport, option, sizeof(option)))
+		if (bh_load(skb, layout->transport, option, sizeof(option)))
 			return BH_DROP_TRUNCATED;
 		flow->protocol = option[0];
 		layout->transport += (option[1] + 1) * 8;
@@ -67,7 +73,7 @@ static __always_inline __u16 bh_parse_ipv6(struct __sk_buff *skb, struct bh_flow
 {
 	struct ipv6hdr header;
 
-	if (bpf_skb_load_bytes(skb, 0, &header, sizeof(header)))
+	if (bh_load(skb, 0, &header, sizeof(header)))
 		return BH_DROP_TRUNCATED;
 	flow->family = BH_IPV6;
 	flow->protocol = header.nexthdr;
@@ -84,13 +90,13 @@ static __always_inline __u16 bh_parse_ports(struct __sk_buff *skb, struct bh_flo
 	__u16 ports[2];
 	__u8 flags;
 
-	if (bpf_skb_load_bytes(skb, layout->transport, ports, sizeof(ports)))
+	if (bh_load(skb, layout->transport, ports, sizeof(ports)))
 		return BH_DROP_TRUNCATED;
 	flow->local_port = bpf_ntohs(leaves ? ports[0] : ports[1]);
 	flow->remote_port = bpf_ntohs(leaves ? ports[1] : ports[0]);
 	if (flow->protocol != BH_PROTO_TCP)
 		return 0;
-	if (bpf_skb_load_bytes(skb, layout->transport + BH_TCP_FLAGS_OFFSET, &flags, sizeof(flags)))
+	if (bh_load(skb, layout->transport + BH_TCP_FLAGS_OFFSET, &flags, sizeof(flags)))
 		return BH_DROP_TRUNCATED;
 	if ((flags & BH_TCP_FLAG_SYN) && !(flags & BH_TCP_FLAG_ACK))
 		flow->facts |= BH_TCP_SYN;
@@ -102,7 +108,7 @@ static __always_inline __u16 bh_parse_icmp(struct __sk_buff *skb, struct bh_flow
 	bool v6 = flow->protocol == BH_PROTO_ICMPV6;
 	__u8 type;
 
-	if (bpf_skb_load_bytes(skb, layout->transport, &type, sizeof(type)))
+	if (bh_load(skb, layout->transport, &type, sizeof(type)))
 		return BH_DROP_TRUNCATED;
 	if (type == (v6 ? BH_ICMPV6_ECHO_REPLY : BH_ICMP_ECHO_REPLY))
 		flow->facts |= BH_ECHO_REPLY;
@@ -121,7 +127,7 @@ __noinline int bh_parse_packet(struct __sk_buff *skb, struct bh_flow *flow)
 
 	if (!flow)
 		return BH_DROP_TRUNCATED;
-	bpf_skb_load_bytes(skb, 0, &version, sizeof(version));
+	bh_load(skb, 0, &version, sizeof(version));
 	version >>= 4;
 	if (version == 4)
 		flow->problem = bh_parse_ipv4(skb, flow, &layout);

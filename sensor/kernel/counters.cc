@@ -39,6 +39,7 @@ constexpr std::array kNames = {
     "fail_socket_mark",
     "fail_policy_stat",
     "fail_event",
+    "drop_interface",
 };
 static_assert(kNames.size() == BH_COUNTERS, "a counter without a name, or a name without a counter");
 

@@ -9,6 +9,7 @@
 #include "common/file_util.h"
 #include "common/status_macros.h"
 #include "sensor/kernel/endpoint_map.h"
+#include "sensor/kernel/interfaces/physical_interfaces.h"
 #include "sensor/kernel/libbpf_log.h"
 #include "sensor/kernel/pins.h"
 #include "sensor/kernel/policy_stats.h"
@@ -52,8 +53,10 @@ KernelDatapath::KernelDatapath(Scope scope, std::string directory, UniqueFd lock
       programs_(std::move(programs)),
       store_(std::move(store)),
       walker_(std::move(walker)),
-      frames_(directory_) {
+      frames_(directory_),
+      interfaces_(directory_, scope_.is_host()) {
   probed_.capabilities.mechanisms.push_back(frames_.mechanism());
+  probed_.capabilities.mechanisms.push_back(interfaces_.mechanism());
 }
 
 absl::StatusOr<std::unique_ptr<Datapath>> KernelDatapath::Open(const DatapathOptions& options) {
@@ -243,6 +246,8 @@ absl::StatusOr<std::vector<std::string>> KernelDatapath::Maintain() {
     RETURN_IF_ERROR(RepairHostFacts(&repaired));
     const std::vector<std::string> frames = frames_.Repair();
     repaired.insert(repaired.end(), frames.begin(), frames.end());
+    const std::vector<std::string> interfaces = interfaces_.Repair();
+    repaired.insert(repaired.end(), interfaces.begin(), interfaces.end());
     ASSIGN_OR_RETURN(const std::vector<std::string> sets,
                      store_.Repair(applied_ ? std::make_optional(blocked_.files()) : std::nullopt));
     repaired.insert(repaired.end(), sets.begin(), sets.end());
@@ -270,6 +275,7 @@ absl::Status RemoveDatapath(const DatapathOptions& options) {
   // once.
   const absl::StatusOr<BpfMap> active = BpfMap::OpenPinned(absl::StrCat(directory, "/bh_active"));
   if (active.ok()) RETURN_IF_ERROR(active->Update(&kZero, &kZero));
+  if (scope.is_host()) InterfaceWall::Remove(PhysicalInterfaces());
   return RemovePins(directory);
 }
 

@@ -9,6 +9,7 @@
 #include "sensor/kernel/blocked_files.h"
 #include "sensor/kernel/event_reader.h"
 #include "sensor/kernel/frames/frame_layer.h"
+#include "sensor/kernel/interfaces/interface_layer.h"
 #include "sensor/kernel/kernel.h"
 #include "sensor/kernel/probe.h"
 #include "sensor/kernel/programs.h"
@@ -73,6 +74,7 @@ class KernelDatapath : public Datapath {
   RuleSetStore store_;
   SocketWalker walker_;
   FrameLayer frames_;
+  InterfaceLayer interfaces_;
   Maps maps_;
   std::unique_ptr<EventReader> events_;
   BlockedFiles blocked_;

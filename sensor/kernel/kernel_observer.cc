@@ -108,6 +108,7 @@ absl::StatusOr<ObservedState> KernelDatapath::Observe() {
   observed.receipt.programs = programs_.Describe();
   ASSIGN_OR_RETURN(observed.counters, ReadCounters(maps_.count));
   frames_.Describe(&observed);
+  interfaces_.Describe(&observed);
   if (!socket_problem_.empty()) observed.degraded.push_back(socket_problem_);
   if (!repair_problem_.empty()) observed.critical.push_back(absl::StrCat("repair failed: ", repair_problem_));
   observed.drift_repairs = drift_repairs_;

@@ -24,6 +24,7 @@
 #define BH_MAX_CONTROL_PLANE 256    /* refused at SetControlPlane */
 #define BH_MAX_LOCAL_ADDRESSES 4096 /* further own addresses lose the clean EPERM's exception, not the wall's */
 #define BH_MAX_FLOWS 16384          /* least recently used flow forgotten: its replies are dropped */
+#define BH_MAX_FORWARDED 65536      /* least recently used forwarded connection forgotten: counts as opened from inside */
 #define BH_MAX_LISTENERS 65536      /* further listeners: their old connections count as outbound */
 #define BH_EVENT_BYTES (256 * 1024) /* event dropped and counted */
 #define BH_RULE_RANGES 8            /* more intervals go to a port set */
@@ -68,6 +69,7 @@ enum bh_counter {
 	BH_FAIL_SOCKET_MARK,      /* socket not marked: counts as outbound */
 	BH_FAIL_POLICY_STAT,      /* hit not counted for its policy */
 	BH_FAIL_EVENT,            /* event dropped: ring buffer full */
+	BH_DROP_INTERFACE,        /* dropped on an interface: no socket of this host sent it so */
 	BH_COUNTERS
 };
 

@@ -1,0 +1,47 @@
+// Keeps one InterfaceWall up.
+#include "sensor/kernel/interfaces/interface_layer.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "sensor/kernel/interfaces/physical_interfaces.h"
+
+namespace bulkhead::sensor {
+
+InterfaceLayer::InterfaceLayer(const std::string& pin_directory, bool host_wide) : host_wide_(host_wide) {
+  if (!host_wide) {
+    problem_ = "only for the whole host: an interface belongs to no cgroup";
+    return;
+  }
+  absl::StatusOr<std::unique_ptr<InterfaceWall>> opened = InterfaceWall::Open(pin_directory, &PhysicalInterfaces);
+  if (!opened.ok()) {
+    problem_ = std::string(opened.status().message());
+    return;
+  }
+  wall_ = *std::move(opened);
+  if (wall_->programs().empty()) problem_ = "this network namespace has no physical interface";
+}
+
+Mechanism InterfaceLayer::mechanism() const {
+  return {"tc_interfaces", problem_.empty(), problem_};
+}
+
+void InterfaceLayer::Describe(ObservedState* observed) const {
+  if (host_wide_ && !problem_.empty() && (observed->contained || observed->isolated)) {
+    observed->degraded.push_back(
+        absl::StrCat("packets that this host forwards or mirrors get past the wall: ", problem_));
+  }
+  if (wall_ == nullptr) return;
+  const std::vector<AttachedProgram> programs = wall_->programs();
+  observed->receipt.programs.insert(observed->receipt.programs.end(), programs.begin(), programs.end());
+}
+
+std::vector<std::string> InterfaceLayer::Repair() {
+  if (wall_ == nullptr) return {};
+  absl::StatusOr<std::vector<std::string>> repaired = wall_->Maintain();
+  problem_ = repaired.ok() ? std::string() : std::string(repaired.status().message());
+  if (repaired.ok() && wall_->programs().empty()) problem_ = "this network namespace has no physical interface";
+  return repaired.ok() ? *std::move(repaired) : std::vector<std::string>();
+}
+
+}  // namespace bulkhead::sensor

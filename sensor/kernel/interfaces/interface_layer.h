@@ -1,0 +1,36 @@
+// The interface wall as one layer of the datapath: there or not, kept up, and described for the operator.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "sensor/domain/observed_state.h"
+#include "sensor/kernel/interfaces/interface_wall.h"
+
+namespace bulkhead::sensor {
+
+// Never fails: a host that cannot carry it is still contained by the other walls, and says what is missing. Not thread
+// safe.
+class InterfaceLayer {
+ public:
+  // Opens the wall on the physical interfaces; see InterfaceWall::Open. With `host_wide` false there is none: an
+  // interface belongs to the whole host.
+  InterfaceLayer(const std::string& pin_directory, bool host_wide);
+
+  // For Capabilities: "tc_interfaces".
+  Mechanism mechanism() const;
+
+  // Adds the programs and, while a wall is up on the whole host, what is missing to `observed`.
+  void Describe(ObservedState* observed) const;
+
+  // Says what was repaired.
+  std::vector<std::string> Repair();
+
+ private:
+  const bool host_wide_;
+  std::unique_ptr<InterfaceWall> wall_;
+  std::string problem_;  // why there is no wall; empty when it works
+};
+
+}  // namespace bulkhead::sensor
