@@ -25,6 +25,9 @@ constexpr int kWorkers = 4;
 constexpr size_t kMaxWaitingCalls = 1024;
 // A stream waits at most once, so this is more than there can be streams.
 constexpr size_t kMaxWaitingStreams = 1 << 20;
+// Longer than a renewal that has to wait for a connection to the database, shorter than an operator waits for the
+// truth.
+constexpr absl::Duration kReplicaLease = absl::Seconds(20);
 constexpr absl::Duration kMaintenanceInterval = absl::Seconds(5);
 constexpr absl::Duration kSweepInterval = absl::Minutes(1);
 constexpr absl::Duration kGoodbyeTime = absl::Seconds(2);
@@ -66,9 +69,10 @@ absl::Status Server::OpenStore() {
   ASSIGN_OR_RETURN(database_, Database::Start(options_.postgres));
   Store::Options store_options;
   store_options.connection_string = database_->connection_string();
-  store_options.pool_size = 2 * kWorkers;
+  // One more: the lease is renewed however busy the workers are.
+  store_options.pool_size = 2 * kWorkers + 1;
   ASSIGN_OR_RETURN(store_, Store::Open(store_options));
-  return absl::OkStatus();
+  return store_->RenewReplica(run_id_, options_.replica_id, kReplicaLease);
 }
 
 absl::Status Server::BuildServices() {
@@ -87,6 +91,7 @@ absl::Status Server::BuildServices() {
                   .clock = &clock_,
                   .workers = &sensor_workers_,
                   .replica_id = options_.replica_id,
+                  .run_id = run_id_,
                   .heartbeat_interval = options_.heartbeat_interval,
                   .certificate_life = options_.sensor_certificate_life,
                   .on_report = [this](const std::string& sensor_id) { watches_->OnChange(sensor_id); }});
@@ -138,7 +143,7 @@ absl::Status Server::Run() {
 }
 
 void Server::Maintain() {
-  const absl::Status reachable = store_->Run([](Transaction&) { return absl::OkStatus(); });
+  const absl::Status reachable = store_->RenewReplica(run_id_, options_.replica_id, kReplicaLease);
   grpc_->SetServing(reachable.ok());
   if (!reachable.ok()) return LogError("database does not answer", {{"error", reachable.ToString()}});
   if (const auto renewed = certificate_->RenewIfDue(); !renewed.ok()) {
@@ -163,6 +168,10 @@ void Server::Stop() {
   // After gRPC, whose last calls still leave work here; before the hubs and the store, which that work uses.
   order_workers_.Stop();
   sensor_workers_.Stop();
+  if (!store_) return;
+  if (const absl::Status ended = store_->EndReplica(run_id_); !ended.ok()) {
+    LogWarning("lease not ended; it ends by itself", {{"error", ended.ToString()}});
+  }
 }
 
 }  // namespace bulkhead::controlplane

@@ -8,6 +8,7 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "common/clock.h"
+#include "common/uuid.h"
 #include "controlplane/api/watch_hub.h"
 #include "controlplane/app/database.h"
 #include "controlplane/app/grpc_server.h"
@@ -46,6 +47,7 @@ class Server {
 
   const Options options_;
   const RealClock clock_;
+  const std::string run_id_ = NewUuid();  // of this run of the replica; what holds its streams in the database
   std::unique_ptr<Database> database_;
   std::unique_ptr<Store> store_;
   std::unique_ptr<CertificateAuthority> authority_;

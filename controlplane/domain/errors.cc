@@ -151,6 +151,15 @@ absl::Status StaleEtag(absl::string_view what, absl::string_view name) {
       absl::StrCat(what, " ", Quoted(name), " has changed since you read it; read it again and repeat the order"));
 }
 
+absl::Status StreamSuperseded() {
+  return Make(absl::StatusCode::kAborted, "STREAM_SUPERSEDED",
+              "a newer stream of this sensor took over; what this one says is not stored any more");
+}
+
+bool IsStreamSuperseded(const absl::Status& status) {
+  return ReasonOf(status) == "STREAM_SUPERSEDED";
+}
+
 absl::Status TooManyIsolationRules(int64_t limit) {
   return Make(
       absl::StatusCode::kResourceExhausted, "TOO_MANY_ISOLATION_RULES",

@@ -52,6 +52,10 @@ absl::Status TokenAlreadyUsed(absl::string_view id);
 // ABORTED: read again, then decide again.
 absl::Status StaleEtag(absl::string_view what, absl::string_view name);
 
+// To a stream: another one holds the sensor now. Not to be retried on the same stream.
+absl::Status StreamSuperseded();
+bool IsStreamSuperseded(const absl::Status& status);
+
 // RESOURCE_EXHAUSTED.
 absl::Status TooManyIsolationRules(int64_t limit);
 

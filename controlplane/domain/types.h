@@ -80,7 +80,7 @@ struct Sensor {
   std::optional<absl::Time> observed_at;
   uint64_t failed_generation = 0;  // last generation that the sensor refused; 0: none
   std::string failed_reason;
-  bool connected = false;
+  bool connected = false;  // a replica whose lease lasts holds its stream
   std::optional<absl::Time> last_heartbeat_at;
   absl::Time enrolled_at;
   std::optional<absl::Time> certificate_not_after;
@@ -102,6 +102,29 @@ struct DesiredState {
   std::string digest;
   std::vector<Policy> policies;
   std::vector<IsolationRule> isolation_rules;
+};
+
+// A stream's claim on its sensor: the epoch that the database gave it. Every write that a stream makes carries it, and
+// is refused (StreamSuperseded) once a newer stream of the sensor, at any replica, was given a higher one.
+struct Ownership {
+  std::string sensor_id;
+  int64_t epoch = 0;
+};
+
+// What is ordered for a sensor, at a glance: enough to tell whether there is something to send.
+struct OrderedState {
+  Trust trust = Trust::kTrusted;
+  uint64_t generation = 0;
+  std::string digest;          // 32 bytes
+  bool open_commands = false;  // some command has no result yet
+};
+
+// One row of a replica's sweep over the streams that it holds.
+struct HeldStream {
+  Ownership owner;
+  Trust trust = Trust::kTrusted;
+  uint64_t generation = 0;       // desired
+  bool queued_commands = false;  // some command was not sent yet
 };
 
 struct ProcessIdentity {

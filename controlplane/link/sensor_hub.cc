@@ -12,7 +12,6 @@ namespace {
 
 constexpr absl::Duration kTick = absl::Milliseconds(250);
 constexpr absl::Duration kSweepInterval = absl::Seconds(5);
-constexpr int kSweepPage = 1000;
 
 }  // namespace
 
@@ -62,14 +61,16 @@ void SensorHub::OnChange(const std::string& sensor_id) {
   if (session) session->Refresh();
 }
 
-void SensorHub::Attach(const std::shared_ptr<SensorSession>& session) {
+bool SensorHub::Attach(const std::shared_ptr<SensorSession>& session) {
   std::shared_ptr<SensorSession> older;
   {
     absl::MutexLock lock(&mutex_);
     std::shared_ptr<SensorSession>& current = by_sensor_[session->sensor_id()];
+    if (current && current->epoch() > session->epoch()) return false;
     older = std::exchange(current, session);
   }
-  if (older) older->End(v1::GOODBYE_REASON_SUPERSEDED, absl::AbortedError("a newer stream of this sensor took over"));
+  if (older) older->End(v1::GOODBYE_REASON_SUPERSEDED, StreamSuperseded());
+  return true;
 }
 
 void SensorHub::Detach(const SensorSession* session) {
@@ -94,6 +95,11 @@ void SensorHub::Shutdown(absl::Duration limit) {
   StopTicking();
 }
 
+bool SensorHub::shutting_down() const {
+  absl::MutexLock lock(&mutex_);
+  return shutting_down_;
+}
+
 size_t SensorHub::size() const {
   absl::MutexLock lock(&mutex_);
   return sessions_.size();
@@ -115,32 +121,24 @@ void SensorHub::Loop() {
 }
 
 void SensorHub::Sweep() {
-  std::map<std::string, std::shared_ptr<SensorSession>> unseen;
+  std::map<std::string, std::shared_ptr<SensorSession>> stale;
   {
     absl::MutexLock lock(&mutex_);
-    unseen = by_sensor_;
+    stale = by_sensor_;
   }
-  const absl::Status status = context_.store->Run([&](Transaction& tx) -> absl::Status {
-    std::string token;
-    do {
-      ASSIGN_OR_RETURN(const Page<Sensor> page, tx.ListSensors("", kSweepPage, token));
-      for (const Sensor& sensor : page.items) {
-        const auto found = unseen.find(sensor.id);
-        if (found == unseen.end()) continue;
-        const bool current =
-            sensor.trust == Trust::kTrusted && sensor.desired_generation == found->second->known_generation();
-        if (!current) found->second->Refresh();
-        unseen.erase(found);
-      }
-      token = page.next_page_token;
-    } while (!token.empty());
-    return absl::OkStatus();
-  });
-  if (status.ok()) {
-    // Not in the table any more: their sensors were deleted, which the refresh finds out.
-    for (const auto& [id, session] : unseen) session->Refresh();
+  const absl::StatusOr<std::vector<HeldStream>> held = context_.store->ListHeldStreams(context_.run_id);
+  if (!held.ok()) {
+    LogWarning("sweep over sensor streams failed", {{"error", held.status().ToString()}});
   } else {
-    LogWarning("sweep over sensor streams failed", {{"error", status.ToString()}});
+    for (const HeldStream& stream : *held) {
+      const auto found = stale.find(stream.owner.sensor_id);
+      if (found == stale.end()) continue;
+      const bool current = stream.trust == Trust::kTrusted && stream.owner.epoch == found->second->epoch() &&
+                           stream.generation == found->second->known_generation() && !stream.queued_commands;
+      if (current) stale.erase(found);
+    }
+    // What is left has something to be sent, or was deleted, revoked or taken over: the refresh finds out which.
+    for (const auto& [id, session] : stale) session->Refresh();
   }
   sweeping_ = false;
 }

@@ -32,11 +32,15 @@ class SensorHub {
   // Says goodbye to every sensor and refuses new ones; returns when their streams are over, or after `limit`.
   void Shutdown(absl::Duration limit) ABSL_LOCKS_EXCLUDED(mutex_);
 
+  // True once Shutdown was called.
+  bool shutting_down() const ABSL_LOCKS_EXCLUDED(mutex_);
+
   // How many streams are open.
   size_t size() const ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // From sessions: this one has said hello and is now the sensor's stream; an older one is told so and ends.
-  void Attach(const std::shared_ptr<SensorSession>& session) ABSL_LOCKS_EXCLUDED(mutex_);
+  // From sessions: this one has said hello and is now the sensor's stream; an older one is told so and ends. False when
+  // a newer one (by its epoch) is there already.
+  bool Attach(const std::shared_ptr<SensorSession>& session) ABSL_LOCKS_EXCLUDED(mutex_);
   // From sessions: this one is over.
   void Detach(const SensorSession* session) ABSL_LOCKS_EXCLUDED(mutex_);
 
@@ -44,7 +48,8 @@ class SensorHub {
   absl::StatusOr<std::shared_ptr<StreamHandler>> Open(const Caller& caller, std::shared_ptr<StreamSession> stream);
   void StopTicking() ABSL_LOCKS_EXCLUDED(mutex_);
   void Loop() ABSL_LOCKS_EXCLUDED(mutex_);
-  // Compares generations of all sensors with what their streams were sent: makes a lost notification harmless.
+  // Compares what is ordered, and who owns each sensor, with the streams that are here: makes a lost notification
+  // harmless. One query for all of them.
   void Sweep() ABSL_LOCKS_EXCLUDED(mutex_);
   std::vector<std::shared_ptr<SensorSession>> Sessions() const ABSL_LOCKS_EXCLUDED(mutex_);
   bool Empty() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return sessions_.empty(); }

@@ -151,9 +151,10 @@ absl::Status SensorSession::HandleHello(const v1::Hello& hello) {
   if (hello.host().boot_id().empty()) return InvalidField("hello.host.boot_id", "must not be empty");
   host_ = hello.host();
   capabilities_ = hello.capabilities();
-  ASSIGN_OR_RETURN(epoch_, context_->store->OpenSession(sensor_id(), context_->replica_id));
-  RETURN_IF_ERROR(StoreReport(hello.observed(), /*heartbeat=*/false));
-  hub_->Attach(shared_from_this());
+  ASSIGN_OR_RETURN(const Ownership owner, context_->store->OpenSession(sensor_id(), context_->run_id));
+  epoch_ = owner.epoch;
+  RETURN_IF_ERROR(CheckTrust(StoreReport(hello.observed(), /*heartbeat=*/false)));
+  if (!hub_->Attach(shared_from_this())) return StreamSuperseded();
   v1::ConnectResponse response;
   v1::Welcome& welcome = *response.mutable_welcome();
   welcome.set_heartbeat_interval_seconds(absl::ToInt64Seconds(context_->heartbeat_interval));
@@ -168,21 +169,27 @@ absl::Status SensorSession::HandleHello(const v1::Hello& hello) {
 
 absl::Status SensorSession::HandleHeartbeat(const v1::Heartbeat& heartbeat) {
   if (heartbeat.sequence() == 0) return InvalidField("heartbeat.sequence", "starts at 1");
-  RETURN_IF_ERROR(StoreReport(heartbeat.observed(), /*heartbeat=*/true));
+  const absl::StatusOr<OrderedState> ordered = StoreReport(heartbeat.observed(), /*heartbeat=*/true);
+  RETURN_IF_ERROR(CheckTrust(ordered));
+  // What nearly every heartbeat is: nothing to say, and one statement was enough to know it.
+  if (Knows(*ordered) && !ordered->open_commands) {
+    AnswerUnchanged(heartbeat.sequence());
+    return absl::OkStatus();
+  }
   return Synchronize(heartbeat.sequence());
 }
 
 absl::Status SensorSession::HandlePolicyStatus(const v1::PolicyStatus& status) {
   if (status.generation() == 0) return InvalidField("policy_status.generation", "starts at 1");
-  RETURN_IF_ERROR(
-      context_->store->RecordPolicyStatus(sensor_id(), status.generation(), status.applied(), status.message()));
+  RETURN_IF_ERROR(CheckTrust(
+      context_->store->RecordPolicyStatus(owner(), status.generation(), status.applied(), status.message())));
   if (!status.applied()) {
     LogWarning("sensor refused a generation",
                {{"sensor", sensor_id()}, {"generation", status.generation()}, {"why", status.message()}});
   }
   const uint64_t sent = known_generation_;
   const std::string sent_digest = known_digest_;
-  if (status.has_observed()) RETURN_IF_ERROR(StoreReport(status.observed(), /*heartbeat=*/false));
+  if (status.has_observed()) RETURN_IF_ERROR(CheckTrust(StoreReport(status.observed(), /*heartbeat=*/false)));
   // A refused generation is not pushed again at once; the next heartbeat, which still differs, offers it again.
   known_generation_ = sent;
   known_digest_ = sent_digest;
@@ -191,8 +198,10 @@ absl::Status SensorSession::HandlePolicyStatus(const v1::PolicyStatus& status) {
 
 absl::Status SensorSession::HandleCommandResult(const v1::CommandResult& result) {
   ASSIGN_OR_RETURN(const KillResult kill, FromProto(result.kill_result()));
-  const absl::Status stored =
-      context_->store->Run([&](Transaction& tx) { return tx.FinishCommand(sensor_id(), result.command_id(), kill); });
+  const absl::Status stored = context_->store->Run([&](Transaction& tx) -> absl::Status {
+    RETURN_IF_ERROR(CheckTrust(tx.CheckOwnership(owner(), /*hold=*/true)));
+    return tx.FinishCommand(sensor_id(), result.command_id(), kill);
+  });
   // A result of a command that nobody knows any more is acknowledged all the same, or the sensor would repeat it for
   // ever.
   if (!stored.ok() && !absl::IsNotFound(stored)) return stored;
@@ -232,7 +241,8 @@ absl::Status SensorSession::HandleRenewal(const v1::RenewCertificate& renewal) {
   ASSIGN_OR_RETURN(const IssuedCertificate issued,
                    context_->authority->SignSensorRequest(renewal.certificate_request(), sensor_id(),
                                                           context_->clock->Now(), context_->certificate_life));
-  RETURN_IF_ERROR(context_->store->Run([&](Transaction& tx) {
+  RETURN_IF_ERROR(context_->store->Run([&](Transaction& tx) -> absl::Status {
+    RETURN_IF_ERROR(CheckTrust(tx.CheckOwnership(owner(), /*hold=*/true)));
     return tx.InsertCertificate({.serial_hex = issued.serial_hex,
                                  .sensor_id = sensor_id(),
                                  .fingerprint_hex = issued.fingerprint_hex,
@@ -247,44 +257,71 @@ absl::Status SensorSession::HandleRenewal(const v1::RenewCertificate& renewal) {
   return absl::OkStatus();
 }
 
-absl::Status SensorSession::StoreReport(const v1::ObservedState& observed, bool heartbeat) {
+absl::StatusOr<OrderedState> SensorSession::StoreReport(const v1::ObservedState& observed, bool heartbeat) {
   if (!IsDigest(observed.receipt().digest()))
     return InvalidField("observed.receipt.digest", "must be empty or 32 bytes");
-  RETURN_IF_ERROR(context_->store->RecordReport(sensor_id(), ReportOf(observed, host_, capabilities_), heartbeat));
+  ASSIGN_OR_RETURN(const OrderedState ordered,
+                   context_->store->RecordReport(owner(), ReportOf(observed, host_, capabilities_), heartbeat));
   known_generation_ = observed.receipt().generation();
   known_digest_ = observed.receipt().digest();
   context_->on_report(sensor_id());
-  return absl::OkStatus();
+  return ordered;
+}
+
+bool SensorSession::Knows(const OrderedState& ordered) const {
+  return ordered.generation == known_generation_ && ordered.digest == known_digest_;
+}
+
+void SensorSession::AnswerUnchanged(uint64_t sequence) {
+  v1::ConnectResponse response;
+  response.mutable_heartbeat_response()->set_sequence(sequence);
+  response.mutable_heartbeat_response()->set_unchanged(true);
+  Send(response);
+}
+
+absl::StatusOr<SensorSession::Missing> SensorSession::ReadMissing() {
+  Missing missing;
+  RETURN_IF_ERROR(context_->store->Run([&](Transaction& tx) -> absl::Status {
+    const absl::StatusOr<OrderedState> ordered = tx.CheckOwnership(owner(), /*hold=*/false);
+    RETURN_IF_ERROR(CheckTrust(ordered));
+    missing = Missing();
+    if (!Knows(*ordered)) {
+      ASSIGN_OR_RETURN(missing.desired, tx.GetDesiredState(sensor_id()));
+    }
+    if (!ordered->open_commands) return absl::OkStatus();
+    ASSIGN_OR_RETURN(missing.commands, tx.OpenCommands(sensor_id()));
+    std::vector<std::string> queued;
+    for (const Command& command : missing.commands) {
+      if (command.state == CommandState::kQueued) queued.push_back(command.id);
+    }
+    if (queued.empty()) return absl::OkStatus();
+    RETURN_IF_ERROR(tx.CheckOwnership(owner(), /*hold=*/true).status());
+    return tx.MarkDelivered(queued);
+  }));
+  return missing;
 }
 
 absl::Status SensorSession::Synchronize(uint64_t sequence) {
-  DesiredState desired;
-  std::vector<Command> open;
-  absl::Status identity;
-  RETURN_IF_ERROR(context_->store->Run([&](Transaction& tx) -> absl::Status {
-    identity = CheckIdentity(tx.GetSensor(sensor_id(), /*lock=*/false));
-    if (!identity.ok()) return absl::OkStatus();
-    ASSIGN_OR_RETURN(desired, tx.GetDesiredState(sensor_id()));
-    ASSIGN_OR_RETURN(open, tx.OpenCommands(sensor_id()));
-    for (const Command& command : open) {
-      if (command.state == CommandState::kQueued) RETURN_IF_ERROR(tx.MarkDelivered(command.id));
-    }
-    return absl::OkStatus();
-  }));
-  RETURN_IF_ERROR(identity);
-
-  const bool differs = desired.generation != known_generation_ || desired.digest != known_digest_;
+  ASSIGN_OR_RETURN(Missing missing, ReadMissing());
+  const bool differs = missing.desired.generation != 0;
   if (differs || sequence != 0) {
     v1::ConnectResponse response;
     v1::HeartbeatResponse& answer = *response.mutable_heartbeat_response();
     answer.set_sequence(sequence);
     answer.set_unchanged(!differs);
-    if (differs) *answer.mutable_desired_state() = ToProto(desired);
-    for (const Command& command : open) answer.add_pending_kill_pids(command.process.pid);
+    if (differs) *answer.mutable_desired_state() = ToProto(missing.desired);
+    for (const Command& command : missing.commands) answer.add_pending_kill_pids(command.process.pid);
     Send(response);
-    known_generation_ = desired.generation;
-    known_digest_ = desired.digest;
   }
+  if (differs) {
+    known_generation_ = missing.desired.generation;
+    known_digest_ = missing.desired.digest;
+  }
+  SendCommands(std::move(missing.commands));
+  return absl::OkStatus();
+}
+
+void SensorSession::SendCommands(std::vector<Command> open) {
   for (Command& command : open) {
     if (!commands_sent_.insert(command.id).second) continue;
     command.state = CommandState::kDelivered;
@@ -293,14 +330,15 @@ absl::Status SensorSession::Synchronize(uint64_t sequence) {
     *response.mutable_command()->mutable_sent_at() = ToProto(context_->clock->Now());
     Send(response);
   }
-  return absl::OkStatus();
 }
 
-absl::Status SensorSession::CheckIdentity(const absl::StatusOr<Sensor>& sensor) {
-  if (absl::IsNotFound(sensor.status())) return SensorIdentityDeleted(sensor_id());
-  RETURN_IF_ERROR(sensor.status());
-  if (sensor->trust == Trust::kRevoked) return SensorIdentityRevoked(sensor_id());
-  return absl::OkStatus();
+absl::Status SensorSession::CheckTrust(const absl::StatusOr<OrderedState>& ordered) const {
+  RETURN_IF_ERROR(CheckTrust(ordered.status()));
+  return ordered->trust == Trust::kRevoked ? SensorIdentityRevoked(sensor_id()) : absl::OkStatus();
+}
+
+absl::Status SensorSession::CheckTrust(const absl::Status& stored) const {
+  return absl::IsNotFound(stored) ? SensorIdentityDeleted(sensor_id()) : stored;
 }
 
 void SensorSession::Send(const v1::ConnectResponse& response) {
@@ -311,6 +349,10 @@ void SensorSession::Fail(const absl::Status& status) {
   if (absl::IsUnauthenticated(status)) {
     LogWarning("stream ended: identity withdrawn", {{"sensor", sensor_id()}, {"why", std::string(status.message())}});
     return End(v1::GOODBYE_REASON_REVOKED, status);
+  }
+  if (IsStreamSuperseded(status)) {
+    LogInfo("stream ended: another replica holds the sensor now", {{"sensor", sensor_id()}});
+    return End(v1::GOODBYE_REASON_SUPERSEDED, status);
   }
   // A stream that is up stays up while the database is away: the host goes on enforcing, and the next heartbeat tries
   // again.
@@ -323,12 +365,13 @@ void SensorSession::Fail(const absl::Status& status) {
 
 void SensorSession::Leave() {
   hub_->Detach(this);
-  if (!epoch_) return;
+  if (epoch_ == 0) return;
   LogInfo("sensor disconnected", {{"sensor", sensor_id()}});
-  const absl::Status status = context_->store->CloseSession(sensor_id(), *epoch_);
+  // At shutdown the end of the replica's lease closes all of them at once.
+  const absl::Status status = hub_->shutting_down() ? absl::OkStatus() : context_->store->CloseSession(owner());
   if (!status.ok())
     LogWarning("session not closed in the database", {{"sensor", sensor_id()}, {"error", status.ToString()}});
-  epoch_.reset();
+  epoch_ = 0;
   context_->on_report(sensor_id());
 }
 

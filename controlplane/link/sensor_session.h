@@ -8,6 +8,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
@@ -28,7 +29,8 @@ struct LinkContext {
   CertificateAuthority* authority = nullptr;
   const Clock* clock = nullptr;
   WorkerPool* workers = nullptr;
-  std::string replica_id;
+  std::string replica_id;  // name, for the sensor's log
+  std::string run_id;      // UUID of this run of the replica: what holds streams in the database
   absl::Duration heartbeat_interval = absl::Seconds(30);
   absl::Duration certificate_life = absl::Hours(24 * 30);
   // Called on a worker after something that a sensor reported was stored; tells this replica's watchers without a
@@ -60,6 +62,8 @@ class SensorSession final : public StreamHandler, public std::enable_shared_from
   const std::string& sensor_id() const { return identity_.id; }
   // Generation that the sensor was last sent, or reported to have. Thread safe.
   uint64_t known_generation() const { return known_generation_; }
+  // What fences its writes; 0 before the hello was stored. Thread safe.
+  int64_t epoch() const { return epoch_; }
 
  private:
   // Has Step run on a worker.
@@ -75,11 +79,24 @@ class SensorSession final : public StreamHandler, public std::enable_shared_from
   absl::Status HandleCommandResult(const v1::CommandResult& result);
   absl::Status HandleEvents(const v1::EventBatch& batch);
   absl::Status HandleRenewal(const v1::RenewCertificate& renewal);
-  absl::Status StoreReport(const v1::ObservedState& observed, bool heartbeat);
+  absl::StatusOr<OrderedState> StoreReport(const v1::ObservedState& observed, bool heartbeat);
+  void AnswerUnchanged(uint64_t sequence);
+  // Whether the sensor was sent, or reported, just this.
+  bool Knows(const OrderedState& ordered) const;
+  // Reads what the sensor lacks. Commands that were queued are marked delivered.
+  struct Missing {
+    DesiredState desired;  // generation 0: the sensor knows it
+    std::vector<Command> commands;
+  };
+  absl::StatusOr<Missing> ReadMissing();
+  void SendCommands(std::vector<Command> open);
+  Ownership owner() const { return {.sensor_id = sensor_id(), .epoch = epoch_}; }
   // Answers heartbeat `sequence`, or, with 0, pushes the desired state if the sensor does not have it; then sends open
   // commands.
   absl::Status Synchronize(uint64_t sequence);
-  absl::Status CheckIdentity(const absl::StatusOr<Sensor>& sensor);
+  // Unauthenticated when the identity was withdrawn.
+  absl::Status CheckTrust(const absl::StatusOr<OrderedState>& ordered) const;
+  absl::Status CheckTrust(const absl::Status& stored) const;
   void Send(const v1::ConnectResponse& response);
   void Fail(const absl::Status& status);
   void Leave();
@@ -91,6 +108,7 @@ class SensorSession final : public StreamHandler, public std::enable_shared_from
   const absl::Time opened_at_;
   std::atomic<bool> hello_done_ = false;
   std::atomic<uint64_t> known_generation_ = 0;
+  std::atomic<int64_t> epoch_ = 0;
 
   Strand strand_;
   // Notes that Step acts on.
@@ -104,7 +122,6 @@ class SensorSession final : public StreamHandler, public std::enable_shared_from
   v1::HostInfo host_;
   v1::Capabilities capabilities_;
   std::set<std::string> commands_sent_;
-  std::optional<int64_t> epoch_;
 };
 
 }  // namespace bulkhead::controlplane

@@ -74,11 +74,11 @@ absl::StatusOr<std::vector<Command>> PgTransaction::OpenCommands(const std::stri
   return ReadRows("read open commands", rows, CommandFrom);
 }
 
-absl::Status PgTransaction::MarkDelivered(const std::string& command_id) {
-  return Execute(
-             "mark a command delivered",
-             "UPDATE commands SET state = 'delivered', delivered_at = now() WHERE id = $1::uuid AND state = 'queued'",
-             command_id)
+absl::Status PgTransaction::MarkDelivered(const std::vector<std::string>& command_ids) {
+  return Execute("mark commands delivered",
+                 "UPDATE commands SET state = 'delivered', delivered_at = now()"
+                 " WHERE id = ANY ($1::uuid[]) AND state = 'queued'",
+                 TextArray(command_ids))
       .status();
 }
 

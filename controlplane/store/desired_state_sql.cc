@@ -49,12 +49,11 @@ absl::Status PgTransaction::BumpGeneration(const std::string& sensor_id) {
     ASSIGN_OR_RETURN(rules, AllIsolationRules());
   }
   const std::string digest = DesiredStateDigest(sensor_id, policies, IsolationRulesDigest(rules));
-  RETURN_IF_ERROR(
-      Execute("raise a generation",
-              "UPDATE sensors SET desired_generation = desired_generation + 1, desired_digest = $2 WHERE id = $1::uuid",
-              sensor_id, Bytes(digest))
-          .status());
-  return Touch(sensor_id);
+  return Execute("raise a generation",
+                 "UPDATE sensors SET desired_generation = desired_generation + 1, revision = revision + 1,"
+                 " desired_digest = $2 WHERE id = $1::uuid RETURNING pg_notify($3, id::text)::text",
+                 sensor_id, Bytes(digest), kChangeChannel)
+      .status();
 }
 
 absl::StatusOr<uint32_t> PgTransaction::BumpIsolatedSensors() {

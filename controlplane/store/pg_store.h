@@ -23,11 +23,15 @@ class PgStore final : public Store {
   absl::StatusOr<std::string> RunOrder(const OrderContext& context, const std::string& fingerprint,
                                        absl::FunctionRef<absl::StatusOr<std::string>(Transaction&)> body) override;
 
-  absl::Status RecordReport(const std::string& sensor_id, const SensorReport& report, bool heartbeat) override;
-  absl::Status RecordPolicyStatus(const std::string& sensor_id, uint64_t generation, bool applied,
+  absl::StatusOr<OrderedState> RecordReport(const Ownership& owner, const SensorReport& report,
+                                            bool heartbeat) override;
+  absl::Status RecordPolicyStatus(const Ownership& owner, uint64_t generation, bool applied,
                                   const std::string& message) override;
-  absl::StatusOr<int64_t> OpenSession(const std::string& sensor_id, const std::string& replica_id) override;
-  absl::Status CloseSession(const std::string& sensor_id, int64_t epoch) override;
+  absl::Status RenewReplica(const std::string& run_id, const std::string& name, absl::Duration lease) override;
+  absl::Status EndReplica(const std::string& run_id) override;
+  absl::StatusOr<Ownership> OpenSession(const std::string& sensor_id, const std::string& run_id) override;
+  absl::Status CloseSession(const Ownership& owner) override;
+  absl::StatusOr<std::vector<HeldStream>> ListHeldStreams(const std::string& run_id) override;
 
   absl::StatusOr<SensorCertificate> FindCertificate(const std::string& serial_hex) override;
   absl::StatusOr<Operator> FindOperator(const std::string& fingerprint_hex) override;

@@ -64,10 +64,12 @@ class PgTransaction final : public Transaction {
   absl::StatusOr<uint32_t> BumpIsolatedSensors() override;
   absl::StatusOr<DesiredState> GetDesiredState(const std::string& sensor_id) override;
 
+  absl::StatusOr<OrderedState> CheckOwnership(const Ownership& owner, bool hold) override;
+
   absl::Status InsertCommand(const Command& command) override;
   absl::StatusOr<Command> GetCommand(const std::string& command_id) override;
   absl::StatusOr<std::vector<Command>> OpenCommands(const std::string& sensor_id) override;
-  absl::Status MarkDelivered(const std::string& command_id) override;
+  absl::Status MarkDelivered(const std::vector<std::string>& command_ids) override;
   absl::Status FinishCommand(const std::string& sensor_id, const std::string& command_id,
                              const KillResult& result) override;
   // Marks commands kExpired: queued ones past their deadline, delivered ones long past it. Empty ids: any. Returns how
@@ -100,7 +102,12 @@ class PgTransaction final : public Transaction {
 
   pqxx::work& work_;
   PgFailure failure_;
+  bool rules_locked_ = false;
+  bool rules_locked_exclusively_ = false;
 };
+
+// A row with trust, desired_generation, desired_digest, open_commands.
+OrderedState OrderedStateFrom(const pqxx::row& row);
 
 // A row of enforcement_policies, wherever it was selected.
 Policy PolicyFrom(const pqxx::row& row);

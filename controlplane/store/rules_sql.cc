@@ -39,10 +39,14 @@ IsolationRule RuleFrom(const pqxx::row& row) {
 }  // namespace
 
 absl::Status PgTransaction::LockRules(bool exclusive) {
+  // Held until the end: once is enough.
+  if (rules_locked_exclusively_ || (rules_locked_ && !exclusive)) return absl::OkStatus();
   // Any number that nothing else in this database uses.
-  return Execute("lock the isolation rules", exclusive ? "SELECT pg_advisory_xact_lock(4886718345217)"
-                                                       : "SELECT pg_advisory_xact_lock_shared(4886718345217)")
-      .status();
+  RETURN_IF_ERROR(Execute("lock the isolation rules", exclusive ? "SELECT pg_advisory_xact_lock(4886718345217)"
+                                                                : "SELECT pg_advisory_xact_lock_shared(4886718345217)")
+                      .status());
+  (exclusive ? rules_locked_exclusively_ : rules_locked_) = true;
+  return absl::OkStatus();
 }
 
 absl::Status PgTransaction::InsertIsolationRule(const IsolationRule& rule) {

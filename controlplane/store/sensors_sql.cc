@@ -16,7 +16,8 @@ SELECT s.id, s.name, s.trust, s.disabled, s.desired_generation, s.desired_digest
        r.host_info, r.capabilities, r.observed, r.boot_id, r.observed_generation, r.observed_digest,
        r.degraded, r.critical,
        r.containment_tier, r.isolation_tier, r.block_binary_tier, r.observed_at, r.last_heartbeat_at,
-       r.failed_generation, r.failed_reason, r.connected,
+       r.failed_generation, r.failed_reason,
+       EXISTS (SELECT FROM replicas h WHERE h.id = r.session_holder AND h.lease_until > now()) AS connected,
        (SELECT max(c.not_after) FROM sensor_certificates c WHERE c.sensor_id = s.id AND c.revoked_at IS NULL)
          AS certificate_not_after
 FROM sensors s JOIN sensor_reports r ON r.sensor_id = s.id )";
@@ -146,11 +147,11 @@ absl::Status PgTransaction::RevokeCertificates(const std::string& sensor_id) {
 }
 
 absl::Status PgTransaction::Touch(const std::string& sensor_id) {
-  ASSIGN_OR_RETURN(
-      const pqxx::result changed,
-      Execute("count an order", "UPDATE sensors SET revision = revision + 1 WHERE id = $1::uuid", sensor_id));
-  if (changed.affected_rows() == 0) return SensorNotFound(sensor_id);
-  return Notify({sensor_id});
+  ASSIGN_OR_RETURN(const pqxx::result changed, Execute("count an order",
+                                                       "UPDATE sensors SET revision = revision + 1 WHERE id = $1::uuid"
+                                                       " RETURNING pg_notify($2, id::text)::text",
+                                                       sensor_id, kChangeChannel));
+  return changed.empty() ? SensorNotFound(sensor_id) : absl::OkStatus();
 }
 
 absl::Status PgTransaction::Notify(const std::vector<std::string>& sensor_ids) {

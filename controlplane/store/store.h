@@ -75,11 +75,16 @@ class Transaction {
   // The complete desired state as of this transaction.
   virtual absl::StatusOr<DesiredState> GetDesiredState(const std::string& sensor_id) = 0;
 
+  // What is ordered for the sensor of a stream. StreamSuperseded when a newer stream owns it. With `hold` no other
+  // stream can take over until the end of the transaction: the fence of every write that follows.
+  virtual absl::StatusOr<OrderedState> CheckOwnership(const Ownership& owner, bool hold) = 0;
+
   virtual absl::Status InsertCommand(const Command& command) = 0;  // notifies at commit
   virtual absl::StatusOr<Command> GetCommand(const std::string& command_id) = 0;
   // Not yet finished, oldest first; those past their deadline are marked kExpired first.
   virtual absl::StatusOr<std::vector<Command>> OpenCommands(const std::string& sensor_id) = 0;
-  virtual absl::Status MarkDelivered(const std::string& command_id) = 0;
+  // Queued ones become delivered; others stay as they are.
+  virtual absl::Status MarkDelivered(const std::vector<std::string>& command_ids) = 0;
   // Stores a result once; a command that already has one is left as it is and OK is returned.
   virtual absl::Status FinishCommand(const std::string& sensor_id, const std::string& command_id,
                                      const KillResult& result) = 0;
@@ -126,16 +131,27 @@ class Store {
   virtual absl::StatusOr<std::string> RunOrder(const OrderContext& context, const std::string& fingerprint,
                                                absl::FunctionRef<absl::StatusOr<std::string>(Transaction&)> body) = 0;
 
-  // Stores a report as the sensor's latest, and, for a heartbeat, one row of history. Empty host_info, boot_id or
-  // capabilities (with its tiers) leave what is stored: only Hello carries them.
-  virtual absl::Status RecordReport(const std::string& sensor_id, const SensorReport& report, bool heartbeat) = 0;
-  // Stores what became of a generation. A report of `applied` clears an older failure.
-  virtual absl::Status RecordPolicyStatus(const std::string& sensor_id, uint64_t generation, bool applied,
+  // Stores a report as the sensor's latest, and, for a heartbeat, one row of history; returns what is ordered. Empty
+  // host_info, boot_id or capabilities (with its tiers) leave what is stored: only Hello carries them. StreamSuperseded
+  // when a newer stream owns the sensor; then nothing is stored.
+  virtual absl::StatusOr<OrderedState> RecordReport(const Ownership& owner, const SensorReport& report,
+                                                    bool heartbeat) = 0;
+  // Stores what became of a generation. A report of `applied` clears an older failure. StreamSuperseded as above.
+  virtual absl::Status RecordPolicyStatus(const Ownership& owner, uint64_t generation, bool applied,
                                           const std::string& message) = 0;
-  // A stream opened: returns the epoch that fences it; an older stream of the same sensor has lost ownership.
-  virtual absl::StatusOr<int64_t> OpenSession(const std::string& sensor_id, const std::string& replica_id) = 0;
+
+  // Keeps the lease of a replica's run (a UUID) for so long from now; the first call of a run ends every other run of
+  // the same name. While the lease lasts, the sensors whose streams the run holds are connected.
+  virtual absl::Status RenewReplica(const std::string& run_id, const std::string& name, absl::Duration lease) = 0;
+  // Ends the lease at once.
+  virtual absl::Status EndReplica(const std::string& run_id) = 0;
+  // A stream opened at this run: an older stream of the same sensor has lost ownership, and if it is at another replica
+  // that lives, that one is notified.
+  virtual absl::StatusOr<Ownership> OpenSession(const std::string& sensor_id, const std::string& run_id) = 0;
   // A stream closed; no effect when a newer one owns the sensor.
-  virtual absl::Status CloseSession(const std::string& sensor_id, int64_t epoch) = 0;
+  virtual absl::Status CloseSession(const Ownership& owner) = 0;
+  // Every stream that this run owns, in any order.
+  virtual absl::StatusOr<std::vector<HeldStream>> ListHeldStreams(const std::string& run_id) = 0;
 
   virtual absl::StatusOr<SensorCertificate> FindCertificate(const std::string& serial_hex) = 0;
   // NotFound when no operator has this certificate fingerprint.

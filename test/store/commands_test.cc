@@ -12,7 +12,7 @@ namespace {
 using namespace test;  // NOLINT: the helpers of these tests
 
 absl::Status Deliver(Store& store, const std::string& id) {
-  return store.Run([&](Transaction& tx) { return tx.MarkDelivered(id); });
+  return store.Run([&](Transaction& tx) { return tx.MarkDelivered({id}); });
 }
 
 absl::Status Finish(Store& store, const Command& command, KillOutcome outcome, const std::string& message = "") {
@@ -39,7 +39,7 @@ TEST_CASE("a kill is bound to the boot and to the moment of the order") {
   const Sensor sensor = Enroll(*store, "web-1");
   SensorReport report;
   report.boot_id = "123e4567-e89b-42d3-a456-426614174000";
-  REQUIRE_OK(store->RecordReport(sensor.id, report, false));
+  REQUIRE_OK(store->RecordReport(OpenStream(*store, sensor.id), report, false));
   const absl::Time now = absl::FromUnixMicros(absl::ToUnixMicros(absl::Now()));
   const auto command = Kill(*store, "web-1", 4242, absl::Minutes(1), now);
   REQUIRE_OK(command);

@@ -62,7 +62,9 @@ TEST_CASE("reports: digests, tiers, failures and sessions") {
   CHECK(set("observed_digest = 'short'") == "23514 sensor_reports_observed_digest_check");
   CHECK(set("isolation_tier = 5") == "23514 sensor_reports_tiers_check");
   CHECK(set("failed_reason = 'without a generation'") == "23514 sensor_reports_failed_check");
-  CHECK(set("connected = true") == "23514 sensor_reports_session_check");
+  CHECK(set("session_holder = gen_random_uuid()") == "23514 sensor_reports_session_check");
+  CHECK(set("session_epoch = 5, session_holder = gen_random_uuid()").empty());
+  CHECK(set("session_epoch = 4") == "23514 sensor_reports_epoch_grows");
 }
 
 TEST_CASE("policies: one of each network kind, names that fit the template, paths that are absolute") {

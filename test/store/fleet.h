@@ -5,6 +5,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/clock.h"
+#include "common/uuid.h"
 #include "controlplane/orders/orders.h"
 #include "controlplane/store/store.h"
 #include "harness/status_matchers.h"
@@ -44,6 +45,14 @@ inline Sensor Enroll(Store& store, const std::string& name) {
   auto sensor = Give(store, [&](Transaction& tx) { return orders::Enroll(tx, secret, name, absl::Now()); });
   REQUIRE_OK(sensor);
   return *sensor;
+}
+
+// A stream of the sensor at a replica that lives for an hour.
+inline Ownership OpenStream(Store& store, const std::string& sensor_id, const std::string& run_id = NewUuid()) {
+  REQUIRE_OK(store.RenewReplica(run_id, "replica-of-" + run_id, absl::Hours(1)));
+  auto owner = store.OpenSession(sensor_id, run_id);
+  REQUIRE_OK(owner);
+  return *owner;
 }
 
 inline Sensor Read(Store& store, const std::string& reference) {

@@ -60,7 +60,7 @@ TEST_CASE("another replica hears of orders by the sensor's id, at commit, and ne
   CHECK_CODE(theirs->Listen([](const std::string&) {}), kFailedPrecondition);
   const Sensor sensor = Enroll(*ours, "web-1");
   CHECK(heard.WaitFor(sensor.id));
-  REQUIRE_OK(ours->RecordReport(sensor.id, SensorReport(), true));
+  REQUIRE_OK(ours->RecordReport(OpenStream(*ours, sensor.id), SensorReport(), true));
   CHECK_CODE(ours->Run([&](Transaction& tx) {
     tx.BumpGeneration(sensor.id).IgnoreError();
     return absl::CancelledError("rolled back");

@@ -41,6 +41,10 @@ const std::vector<Step>& Steps() {
       {"INSERT INTO heartbeats (sensor_id, observed_generation, observed_digest, degraded_count, critical_count) VALUES"
        " ('00000000-0000-4000-8000-000000000001', 1, '', 0, 0)",
        "SELECT count(*) = 1 FROM heartbeats WHERE observed_generation = 1"},
+      {"INSERT INTO replicas (id, name, lease_until) VALUES ('00000000-0000-4000-8000-000000000004', 'cp-1', now());"
+       "UPDATE sensor_reports SET session_epoch = 3, session_holder = '00000000-0000-4000-8000-000000000004'",
+       "SELECT count(*) = 1 FROM sensor_reports r JOIN replicas p ON p.id = r.session_holder WHERE r.session_epoch = "
+       "3"},
   };
   return steps;
 }

@@ -185,7 +185,7 @@ TEST_CASE("orders to a revoked or critical sensor are refused with the reason, r
   const Sensor sensor = Enroll(*store, "web-1");
   SensorReport report;
   report.critical = {"the wall was detached"};
-  REQUIRE_OK(store->RecordReport(sensor.id, report, true));
+  REQUIRE_OK(store->RecordReport(OpenStream(*store, sensor.id), report, true));
   const absl::Status critical = Contain(*store, "web-1").status();
   CHECK(ReasonOf(critical) == "SENSOR_CRITICAL");
   CHECK(absl::StrContains(critical.message(), "the wall was detached"));
@@ -207,7 +207,7 @@ TEST_CASE("an order that the host cannot honour is refused, a weaker form only b
   report.capabilities = "known";
   report.containment_tier = Tier::kPartial;
   report.isolation_tier = Tier::kNone;
-  REQUIRE_OK(store->RecordReport(sensor.id, report, false));
+  REQUIRE_OK(store->RecordReport(OpenStream(*store, sensor.id), report, false));
   CHECK(ReasonOf(Contain(*store, "web-1").status()) == "MECHANISM_MISSING");
   REQUIRE_OK(Give(*store, [](Transaction& tx) {
     return orders::ContainSensor(tx, By("olga"), "web-1", PolicyAction::kDeny, /*allow_degraded=*/true);
@@ -223,7 +223,7 @@ TEST_CASE("disable, enable and delete; the audit log outlives the sensor") {
   const Sensor sensor = Enroll(*store, "web-1");
   REQUIRE_OK(Contain(*store, "web-1"));
   REQUIRE_OK(Kill(*store, "web-1", 4242));
-  REQUIRE_OK(store->RecordReport(sensor.id, SensorReport(), true));
+  REQUIRE_OK(store->RecordReport(OpenStream(*store, sensor.id), SensorReport(), true));
   const auto set = [&](bool disabled) {
     return Give(*store, [&](Transaction& tx) { return orders::SetDisabled(tx, By("admin"), "web-1", disabled); });
   };

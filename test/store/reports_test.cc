@@ -1,4 +1,4 @@
-// What sensors report, sessions, retention, and the lists that operators read.
+// What sensors report, retention, and the lists that operators read.
 #include <catch2/catch.hpp>
 #include <set>
 
@@ -30,11 +30,12 @@ TEST_CASE("a report comes back as it was sent, and makes no order wait") {
   const Database database;
   const auto store = database.Open();
   const Sensor sensor = Enroll(*store, "web-1");
+  const Ownership owner = OpenStream(*store, sensor.id);
   // While an order holds the sensor's row, its heartbeats are stored all the same.
   absl::Status heartbeat = absl::UnknownError("not run");
   REQUIRE_OK(store->Run([&](Transaction& tx) {
     const absl::Status locked = tx.GetSensor("web-1", /*lock=*/true).status();
-    heartbeat = store->RecordReport(sensor.id, FullReport(), true);
+    heartbeat = store->RecordReport(owner, FullReport(), true).status();
     return locked;
   }));
   REQUIRE_OK(heartbeat);
@@ -54,55 +55,44 @@ TEST_CASE("a heartbeat keeps what only a hello carries, and is kept as history")
   const Database database;
   const auto store = database.Open();
   const Sensor sensor = Enroll(*store, "web-1");
-  REQUIRE_OK(store->RecordReport(sensor.id, FullReport(), false));
+  const Ownership owner = OpenStream(*store, sensor.id);
+  REQUIRE_OK(store->RecordReport(owner, FullReport(), false));
   CHECK_FALSE(Read(*store, "web-1").last_heartbeat_at.has_value());
   SensorReport beat;
   beat.observed = "later";
-  REQUIRE_OK(store->RecordReport(sensor.id, beat, true));
+  REQUIRE_OK(store->RecordReport(owner, beat, true));
   const Sensor stored = Read(*store, "web-1");
   CHECK(stored.report.capabilities == "capabilities");
   CHECK(stored.report.containment_tier == Tier::kFull);
   CHECK(stored.report.boot_id == FullReport().boot_id);
   CHECK(stored.report.observed == "later");
   CHECK(database.Value("SELECT count(*) FROM heartbeats") == "1");
-  CHECK_CODE(store->RecordReport("123e4567-e89b-42d3-a456-426614174000", beat, true), kNotFound);
+  CHECK_CODE(store->RecordReport({"123e4567-e89b-42d3-a456-426614174000", 1}, beat, true), kNotFound);
   beat.observed_generation = ~uint64_t{0};
-  CHECK_CODE(store->RecordReport(sensor.id, beat, true), kInvalidArgument);
+  CHECK_CODE(store->RecordReport(owner, beat, true), kInvalidArgument);
 }
 
 TEST_CASE("a failed generation is remembered until a newer one is applied") {
   const Database database;
   const auto store = database.Open();
   const Sensor sensor = Enroll(*store, "web-1");
-  REQUIRE_OK(store->RecordPolicyStatus(sensor.id, 5, false, "map full"));
-  REQUIRE_OK(store->RecordPolicyStatus(sensor.id, 4, true, ""));
+  const Ownership owner = OpenStream(*store, sensor.id);
+  REQUIRE_OK(store->RecordPolicyStatus(owner, 5, false, "map full"));
+  REQUIRE_OK(store->RecordPolicyStatus(owner, 4, true, ""));
   CHECK(Read(*store, "web-1").failed_generation == 5);
-  REQUIRE_OK(store->RecordPolicyStatus(sensor.id, 4, false, "late"));
+  REQUIRE_OK(store->RecordPolicyStatus(owner, 4, false, "late"));
   CHECK(Read(*store, "web-1").failed_reason == "map full");
-  REQUIRE_OK(store->RecordPolicyStatus(sensor.id, 6, true, ""));
+  REQUIRE_OK(store->RecordPolicyStatus(owner, 6, true, ""));
   CHECK(Read(*store, "web-1").failed_generation == 0);
   CHECK(Read(*store, "web-1").failed_reason.empty());
-}
-
-TEST_CASE("the newest stream owns the sensor; an older one that closes changes nothing") {
-  const Database database;
-  const auto store = database.Open();
-  const Sensor sensor = Enroll(*store, "web-1");
-  const int64_t first = *store->OpenSession(sensor.id, "replica-a");
-  const int64_t second = *store->OpenSession(sensor.id, "replica-b");
-  CHECK(second > first);
-  REQUIRE_OK(store->CloseSession(sensor.id, first));
-  CHECK(Read(*store, "web-1").connected);
-  REQUIRE_OK(store->CloseSession(sensor.id, second));
-  CHECK_FALSE(Read(*store, "web-1").connected);
-  CHECK_CODE(store->OpenSession("123e4567-e89b-42d3-a456-426614174000", "replica-a"), kNotFound);
 }
 
 TEST_CASE("the sweep deletes what is old and leaves what is not") {
   const Database database;
   const auto store = database.Open();
   const Sensor sensor = Enroll(*store, "web-1");
-  for (int i = 0; i < 3; ++i) REQUIRE_OK(store->RecordReport(sensor.id, FullReport(), true));
+  const Ownership owner = OpenStream(*store, sensor.id);
+  for (int i = 0; i < 3; ++i) REQUIRE_OK(store->RecordReport(owner, FullReport(), true));
   const auto order = [](Transaction&) -> absl::StatusOr<std::string> { return "done"; };
   REQUIRE_OK(store->RunOrder(By("olga", "old"), "print", order));
   REQUIRE_OK(store->RunOrder(By("olga", "new"), "print", order));
@@ -113,21 +103,6 @@ TEST_CASE("the sweep deletes what is old and leaves what is not") {
   CHECK(database.Value("SELECT count(*) FROM heartbeats") == "1");
   CHECK(database.Value("SELECT string_agg(request_id, ' ') FROM order_requests") == "new");
   CHECK(store->Sweep(absl::Hours(1)).value() == 0);
-}
-
-TEST_CASE("a session whose control plane died is closed by the sweep") {
-  const Database database;
-  const auto store = database.Open();
-  const Sensor sensor = Enroll(*store, "web-1");
-  REQUIRE_OK(store->OpenSession(sensor.id, "replica-a"));
-  REQUIRE_OK(store->RecordReport(sensor.id, FullReport(), true));
-  REQUIRE_OK(store->Sweep(absl::Hours(1)));
-  CHECK(Read(*store, "web-1").connected);
-  database.Execute(
-      "UPDATE sensor_reports SET observed_at = now() - interval '4 hours', last_heartbeat_at = now() - interval '4 "
-      "hours'");
-  REQUIRE_OK(store->Sweep(absl::Hours(1)));
-  CHECK_FALSE(Read(*store, "web-1").connected);
 }
 
 TEST_CASE("sensors are listed by name, by prefix, each once, page by page") {

@@ -1,12 +1,6 @@
 // Starts the server on a free port of the loopback, and makes certificates for its clients.
 #include "unit/controlplane/api/control_plane_fixture.h"
 
-#include <openssl/bio.h>
-#include <openssl/ec.h>
-#include <openssl/evp.h>
-#include <openssl/pem.h>
-#include <openssl/x509.h>
-
 #include <atomic>
 #include <cstdlib>
 #include <filesystem>
@@ -18,26 +12,6 @@
 #include "harness/status_matchers.h"
 
 namespace bulkhead::controlplane::test {
-
-KeyAndRequest MakeKeyAndRequest() {
-  const std::unique_ptr<EVP_PKEY, decltype(&EVP_PKEY_free)> key(EVP_EC_gen("P-256"), EVP_PKEY_free);
-  REQUIRE(key);
-  const std::unique_ptr<X509_REQ, decltype(&X509_REQ_free)> request(X509_REQ_new(), X509_REQ_free);
-  REQUIRE(X509_REQ_set_pubkey(request.get(), key.get()) == 1);
-  REQUIRE(X509_REQ_sign(request.get(), key.get(), EVP_sha256()) > 0);
-  KeyAndRequest made;
-  const int length = i2d_X509_REQ(request.get(), nullptr);
-  REQUIRE(length > 0);
-  made.request_der.resize(length);
-  auto* out = reinterpret_cast<unsigned char*>(made.request_der.data());
-  i2d_X509_REQ(request.get(), &out);
-  const std::unique_ptr<BIO, decltype(&BIO_free)> memory(BIO_new(BIO_s_mem()), BIO_free);
-  REQUIRE(PEM_write_bio_PrivateKey(memory.get(), key.get(), nullptr, nullptr, 0, nullptr, nullptr) == 1);
-  char* text = nullptr;
-  const long size = BIO_get_mem_data(memory.get(), &text);
-  made.key_pem.assign(text, size);
-  return made;
-}
 
 ControlPlane::ControlPlane() {
   REQUIRE(mkdtemp(directory_.data()) != nullptr);
@@ -76,7 +50,22 @@ void ControlPlane::Restart() {
   server_ = *std::move(server);
 }
 
+std::unique_ptr<Server> ControlPlane::StartReplica(const std::string& name) const {
+  Options options = MakeOptions();
+  options.replica_id = name;
+  options.state_directory = absl::StrCat(directory_, "/", name);
+  std::filesystem::create_directory(options.state_directory);
+  std::filesystem::copy(directory_ + "/ca", options.state_directory + "/ca", std::filesystem::copy_options::recursive);
+  auto server = Server::Create(options);
+  REQUIRE_OK(server);
+  return *std::move(server);
+}
+
 std::shared_ptr<grpc::Channel> ControlPlane::Connect(const ClientIdentity& identity) const {
+  return ConnectTo(*server_, identity);
+}
+
+std::shared_ptr<grpc::Channel> ControlPlane::ConnectTo(Server& replica, const ClientIdentity& identity) const {
   grpc::SslCredentialsOptions tls;
   tls.pem_root_certs = authority_->trust_bundle_pem();
   tls.pem_private_key = identity.key_pem;
@@ -85,7 +74,7 @@ std::shared_ptr<grpc::Channel> ControlPlane::Connect(const ClientIdentity& ident
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   arguments.SetMaxReceiveMessageSize(-1);
-  return grpc::CreateCustomChannel(absl::StrCat("127.0.0.1:", server_->ports()[0]), grpc::SslCredentials(tls),
+  return grpc::CreateCustomChannel(absl::StrCat("127.0.0.1:", replica.ports()[0]), grpc::SslCredentials(tls),
                                    arguments);
 }
 

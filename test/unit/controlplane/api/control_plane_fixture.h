@@ -11,16 +11,13 @@
 #include "controlplane/app/server.h"
 #include "controlplane/pki/pki.h"
 #include "grpcpp/channel.h"
+#include "harness/key_request.h"
 #include "store/database.h"
 
 namespace bulkhead::controlplane::test {
 
-// A key and a request for a certificate, as a sensor makes them.
-struct KeyAndRequest {
-  std::string key_pem;
-  std::string request_der;
-};
-KeyAndRequest MakeKeyAndRequest();
+using bulkhead::test::KeyAndRequest;
+using bulkhead::test::MakeKeyAndRequest;
 
 // What a client presents; empty: nothing.
 struct ClientIdentity {
@@ -37,6 +34,8 @@ class ControlPlane {
 
   // A channel of its own (no connection is shared) that presents `identity`.
   std::shared_ptr<grpc::Channel> Connect(const ClientIdentity& identity = {}) const;
+  // The same to another replica.
+  std::shared_ptr<grpc::Channel> ConnectTo(Server& replica, const ClientIdentity& identity) const;
 
   // A registered operator's identity.
   ClientIdentity MakeOperator(const std::string& name, const std::string& role) const;
@@ -53,6 +52,8 @@ class ControlPlane {
   const Database& database() const { return database_; }
   // Stops the server and starts another on the same database and state.
   void Restart();
+  // Starts one more replica on the same database, with the same CA.
+  std::unique_ptr<Server> StartReplica(const std::string& name) const;
 
  private:
   Options MakeOptions() const;

@@ -13,7 +13,9 @@ namespace bulkhead::controlplane::test {
 class TestSensor {
  public:
   TestSensor(const ControlPlane& plane, const ClientIdentity& identity, absl::Duration limit = absl::Seconds(30))
-      : stub_(v1::SensorLinkService::NewStub(plane.Connect(identity))),
+      : TestSensor(plane.Connect(identity), limit) {}
+  explicit TestSensor(const std::shared_ptr<grpc::Channel>& channel, absl::Duration limit = absl::Seconds(30))
+      : stub_(v1::SensorLinkService::NewStub(channel)),
         context_(Context(limit)),
         stream_(stub_->Connect(context_.get())) {}
   ~TestSensor() {
