@@ -33,6 +33,8 @@ constexpr int kKeepaliveTimeoutMillis = 10'000;
 // Clients ping every 20 s also when idle; gRPC's default of 5 minutes would cut them off for it.
 constexpr int kLeastPingIntervalMillis = 10'000;
 constexpr int kCertificateRefreshSeconds = 60;
+// A connection without a call: someone who opened it and went, or never meant to call.
+constexpr int kMaxIdleMillis = 300'000;
 
 // gRPC has no setting for TLS 1.3 only. Its list of ciphers concerns TLS 1.2 alone (those of 1.3 are apart), and a
 // suite that needs an RSA key cannot be agreed on with our ECDSA certificates: so no 1.2 handshake succeeds. Must be
@@ -61,6 +63,7 @@ void SetLimits(grpc::ServerBuilder& builder) {
   builder.SetResourceQuota(grpc::ResourceQuota("bulkhead").Resize(kMemoryQuotaBytes).SetMaxThreads(kMaxThreads));
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kMaxConcurrentStreams);
   builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, kHandshakeTimeoutMillis);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_IDLE_MS, kMaxIdleMillis);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMillis);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMillis);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
@@ -80,7 +83,7 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Create(const Options& op
   grpc::health::v1::HealthCheckRequest::descriptor();
 
   std::unique_ptr<GrpcServer> made(new GrpcServer());
-  ASSIGN_OR_RETURN(made->listener_, Listener::Open(options.listen));
+  ASSIGN_OR_RETURN(made->listener_, Listener::Open(options.listen, options.admission));
   made->services_ = std::move(services);
   grpc::ServerBuilder builder;
   SetLimits(builder);

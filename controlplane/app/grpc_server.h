@@ -20,6 +20,7 @@ class GrpcServer {
  public:
   struct Options {
     std::vector<std::string> listen;
+    Admission::Limits admission;
     std::string key_path;
     std::string certificate_path;
   };

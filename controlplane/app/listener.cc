@@ -36,10 +36,21 @@ absl::StatusOr<uint16_t> PortOf(int socket) {
   return ntohs(reinterpret_cast<const sockaddr_in*>(&bound)->sin_port);
 }
 
+// The bytes of the address, without the port. An IPv6 client has a /64 to itself, so that is what counts.
+std::string AddressOf(const sockaddr_storage& peer) {
+  if (peer.ss_family == AF_INET6) {
+    const auto* bytes = reinterpret_cast<const char*>(&reinterpret_cast<const sockaddr_in6&>(peer).sin6_addr);
+    return std::string(bytes, 8);
+  }
+  const auto* bytes = reinterpret_cast<const char*>(&reinterpret_cast<const sockaddr_in&>(peer).sin_addr);
+  return std::string(bytes, 4);
+}
+
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Listener>> Listener::Open(const std::vector<std::string>& addresses) {
-  std::unique_ptr<Listener> listener(new Listener());
+absl::StatusOr<std::unique_ptr<Listener>> Listener::Open(const std::vector<std::string>& addresses,
+                                                         const Admission::Limits& limits) {
+  std::unique_ptr<Listener> listener(new Listener(limits));
   listener->wake_.Reset(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!listener->wake_.valid()) return ErrnoToStatus(errno, "eventfd");
   for (const std::string& address : addresses) {
@@ -91,6 +102,11 @@ void Listener::Loop() {
   for (const UniqueFd& socket : sockets_) watched.push_back({.fd = socket.get(), .events = POLLIN, .revents = 0});
   absl::Time next_complaint = absl::InfinitePast();
   while (true) {
+    // Too many of late: they wait in the backlog, which costs nothing.
+    if (const absl::Duration wait = admission_.Wait(absl::Now()); wait > absl::ZeroDuration()) {
+      if (poll(watched.data(), 1, static_cast<int>(absl::ToInt64Milliseconds(wait)) + 1) > 0) return;
+      continue;
+    }
     if (poll(watched.data(), watched.size(), -1) < 0 && errno != EINTR) {
       return LogError("listener stops: poll failed", {{"error", strerror(errno)}});
     }
@@ -111,12 +127,20 @@ void Listener::Loop() {
 
 bool Listener::AcceptSome(int socket) {
   // Bounded, so that a flood on one socket starves neither the others nor the order to stop.
-  for (int i = 0; i < kAcceptsInARow; ++i) {
-    UniqueFd connection(accept4(socket, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+  for (int i = 0; i < kAcceptsInARow && admission_.Wait(absl::Now()) == absl::ZeroDuration(); ++i) {
+    sockaddr_storage peer{};
+    socklen_t length = sizeof(peer);
+    UniqueFd connection(accept4(socket, reinterpret_cast<sockaddr*>(&peer), &length, SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (!connection.valid()) {
       const bool exhausted = errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM;
       // Everything else concerns one connection that is already gone, or says that none is left.
       if (exhausted || errno == EAGAIN || errno == EWOULDBLOCK) return !exhausted;
+      continue;
+    }
+    if (!admission_.Admit(AddressOf(peer), absl::Now())) {
+      // With a reset: a client that is told so at once backs off, and no socket of ours lingers.
+      const linger now{1, 0};
+      setsockopt(connection.get(), SOL_SOCKET, SO_LINGER, &now, sizeof(now));
       continue;
     }
     const int on = 1;

@@ -8,7 +8,9 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/time/clock.h"
 #include "common/unique_fd.h"
+#include "controlplane/app/admission.h"
 
 namespace bulkhead::controlplane {
 
@@ -20,7 +22,8 @@ class Listener {
   using OnConnection = std::function<void(UniqueFd)>;
 
   // Binds and listens on every address, "ADDR:PORT". Errors name the address.
-  static absl::StatusOr<std::unique_ptr<Listener>> Open(const std::vector<std::string>& addresses);
+  static absl::StatusOr<std::unique_ptr<Listener>> Open(const std::vector<std::string>& addresses,
+                                                        const Admission::Limits& limits);
   ~Listener() { Stop(); }
 
   // Starts to accept. Call once.
@@ -32,7 +35,7 @@ class Listener {
   const std::vector<uint16_t>& ports() const { return ports_; }
 
  private:
-  Listener() = default;
+  explicit Listener(const Admission::Limits& limits) : admission_(limits, absl::Now()) {}
   absl::Status Bind(const std::string& text);
   void Loop();
   // Takes waiting connections. False when out of descriptors or memory.
@@ -41,6 +44,7 @@ class Listener {
   std::vector<UniqueFd> sockets_;
   std::vector<uint16_t> ports_;
   UniqueFd wake_;
+  Admission admission_;  // of the thread
   OnConnection on_connection_;
   std::thread thread_;
 };

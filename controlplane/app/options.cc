@@ -76,7 +76,7 @@ struct Parser {
   std::string log_level = "info";
   std::string log_format = "text";
   // Where the duration checks leave what they read; CLI11 stores the text beside it.
-  std::string heartbeat_text, retention_text, sensor_life_text, operator_life_text;
+  std::string heartbeat_text, retention_text, sensor_life_text, operator_life_text, stream_age_text;
 
   void AddCommon();
   void AddCommands();
@@ -111,6 +111,20 @@ void Parser::AddCommon() {
   app.add_option("--sensor-certificate-life", sensor_life_text,
                  "How long a sensor's certificate lasts; it is renewed at half of it (default 30d)")
       ->check(DurationIn(absl::Hours(1), absl::Hours(24 * 365), &options.sensor_certificate_life));
+  app.add_option("--max-stream-age", stream_age_text,
+                 "Age at which a sensor's stream is ended, so that sensors spread over replicas again (default 6h)")
+      ->check(DurationIn(absl::Seconds(10), absl::Hours(24 * 30), &options.max_stream_age));
+  app.add_option("--max-streams", options.max_streams, "Sensor streams that this replica holds at most")
+      ->check(CLI::Range(1, 1'000'000))
+      ->capture_default_str();
+  app.add_option("--accept-rate", options.accept_rate,
+                 "Connections that are accepted a second; more wait. A core does about 280 handshakes")
+      ->check(CLI::Range(1, 100'000))
+      ->capture_default_str();
+  app.add_option("--accept-rate-per-address", options.accept_rate_per_address,
+                 "Connections a second from one address; more are reset. Behind a load balancer, as --accept-rate")
+      ->check(CLI::Range(1, 100'000))
+      ->capture_default_str();
   app.add_option("--replica-id", options.replica_id,
                  "Unique name of this replica. Default: host name and a random part");
   app.add_option("--log-level", log_level, "Least level that is written")

@@ -25,6 +25,10 @@ struct Options {
   absl::Duration heartbeat_interval = absl::Seconds(30);     // 1 s to 1 h, whole seconds
   absl::Duration heartbeat_retention = absl::Hours(24 * 7);  // at least the interval
   absl::Duration sensor_certificate_life = absl::Hours(24 * 30);  // 1 h to 1 year
+  absl::Duration max_stream_age = absl::Hours(6);                 // 10 s to 30 days
+  int max_streams = 20'000;                                       // of sensors, 1 to 1 million
+  int accept_rate = 150;                                          // connections a second, 1 to 100000
+  int accept_rate_per_address = 100;                              // the same, from one address
   std::string replica_id;                                         // unique among replicas
   LogLevel log_level = LogLevel::kInfo;
   bool log_json = false;

@@ -94,6 +94,8 @@ absl::Status Server::BuildServices() {
                   .run_id = run_id_,
                   .heartbeat_interval = options_.heartbeat_interval,
                   .certificate_life = options_.sensor_certificate_life,
+                  .max_stream_age = options_.max_stream_age,
+                  .max_streams = static_cast<size_t>(options_.max_streams),
                   .on_report = [this](const std::string& sensor_id) { watches_->OnChange(sensor_id); }});
   sensors_->AddMethods(methods_);
   gate_ = std::make_unique<Gate>(store_.get(), authority_.get(), &clock_);
@@ -107,10 +109,13 @@ absl::Status Server::BuildServices() {
     fan_out_ = true;
   }
   RETURN_IF_ERROR(store_->Listen([this](const std::string& sensor_id) { OnChange(sensor_id); }));
-  ASSIGN_OR_RETURN(grpc_, GrpcServer::Create({.listen = options_.listen,
-                                              .key_path = certificate_->key_path(),
-                                              .certificate_path = certificate_->certificate_path()},
-                                             std::move(services)));
+  ASSIGN_OR_RETURN(grpc_, GrpcServer::Create(
+                              {.listen = options_.listen,
+                               .admission = {.rate = static_cast<double>(options_.accept_rate),
+                                             .rate_per_address = static_cast<double>(options_.accept_rate_per_address)},
+                               .key_path = certificate_->key_path(),
+                               .certificate_path = certificate_->certificate_path()},
+                              std::move(services)));
   return absl::OkStatus();
 }
 

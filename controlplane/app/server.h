@@ -36,6 +36,8 @@ class Server {
   // Ends everything in bounded time. Called by Run and the destructor; may be called again.
   void Stop();
 
+  // Sensor streams that are open.
+  size_t streams() const { return sensors_->size(); }
   const std::vector<uint16_t>& ports() const { return grpc_->ports(); }
 
  private:

@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "common/log.h"
 #include "common/status_macros.h"
 #include "controlplane/domain/errors.h"
@@ -12,6 +13,8 @@ namespace {
 
 constexpr absl::Duration kTick = absl::Milliseconds(250);
 constexpr absl::Duration kSweepInterval = absl::Seconds(5);
+// The one that is used, those that are being superseded, and some that the sensor has forgotten behind a cut network.
+constexpr int kMaxStreamsOfSensor = 8;
 
 }  // namespace
 
@@ -43,6 +46,15 @@ absl::StatusOr<std::shared_ptr<StreamHandler>> SensorHub::Open(const Caller& cal
   auto session = std::make_shared<SensorSession>(&context_, this, caller, std::move(stream));
   absl::MutexLock lock(&mutex_);
   if (shutting_down_) return absl::UnavailableError("this replica is shutting down; reconnect");
+  if (sessions_.size() >= context_.max_streams) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("this replica holds ", context_.max_streams, " sensor streams already; try another"));
+  }
+  int& of_sensor = streams_of_[session->sensor_id()];
+  if (of_sensor >= kMaxStreamsOfSensor) {
+    return absl::ResourceExhaustedError("this sensor opens streams faster than they end; wait and reconnect");
+  }
+  ++of_sensor;
   sessions_[session.get()] = session;
   return session;
 }
@@ -77,7 +89,9 @@ void SensorHub::Detach(const SensorSession* session) {
   absl::MutexLock lock(&mutex_);
   const auto found = by_sensor_.find(session->sensor_id());
   if (found != by_sensor_.end() && found->second.get() == session) by_sensor_.erase(found);
-  sessions_.erase(session);
+  if (sessions_.erase(session) == 0) return;
+  const auto count = streams_of_.find(session->sensor_id());
+  if (--count->second == 0) streams_of_.erase(count);
 }
 
 void SensorHub::Shutdown(absl::Duration limit) {

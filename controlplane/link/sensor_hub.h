@@ -58,6 +58,8 @@ class SensorHub {
   mutable absl::Mutex mutex_;
   std::map<const SensorSession*, std::shared_ptr<SensorSession>> sessions_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, std::shared_ptr<SensorSession>> by_sensor_ ABSL_GUARDED_BY(mutex_);
+  // How many of sessions_ each sensor has.
+  std::map<std::string, int> streams_of_ ABSL_GUARDED_BY(mutex_);
   bool shutting_down_ ABSL_GUARDED_BY(mutex_) = false;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   std::atomic<bool> sweeping_ = false;

@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/random/random.h"
 #include "absl/strings/str_cat.h"
 #include "common/log.h"
 #include "common/status_macros.h"
@@ -21,6 +22,12 @@ constexpr absl::Duration kGoodbyeGrace = absl::Milliseconds(500);
 constexpr int kMaxEventsInBatch = 256;
 // More lines of one batch are counted, not written: a hostile sensor must not fill the log.
 constexpr int kMaxEventsLogged = 10;
+
+// Give or take a tenth: streams that were opened together must not all end together.
+absl::Time EndOfAge(absl::Time opened, absl::Duration age) {
+  absl::BitGen random;
+  return opened + age * absl::Uniform(random, 0.9, 1.1);
+}
 
 std::string NameOf(const v1::ConnectRequest& request) {
   const auto* field = request.GetReflection()->GetOneofFieldDescriptor(request, request.GetDescriptor()->oneof_decl(0));
@@ -40,6 +47,7 @@ SensorSession::SensorSession(const LinkContext* context, SensorHub* hub, const C
       identity_(caller.identity),
       stream_(std::move(stream)),
       opened_at_(context->clock->Now()),
+      ends_at_(EndOfAge(opened_at_, context->max_stream_age)),
       strand_(context->workers) {}
 
 void SensorSession::OnMessage(std::string bytes) {
@@ -71,6 +79,7 @@ void SensorSession::Refresh() {
 }
 
 void SensorSession::End(v1::GoodbyeReason reason, const absl::Status& status) {
+  if (stream_->closed()) return;
   v1::ConnectResponse response;
   response.mutable_goodbye()->set_reason(reason);
   response.mutable_goodbye()->set_message(std::string(status.message()));
@@ -82,6 +91,14 @@ void SensorSession::Tick() {
   const absl::Time now = context_->clock->Now();
   if (!hello_done_ && now - opened_at_ >= kHelloDeadline) {
     stream_->Close(ToGrpcStatus(absl::InvalidArgumentError("no hello within 10 s of opening the stream")), now);
+  }
+  if (now >= identity_.not_after) {
+    // UNAVAILABLE, so that the sensor reconnects at once: with the certificate that it was renewed to, or to be told in
+    // a typed answer that it has none.
+    End(v1::GOODBYE_REASON_SHUTDOWN, absl::UnavailableError("this stream's certificate has expired; reconnect with "
+                                                            "the one that followed it"));
+  } else if (now >= ends_at_) {
+    End(v1::GOODBYE_REASON_SHUTDOWN, absl::UnavailableError("this stream has reached its age; reconnect"));
   }
   stream_->EnforceClose(kGoodbyeGrace, now);
 }

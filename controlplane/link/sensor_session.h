@@ -33,6 +33,10 @@ struct LinkContext {
   std::string run_id;      // UUID of this run of the replica: what holds streams in the database
   absl::Duration heartbeat_interval = absl::Seconds(30);
   absl::Duration certificate_life = absl::Hours(24 * 30);
+  // A stream that is so old is ended, give or take a tenth, so that sensors spread over replicas that were added.
+  absl::Duration max_stream_age = absl::Hours(6);
+  // Streams that this replica holds at most; 122 KB each were measured.
+  size_t max_streams = 20'000;
   // Called on a worker after something that a sensor reported was stored; tells this replica's watchers without a
   // database round trip.
   std::function<void(const std::string& sensor_id)> on_report;
@@ -55,8 +59,8 @@ class SensorSession final : public StreamHandler, public std::enable_shared_from
   void Refresh();
   // Says goodbye and ends the stream. Thread safe.
   void End(v1::GoodbyeReason reason, const absl::Status& status);
-  // Ends a stream that did not say hello in time, or whose peer does not take its goodbye. Called about once a second.
-  // Thread safe.
+  // Ends a stream that did not say hello in time, is too old, outlived its certificate, or whose peer does not take its
+  // goodbye. Called about four times a second. Thread safe.
   void Tick();
 
   const std::string& sensor_id() const { return identity_.id; }
@@ -106,6 +110,7 @@ class SensorSession final : public StreamHandler, public std::enable_shared_from
   const PeerIdentity identity_;
   const std::shared_ptr<StreamSession> stream_;
   const absl::Time opened_at_;
+  const absl::Time ends_at_;  // by age
   std::atomic<bool> hello_done_ = false;
   std::atomic<uint64_t> known_generation_ = 0;
   std::atomic<int64_t> epoch_ = 0;

@@ -13,7 +13,7 @@
 
 namespace bulkhead::controlplane::test {
 
-ControlPlane::ControlPlane() {
+ControlPlane::ControlPlane(std::function<void(Options&)> adjust) : adjust_(std::move(adjust)) {
   REQUIRE(mkdtemp(directory_.data()) != nullptr);
   const std::string ca = directory_ + "/ca";
   std::filesystem::create_directory(ca);
@@ -40,6 +40,7 @@ Options ControlPlane::MakeOptions() const {
   options.server_names = {"127.0.0.1"};
   options.replica_id = "test-replica";
   options.heartbeat_interval = absl::Seconds(30);
+  adjust_(options);
   return options;
 }
 

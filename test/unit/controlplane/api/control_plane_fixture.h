@@ -2,6 +2,7 @@
 // mutual TLS.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -29,7 +30,8 @@ struct ClientIdentity {
 // A fresh database, CA and server for each test; all of it goes with the object.
 class ControlPlane {
  public:
-  ControlPlane();
+  // `adjust` changes the options of every server that is started.
+  explicit ControlPlane(std::function<void(Options&)> adjust = [](Options&) {});
   ~ControlPlane();
 
   // A channel of its own (no connection is shared) that presents `identity`.
@@ -58,6 +60,7 @@ class ControlPlane {
  private:
   Options MakeOptions() const;
 
+  const std::function<void(Options&)> adjust_;
   Database database_;
   std::string directory_ = "/tmp/bulkhead-server-test-XXXXXX";
   std::unique_ptr<Store> store_;

@@ -54,6 +54,8 @@ TEST_CASE("defaults") {
   CHECK(options.listen == std::vector<std::string>{"0.0.0.0:7443"});
   CHECK(options.heartbeat_interval == absl::Seconds(30));
   CHECK(options.heartbeat_retention == absl::Hours(24 * 7));
+  CHECK(options.max_stream_age == absl::Hours(6));
+  CHECK(options.accept_rate_per_address < options.accept_rate);
   CHECK(options.server_names.size() == 4);
   CHECK(options.replica_id != Good({"serve"}).replica_id);
 }
