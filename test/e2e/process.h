@@ -49,6 +49,9 @@ class Daemon {
 // Tries every 50 ms until `condition` holds; false when it did not within `limit`.
 bool Eventually(std::chrono::seconds limit, const std::function<bool()>& condition);
 
+// A port of the loopback that was free a moment ago.
+int FreePort();
+
 // A new directory below /tmp that any user may enter; removed by the caller.
 std::string MakeTempDirectory();
 

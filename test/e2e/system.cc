@@ -1,12 +1,7 @@
 // The whole of Bulkhead as a user would run it: PostgreSQL, the control plane, a sensor, the command line.
 #include "e2e/system.h"
 
-#include <arpa/inet.h>
-#include <glob.h>
 #include <google/protobuf/util/json_util.h>
-#include <pwd.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -17,37 +12,6 @@ namespace bulkhead::e2e {
 namespace {
 
 constexpr auto kStartLimit = std::chrono::seconds(60);
-
-// A port that was free a moment ago.
-int FreePort() {
-  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t length = sizeof(address);
-  bind(fd, reinterpret_cast<sockaddr*>(&address), length);
-  getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length);
-  close(fd);
-  return ntohs(address.sin_port);
-}
-
-// The newest PostgreSQL of Debian's packages.
-std::string PostgresProgram(const std::string& name) {
-  glob_t found{};
-  std::string newest;
-  if (glob(("/usr/lib/postgresql/*/bin/" + name).c_str(), 0, nullptr, &found) == 0)
-    newest = found.gl_pathv[found.gl_pathc - 1];
-  globfree(&found);
-  if (newest.empty()) throw std::runtime_error("PostgreSQL is not installed");
-  return newest;
-}
-
-// PostgreSQL refuses to run as root.
-Arguments AsPostgres(const Arguments& command) {
-  Arguments whole = {"setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"};
-  whole.insert(whole.end(), command.begin(), command.end());
-  return whole;
-}
 
 }  // namespace
 
@@ -72,16 +36,8 @@ void System::Fail(const std::string& what) const {
 
 System::System() : directory_(MakeTempDirectory()) {
   sandbox_ = std::make_unique<Sandbox>(directory_);
-  const std::string data = directory_ + "/postgres";
-  std::filesystem::create_directory(data);
-  const passwd* user = getpwnam("postgres");
-  if (user == nullptr || chown(data.c_str(), user->pw_uid, user->pw_gid) != 0)
-    throw std::runtime_error("no user postgres");
-  const Result made =
-      Run(AsPostgres({PostgresProgram("initdb"), "-D", data, "--auth=trust", "--no-sync", "-E", "UTF8"}));
-  if (made.exit_code != 0) throw std::runtime_error("initdb: " + made.err);
-  StartPostgres();
-  database_ = "--postgres=postgresql://postgres@/postgres?host=" + data;
+  postgres_ = std::make_unique<Postgres>(directory_);
+  database_ = "--postgres=" + postgres_->url();
   server_ = "127.0.0.1:" + std::to_string(FreePort());
   if (Run(ControlPlane({"init"})).exit_code != 0) Fail("making the CA failed");
   StartControlPlane();
@@ -110,15 +66,6 @@ Arguments System::ControlPlane(const Arguments& arguments) const {
   whole.insert(whole.end(), arguments.begin(), arguments.end());
   whole.insert(whole.end(), {"--state", directory_ + "/control_plane"});
   return whole;
-}
-
-void System::StartPostgres() {
-  const std::string data = directory_ + "/postgres";
-  postgres_ = std::make_unique<Daemon>(
-      AsPostgres({PostgresProgram("postgres"), "-D", data, "-k", data, "-c", "listen_addresses=", "-c", "fsync=off"}),
-      directory_ + "/postgres.log");
-  const auto answers = [&] { return Run({"psql", "-h", data, "-U", "postgres", "-c", "select 1"}).exit_code == 0; };
-  if (!Eventually(kStartLimit, answers)) Fail("PostgreSQL did not start");
 }
 
 void System::StartControlPlane() {

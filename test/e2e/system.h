@@ -6,6 +6,7 @@
 
 #include "bulkhead/v1/command.pb.h"
 #include "bulkhead/v1/sensor_service.pb.h"
+#include "e2e/postgres.h"
 #include "e2e/process.h"
 #include "e2e/sandbox.h"
 
@@ -39,10 +40,10 @@ class System {
   // The ends of the programs' logs, for the report of a failure.
   std::string Logs() const;
 
-  Daemon& postgres() { return *postgres_; }
+  Daemon& postgres() { return postgres_->daemon(); }
   Daemon& control_plane() { return *control_plane_; }
   Daemon& sensor() { return *sensor_; }
-  void StartPostgres();
+  void StartPostgres() { postgres_->Start(); }
   void StartControlPlane();
   void StartSensor();
 
@@ -61,7 +62,7 @@ class System {
   std::string server_;
   std::string database_;
   std::unique_ptr<Sandbox> sandbox_;
-  std::unique_ptr<Daemon> postgres_;
+  std::unique_ptr<Postgres> postgres_;
   std::unique_ptr<Daemon> control_plane_;
   std::unique_ptr<Daemon> sensor_;
 };

@@ -1,0 +1,66 @@
+// Several replicas of the real control plane on one real PostgreSQL, each behind a network that can be cut.
+#pragma once
+
+#include <grpcpp/channel.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "e2e/fleet/proxy.h"
+#include "e2e/postgres.h"
+#include "e2e/process.h"
+
+namespace bulkhead::e2e {
+
+// Everything lives below one directory of its own and goes with the object. Not thread safe, but for OperatorChannel.
+class Cluster {
+ public:
+  struct Options {
+    int replicas = 2;
+    std::string heartbeat_interval = "1s";
+    std::vector<std::string> more_arguments;  // for every control plane
+  };
+
+  explicit Cluster(const Options& options);
+  ~Cluster();
+
+  int size() const { return static_cast<int>(replicas_.size()); }
+  Postgres& postgres() { return *postgres_; }
+  Daemon& replica(int i) { return *replicas_[i].daemon; }
+  // The network between the sensors and a replica.
+  Proxy& network(int i) { return *replicas_[i].proxy; }
+  // Returns when it listens.
+  void StartReplica(int i);
+
+  // "127.0.0.1:PORT" of a replica: directly, and through its network.
+  const std::string& address(int i) const { return replicas_[i].address; }
+  std::string sensor_address(int i) const { return "127.0.0.1:" + std::to_string(replicas_[i].proxy->port()); }
+
+  // A connection of its own to a replica as the administrator; directly, so that what is cut is the sensors' network.
+  std::shared_ptr<grpc::Channel> OperatorChannel(int i) const;
+  // Where a replica's key.pem and cert.pem are.
+  std::string tls_directory(int i) const { return replicas_[i].state + "/tls/current"; }
+  const std::string& trust_bundle() const { return trust_bundle_; }
+
+  // The ends of the programs' logs, for the report of a failure.
+  std::string Logs() const;
+
+ private:
+  struct Replica {
+    std::string state;
+    std::string address;
+    std::string log;
+    std::unique_ptr<Daemon> daemon;
+    std::unique_ptr<Proxy> proxy;
+  };
+  Arguments ControlPlane(const Replica& replica, const Arguments& arguments) const;
+
+  const Options options_;
+  const std::string directory_;
+  std::unique_ptr<Postgres> postgres_;
+  std::vector<Replica> replicas_;
+  std::string trust_bundle_, operator_key_, operator_chain_;
+};
+
+}  // namespace bulkhead::e2e
