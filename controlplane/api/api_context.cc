@@ -6,6 +6,7 @@ namespace bulkhead::controlplane {
 void AddApiMethods(const ApiContext& api, MethodTable& table) {
   AddSensorReadMethods(api, table);
   AddSensorOrderMethods(api, table);
+  AddTamperGuardMethods(api, table);
   AddSensorAdminMethods(api, table);
   AddPolicyMethods(api, table);
   AddIsolationRuleMethods(api, table);

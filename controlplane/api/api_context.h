@@ -25,6 +25,7 @@ void AddApiMethods(const ApiContext& api, MethodTable& table);
 // One resource each; AddApiMethods calls them all.
 void AddSensorReadMethods(const ApiContext& api, MethodTable& table);
 void AddSensorOrderMethods(const ApiContext& api, MethodTable& table);
+void AddTamperGuardMethods(const ApiContext& api, MethodTable& table);
 void AddSensorAdminMethods(const ApiContext& api, MethodTable& table);
 void AddPolicyMethods(const ApiContext& api, MethodTable& table);
 void AddIsolationRuleMethods(const ApiContext& api, MethodTable& table);

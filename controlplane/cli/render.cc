@@ -25,6 +25,14 @@ std::string SubjectOf(const v1::EnforcementPolicy& policy) {
   return policy.has_block_binary() ? policy.block_binary().path() : "";
 }
 
+std::string OrderedLine(const v1::Command& command) {
+  if (command.has_lower_guard()) {
+    return FieldLine("lower guard", absl::StrCat("for ", command.lower_guard().duration().seconds(), " s"));
+  }
+  if (command.has_set_guard_code()) return FieldLine("guard code", "replaced by a new one");
+  return FieldLine("kill pid", absl::StrCat(command.kill_process().pid()));
+}
+
 }  // namespace
 
 std::string RenderSensors(const v1::ListSensorsResponse& sensors, absl::Time now) {
@@ -84,13 +92,15 @@ std::string RenderPolicy(const v1::EnforcementPolicy& policy) {
 }
 
 std::string RenderCommand(const v1::Command& command) {
-  const v1::ProcessIdentity& process = command.kill_process();
-  const v1::KillResult& result = command.kill_result();
+  const v1::KillResult& kill = command.kill_result();
+  const v1::GuardResult& guard = command.guard_result();
+  const std::string outcome = command.has_guard_result()                       ? Word(guard.outcome())
+                              : kill.outcome() == v1::KILL_OUTCOME_UNSPECIFIED ? ""
+                                                                               : Word(kill.outcome());
   return absl::StrCat(
-      FieldLine("command", command.id()), FieldLine("kill pid", absl::StrCat(process.pid())),
-      FieldLine("sensor", command.sensor_id()), FieldLine("state", Word(command.state())),
-      FieldLine("outcome", result.outcome() == v1::KILL_OUTCOME_UNSPECIFIED ? "" : Word(result.outcome())),
-      FieldLine("found", result.found()), FieldLine("message", result.message()),
+      FieldLine("command", command.id()), OrderedLine(command), FieldLine("sensor", command.sensor_id()),
+      FieldLine("state", Word(command.state())), FieldLine("outcome", outcome), FieldLine("found", kill.found()),
+      FieldLine("message", command.has_guard_result() ? guard.message() : kill.message()),
       FieldLine("ordered", absl::StrCat(TimeWord(command.created_at()), " by ", command.created_by())),
       FieldLine("good until", TimeWord(command.not_after())), FieldLine("finished", TimeWord(command.finished_at())));
 }

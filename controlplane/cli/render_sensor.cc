@@ -116,6 +116,21 @@ std::string Counters(const v1::ObservedState& observed) {
   return Section("counters (those that are not zero)", lines);
 }
 
+std::string Guard(const v1::Sensor& sensor, absl::Time now) {
+  if (!sensor.observed().has_tamper_guard()) return "";
+  const v1::TamperGuard& guard = sensor.observed().tamper_guard();
+  std::string line = Word(guard.state());
+  if (guard.state() == v1::GUARD_STATE_LOWERED) {
+    absl::StrAppend(&line, " until ", TimeWord(guard.lowered_until()), " (", AgeWord(guard.lowered_until(), now), ")");
+  }
+  if (!guard.reason().empty()) absl::StrAppend(&line, ": ", guard.reason());
+  if (guard.state() != v1::GUARD_STATE_OFF) {
+    absl::StrAppend(&line, ", refused ", guard.refusals(),
+                    guard.has_code() ? ", offline code set" : ", no offline code");
+  }
+  return Section("tamper guard", {line});
+}
+
 std::vector<std::string> Strings(const google::protobuf::RepeatedPtrField<std::string>& field) {
   return {field.begin(), field.end()};
 }
@@ -124,7 +139,8 @@ std::vector<std::string> Strings(const google::protobuf::RepeatedPtrField<std::s
 
 std::string RenderSensor(const v1::Sensor& sensor, absl::Time now) {
   return absl::StrCat(Identity(sensor, now), DesiredBesideObserved(sensor, now), Evidence(sensor, now),
-                      Policies(sensor), Strength(sensor), Section("degraded", Strings(sensor.observed().degraded())),
+                      Policies(sensor), Strength(sensor), Guard(sensor, now),
+                      Section("degraded", Strings(sensor.observed().degraded())),
                       Section("critical", Strings(sensor.observed().critical())), Counters(sensor.observed()));
 }
 

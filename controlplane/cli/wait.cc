@@ -124,11 +124,11 @@ absl::StatusOr<v1::Command> WaitForCommand(Session& session, const std::string& 
       const v1::Command& command = response->command();
       if (command.state() == v1::COMMAND_STATE_SUCCEEDED) return command;
       if (command.state() == v1::COMMAND_STATE_FAILED || command.state() == v1::COMMAND_STATE_EXPIRED) {
-        return NotConverged(absl::StrCat("the kill ", Word(command.state()), "\n", RenderCommand(command)));
+        return NotConverged(absl::StrCat("the command ", Word(command.state()), "\n", RenderCommand(command)));
       }
     }
     if (absl::Now() + pause >= deadline) {
-      return NotConverged(absl::StrCat("the kill is stored, but has no result after ", absl::FormatDuration(timeout),
+      return NotConverged(absl::StrCat("the command is stored, but has no result after ", absl::FormatDuration(timeout),
                                        "\n  to do: bulkheadctl command get ", command_id));
     }
     absl::SleepFor(pause);

@@ -44,6 +44,12 @@ inline std::string Word(v1::CommandState value) {
 inline std::string Word(v1::KillOutcome value) {
   return Word(v1::KillOutcome_descriptor(), value);
 }
+inline std::string Word(v1::GuardOutcome value) {
+  return Word(v1::GuardOutcome_descriptor(), value);
+}
+inline std::string Word(v1::GuardState value) {
+  return Word(v1::GuardState_descriptor(), value);
+}
 inline std::string Word(v1::EnrollmentTokenState value) {
   return Word(v1::EnrollmentTokenState_descriptor(), value);
 }

@@ -3,9 +3,18 @@
 
 namespace bulkhead::controlplane {
 
-CommandState StateAfter(KillOutcome outcome) {
-  const bool gone = outcome == KillOutcome::kGone || outcome == KillOutcome::kAlreadyGone;
-  return gone ? CommandState::kSucceeded : CommandState::kFailed;
+CommandState StateAfter(CommandOutcome outcome) {
+  const bool done =
+      outcome == CommandOutcome::kGone || outcome == CommandOutcome::kAlreadyGone || outcome == CommandOutcome::kDone;
+  return done ? CommandState::kSucceeded : CommandState::kFailed;
+}
+
+CommandResult ResultFor(CommandKind kind, CommandResult result) {
+  const bool any = result.outcome == CommandOutcome::kRefused || result.outcome == CommandOutcome::kUnknown;
+  const bool of_guard = result.outcome == CommandOutcome::kDone || result.outcome == CommandOutcome::kFailed;
+  if (any || of_guard == (kind != CommandKind::kKillProcess)) return result;
+  return {CommandOutcome::kUnknown, "",
+          "the sensor answered with the result of another kind of command: " + result.message};
 }
 
 }  // namespace bulkhead::controlplane

@@ -10,7 +10,11 @@ namespace bulkhead::controlplane {
 // out and be away.
 inline constexpr absl::Duration kResultGrace = absl::Hours(24);
 
-// kSucceeded when the process is not there any more (kGone, kAlreadyGone), kFailed otherwise. Pure; thread safe.
-CommandState StateAfter(KillOutcome outcome);
+// kSucceeded when the process is not there any more (kGone, kAlreadyGone) or the order to the guard was carried out
+// (kDone), kFailed otherwise. Pure; thread safe.
+CommandState StateAfter(CommandOutcome outcome);
+
+// The result as it is stored: one that does not belong to the kind of command becomes kUnknown. Pure; thread safe.
+CommandResult ResultFor(CommandKind kind, CommandResult result);
 
 }  // namespace bulkhead::controlplane

@@ -23,6 +23,7 @@ constexpr PermissionRow kPermissions[] = {
     {"policies:read", kViewer | kOperator | kAdmin},  // enforcement policies and isolation rules
     {"audit:read", kViewer | kOperator | kAdmin},     // the audit log and its check
     {"sensors:contain", kOperator | kAdmin},          // contain, isolate, release, block, kill, lift a policy
+    {"guard:lower", kAdmin},                          // the tamper guard, and its offline code
     {"agents:manage", kOperator | kAdmin},            // the global isolation rules
     {"tokens:read", kOperator | kAdmin},              // enrollment tokens, without their secrets
     {"sensors:manage", kAdmin},                       // disable, enable, revoke, delete
@@ -45,6 +46,8 @@ constexpr MethodRow kMethods[] = {
     {"/bulkhead.v1.SensorService/IsolateSensor", "sensors:contain"},
     {"/bulkhead.v1.SensorService/KillProcess", "sensors:contain"},
     {"/bulkhead.v1.SensorService/BlockBinary", "sensors:contain"},
+    {"/bulkhead.v1.SensorService/LowerGuard", "guard:lower"},
+    {"/bulkhead.v1.SensorService/CreateGuardCode", "guard:lower"},
     {"/bulkhead.v1.SensorService/DisableSensor", "sensors:manage"},
     {"/bulkhead.v1.SensorService/EnableSensor", "sensors:manage"},
     {"/bulkhead.v1.SensorService/RevokeSensor", "sensors:manage"},

@@ -16,13 +16,17 @@ enum class Direction { kInbound = 1, kOutbound = 2, kAny = 3 };
 enum class PolicyTemplate { kNetworkContainment = 1, kNetworkIsolation = 2, kBlockBinary = 3 };
 enum class PolicyAction { kDeny = 1, kSigkill = 2, kNotify = 3 };
 enum class CommandState { kQueued = 1, kDelivered = 2, kSucceeded = 3, kFailed = 4, kExpired = 5 };
-enum class KillOutcome {
+enum class CommandKind { kKillProcess = 1, kLowerGuard = 2, kSetGuardCode = 3 };
+// Kills end with one of the first six, orders to the tamper guard with kRefused, kUnknown, kDone or kFailed.
+enum class CommandOutcome {
   kGone = 1,
   kAlreadyGone = 2,
   kNotTheSameProcess = 3,
   kRefused = 4,
   kSignalledStillThere = 5,
-  kUnknown = 6
+  kUnknown = 6,
+  kDone = 7,
+  kFailed = 8
 };
 enum class Convergence { kUnknown = 0, kSynced = 1, kPending = 2, kFailed = 3, kDrifted = 4 };
 enum class Health { kHealthy = 1, kDegraded = 2, kOffline = 3, kCritical = 4 };
@@ -135,8 +139,8 @@ struct ProcessIdentity {
   absl::Time not_started_after;
 };
 
-struct KillResult {
-  KillOutcome outcome = KillOutcome::kUnknown;
+struct CommandResult {
+  CommandOutcome outcome = CommandOutcome::kUnknown;
   std::string found;
   std::string message;
 };
@@ -144,11 +148,14 @@ struct KillResult {
 struct Command {
   std::string id;
   std::string sensor_id;
-  ProcessIdentity process;
+  CommandKind kind = CommandKind::kKillProcess;
+  ProcessIdentity process;      // kKillProcess
+  absl::Duration guard_down;    // kLowerGuard; whole seconds
+  std::string guard_code_hash;  // kSetGuardCode; 32 bytes
   absl::Time created_at;
   absl::Time not_after;
   CommandState state = CommandState::kQueued;
-  std::optional<KillResult> result;
+  std::optional<CommandResult> result;
   std::string created_by;
   std::optional<absl::Time> finished_at;
 };

@@ -171,8 +171,17 @@ absl::StatusOr<int> ValidatePageSize(int page_size) {
   return InvalidField("page_size", absl::StrCat("must be 1..", kMaxPageSize, ", or 0 for ", kDefaultPageSize));
 }
 
-absl::StatusOr<absl::Duration> ValidateKillTtl(absl::Duration ttl) {
-  return DurationWithin(ttl, kDefaultKillTtl, absl::Seconds(1), absl::Hours(14 * 24));
+absl::StatusOr<absl::Duration> ValidateCommandTtl(absl::Duration ttl) {
+  return DurationWithin(ttl, kDefaultCommandTtl, absl::Seconds(1), absl::Hours(14 * 24));
+}
+
+absl::StatusOr<absl::Duration> ValidateGuardDown(absl::Duration duration) {
+  if (duration == absl::ZeroDuration()) return kDefaultGuardDown;
+  if (duration >= absl::Seconds(1) && duration <= kLongestGuardDown &&
+      absl::Trunc(duration, absl::Seconds(1)) == duration) {
+    return duration;
+  }
+  return InvalidField("duration", absl::StrCat(absl::FormatDuration(duration), " is not whole seconds within 1s..1h"));
 }
 
 absl::StatusOr<absl::Duration> ValidateTokenTtl(absl::Duration ttl) {

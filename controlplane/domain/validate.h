@@ -20,7 +20,9 @@ inline constexpr size_t kMaxReasonBytes = 512;
 inline constexpr size_t kMaxLabelBytes = 128;
 inline constexpr size_t kMaxPathBytes = 4095;
 inline constexpr uint32_t kMaxPid = 4194304;  // the kernel's PID_MAX_LIMIT
-inline constexpr absl::Duration kDefaultKillTtl = absl::Minutes(5);
+inline constexpr absl::Duration kDefaultCommandTtl = absl::Minutes(5);
+inline constexpr absl::Duration kDefaultGuardDown = absl::Minutes(10);
+inline constexpr absl::Duration kLongestGuardDown = absl::Hours(1);
 inline constexpr absl::Duration kDefaultTokenTtl = absl::Hours(1);
 
 // True for well-formed UTF-8 without NUL, surrogates or overlong forms: what PostgreSQL and protobuf both take.
@@ -56,7 +58,9 @@ absl::Status ValidateProcess(const ProcessIdentity& process);
 // 0 becomes the default; otherwise 1..1000.
 absl::StatusOr<int> ValidatePageSize(int page_size);
 // Zero becomes the default of 5 minutes; otherwise 1 second to 14 days.
-absl::StatusOr<absl::Duration> ValidateKillTtl(absl::Duration ttl);
+absl::StatusOr<absl::Duration> ValidateCommandTtl(absl::Duration ttl);
+// Zero becomes the default of 10 minutes; otherwise whole seconds, 1 second to 1 hour.
+absl::StatusOr<absl::Duration> ValidateGuardDown(absl::Duration duration);
 // Zero becomes the default of 1 hour; otherwise 1 minute to 30 days.
 absl::StatusOr<absl::Duration> ValidateTokenTtl(absl::Duration ttl);
 

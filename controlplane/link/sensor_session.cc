@@ -214,15 +214,16 @@ absl::Status SensorSession::HandlePolicyStatus(const v1::PolicyStatus& status) {
 }
 
 absl::Status SensorSession::HandleCommandResult(const v1::CommandResult& result) {
-  ASSIGN_OR_RETURN(const KillResult kill, FromProto(result.kill_result()));
+  ASSIGN_OR_RETURN(const CommandResult done,
+                   result.has_guard_result() ? FromProto(result.guard_result()) : FromProto(result.kill_result()));
   const absl::Status stored = context_->store->Run([&](Transaction& tx) -> absl::Status {
     RETURN_IF_ERROR(CheckTrust(tx.CheckOwnership(owner(), /*hold=*/true)));
-    return tx.FinishCommand(sensor_id(), result.command_id(), kill);
+    return tx.FinishCommand(sensor_id(), result.command_id(), done);
   });
   // A result of a command that nobody knows any more is acknowledged all the same, or the sensor would repeat it for
   // ever.
   if (!stored.ok() && !absl::IsNotFound(stored)) return stored;
-  LogInfo("command finished", {{"sensor", sensor_id()}, {"command", result.command_id()}, {"result", kill.message}});
+  LogInfo("command finished", {{"sensor", sensor_id()}, {"command", result.command_id()}, {"result", done.message}});
   v1::ConnectResponse response;
   response.mutable_command_ack()->set_command_id(result.command_id());
   Send(response);
@@ -327,7 +328,9 @@ absl::Status SensorSession::Synchronize(uint64_t sequence) {
     answer.set_sequence(sequence);
     answer.set_unchanged(!differs);
     if (differs) *answer.mutable_desired_state() = ToProto(missing.desired);
-    for (const Command& command : missing.commands) answer.add_pending_kill_pids(command.process.pid);
+    for (const Command& command : missing.commands) {
+      if (command.kind == CommandKind::kKillProcess) answer.add_pending_kill_pids(command.process.pid);
+    }
     Send(response);
   }
   if (differs) {

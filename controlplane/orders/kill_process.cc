@@ -1,10 +1,9 @@
 // The order to kill one process.
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
-#include "common/uuid.h"
-#include "controlplane/domain/order_check.h"
 #include "controlplane/domain/validate.h"
 #include "controlplane/orders/audit_entry.h"
+#include "controlplane/orders/new_command.h"
 #include "controlplane/orders/orders.h"
 
 namespace bulkhead::controlplane::orders {
@@ -14,20 +13,12 @@ absl::StatusOr<Command> KillProcess(Transaction& tx, const OrderContext& context
   RETURN_IF_ERROR(ValidateOrderContext(context));
   RETURN_IF_ERROR(ValidateSensorReference("sensor", sensor));
   RETURN_IF_ERROR(ValidateProcess(process));
-  ASSIGN_OR_RETURN(ttl, ValidateKillTtl(ttl));
-  ASSIGN_OR_RETURN(const Sensor target, tx.GetSensor(sensor, /*lock=*/true));
-  RETURN_IF_ERROR(CheckTakesOrders(target));
-  RETURN_IF_ERROR(CheckEtag(target, context));
-  Command command;
-  command.id = NewUuid();
-  command.sensor_id = target.id;
+  ASSIGN_OR_RETURN(const Sensor target, LockForCommand(tx, context, sensor));
+  ASSIGN_OR_RETURN(Command command, NewCommand(target, context, ttl, now));
   command.process = std::move(process);
   // The number alone may belong to another process by the time the order arrives.
   if (command.process.boot_id.empty()) command.process.boot_id = target.report.boot_id;
   command.process.not_started_after = now;
-  command.created_at = now;
-  command.not_after = now + ttl;
-  command.created_by = context.actor;
   RETURN_IF_ERROR(tx.InsertCommand(command));
   JsonObject details;
   details.Add("command_id", command.id).Add("pid", uint64_t{command.process.pid});

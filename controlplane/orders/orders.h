@@ -38,6 +38,17 @@ absl::StatusOr<Policy> DeletePolicy(Transaction& tx, const OrderContext& context
 absl::StatusOr<Command> KillProcess(Transaction& tx, const OrderContext& context, const std::string& sensor,
                                     ProcessIdentity process, absl::Duration ttl, absl::Time now);
 
+// Zero: the default duration, or time to live.
+absl::StatusOr<Command> LowerGuard(Transaction& tx, const OrderContext& context, const std::string& sensor,
+                                   absl::Duration duration, absl::Duration ttl, absl::Time now);
+
+struct GuardCodeCreated {
+  Command command;
+  std::string code;  // kept nowhere
+};
+absl::StatusOr<GuardCodeCreated> CreateGuardCode(Transaction& tx, const OrderContext& context,
+                                                 const std::string& sensor, absl::Duration ttl, absl::Time now);
+
 absl::StatusOr<Sensor> SetDisabled(Transaction& tx, const OrderContext& context, const std::string& sensor,
                                    bool disabled);
 absl::StatusOr<Sensor> RevokeSensor(Transaction& tx, const OrderContext& context, const std::string& sensor);

@@ -5,6 +5,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "common/status_macros.h"
 
 namespace bulkhead::controlplane {
 namespace {
@@ -16,6 +17,65 @@ constexpr int64_t kLastSecond = 253402300799;
 // A tier that this version does not know promises nothing.
 Tier TierOf(v1::Tier tier) {
   return v1::Tier_IsValid(tier) ? static_cast<Tier>(tier) : Tier::kUnknown;
+}
+
+// The outcomes of orders to the guard have numbers of their own.
+v1::GuardOutcome GuardOutcomeOf(CommandOutcome outcome) {
+  switch (outcome) {
+    case CommandOutcome::kDone:
+      return v1::GUARD_OUTCOME_DONE;
+    case CommandOutcome::kRefused:
+      return v1::GUARD_OUTCOME_REFUSED;
+    case CommandOutcome::kFailed:
+      return v1::GUARD_OUTCOME_FAILED;
+    default:
+      return v1::GUARD_OUTCOME_UNKNOWN;
+  }
+}
+
+absl::StatusOr<CommandOutcome> OutcomeOf(v1::GuardOutcome outcome) {
+  switch (outcome) {
+    case v1::GUARD_OUTCOME_DONE:
+      return CommandOutcome::kDone;
+    case v1::GUARD_OUTCOME_REFUSED:
+      return CommandOutcome::kRefused;
+    case v1::GUARD_OUTCOME_FAILED:
+      return CommandOutcome::kFailed;
+    case v1::GUARD_OUTCOME_UNKNOWN:
+      return CommandOutcome::kUnknown;
+    default:
+      return absl::InvalidArgumentError(
+          absl::StrCat("guard_result.outcome: ", static_cast<int>(outcome), " says nothing about the guard"));
+  }
+}
+
+void OrderToProto(const Command& command, v1::Command* proto) {
+  if (command.kind == CommandKind::kLowerGuard) {
+    proto->mutable_lower_guard()->mutable_duration()->set_seconds(absl::ToInt64Seconds(command.guard_down));
+    return;
+  }
+  if (command.kind == CommandKind::kSetGuardCode) {
+    proto->mutable_set_guard_code()->set_sha256(command.guard_code_hash);
+    return;
+  }
+  v1::ProcessIdentity& process = *proto->mutable_kill_process();
+  process.set_pid(command.process.pid);
+  process.set_start_time_ticks(command.process.start_time_ticks);
+  process.set_boot_id(command.process.boot_id);
+  process.set_executable(command.process.executable);
+  *process.mutable_not_started_after() = ToProto(command.process.not_started_after);
+}
+
+void ResultToProto(const Command& command, v1::Command* proto) {
+  if (command.kind != CommandKind::kKillProcess) {
+    proto->mutable_guard_result()->set_outcome(GuardOutcomeOf(command.result->outcome));
+    proto->mutable_guard_result()->set_message(command.result->message);
+    return;
+  }
+  v1::KillResult& result = *proto->mutable_kill_result();
+  result.set_outcome(static_cast<v1::KillOutcome>(command.result->outcome));
+  result.set_found(command.result->found);
+  result.set_message(command.result->message);
 }
 
 }  // namespace
@@ -69,21 +129,11 @@ v1::Command ToProto(const Command& command) {
   v1::Command proto;
   proto.set_id(command.id);
   proto.set_sensor_id(command.sensor_id);
-  v1::ProcessIdentity& process = *proto.mutable_kill_process();
-  process.set_pid(command.process.pid);
-  process.set_start_time_ticks(command.process.start_time_ticks);
-  process.set_boot_id(command.process.boot_id);
-  process.set_executable(command.process.executable);
-  *process.mutable_not_started_after() = ToProto(command.process.not_started_after);
+  OrderToProto(command, &proto);
   *proto.mutable_created_at() = ToProto(command.created_at);
   *proto.mutable_not_after() = ToProto(command.not_after);
   proto.set_state(static_cast<v1::CommandState>(command.state));
-  if (command.result) {
-    v1::KillResult& result = *proto.mutable_kill_result();
-    result.set_outcome(static_cast<v1::KillOutcome>(command.result->outcome));
-    result.set_found(command.result->found);
-    result.set_message(command.result->message);
-  }
+  if (command.result) ResultToProto(command, &proto);
   proto.set_created_by(command.created_by);
   if (command.finished_at) *proto.mutable_finished_at() = ToProto(*command.finished_at);
   return proto;
@@ -103,13 +153,18 @@ v1::DesiredState ToProto(const DesiredState& state) {
   return proto;
 }
 
-absl::StatusOr<KillResult> FromProto(const v1::KillResult& result) {
-  if (result.outcome() == v1::KILL_OUTCOME_UNSPECIFIED || !v1::KillOutcome_IsValid(result.outcome())) {
+absl::StatusOr<CommandResult> FromProto(const v1::GuardResult& result) {
+  ASSIGN_OR_RETURN(const CommandOutcome outcome, OutcomeOf(result.outcome()));
+  return CommandResult{.outcome = outcome, .found = "", .message = result.message()};
+}
+
+absl::StatusOr<CommandResult> FromProto(const v1::KillResult& kill) {
+  if (kill.outcome() == v1::KILL_OUTCOME_UNSPECIFIED || !v1::KillOutcome_IsValid(kill.outcome())) {
     return absl::InvalidArgumentError(
-        absl::StrCat("kill_result.outcome: ", result.outcome(), " says nothing about the process"));
+        absl::StrCat("kill_result.outcome: ", kill.outcome(), " says nothing about the process"));
   }
-  return KillResult{
-      .outcome = static_cast<KillOutcome>(result.outcome()), .found = result.found(), .message = result.message()};
+  return CommandResult{
+      .outcome = static_cast<CommandOutcome>(kill.outcome()), .found = kill.found(), .message = kill.message()};
 }
 
 SensorReport ReportOf(const v1::ObservedState& observed, const v1::HostInfo& host,

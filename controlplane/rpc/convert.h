@@ -21,7 +21,8 @@ v1::Command ToProto(const Command& command);
 v1::DesiredState ToProto(const DesiredState& state);
 
 // InvalidArgument when the outcome is unspecified or unknown.
-absl::StatusOr<KillResult> FromProto(const v1::KillResult& result);
+absl::StatusOr<CommandResult> FromProto(const v1::KillResult& result);
+absl::StatusOr<CommandResult> FromProto(const v1::GuardResult& result);
 
 // What a sensor reports. Host and capabilities come with Hello; the stream keeps them and gives them again with each
 // heartbeat.

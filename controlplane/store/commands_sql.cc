@@ -11,27 +11,42 @@ namespace bulkhead::controlplane {
 namespace {
 
 constexpr char kSelect[] =
-    "SELECT id, sensor_id, pid, start_time_ticks, boot_id, executable, not_started_after, created_at, created_by, "
-    "not_after, state,"
-    " outcome, found, message, finished_at FROM commands ";
+    "SELECT id, sensor_id, kind, pid, start_time_ticks, boot_id, executable, not_started_after, guard_down_seconds,"
+    " guard_code_hash, created_at, created_by, not_after, state, outcome, found, message, finished_at FROM commands ";
+
+// What is ordered: the columns of the command's kind.
+void ReadOrder(const pqxx::row& row, Command* command) {
+  command->kind = CommandKindFrom(row["kind"]);
+  switch (command->kind) {
+    case CommandKind::kKillProcess:
+      command->process.pid = row["pid"].as<uint32_t>();
+      command->process.start_time_ticks = row["start_time_ticks"].as<uint64_t>();
+      command->process.boot_id = row["boot_id"].c_str();
+      command->process.executable = row["executable"].c_str();
+      command->process.not_started_after = TimeFrom(row["not_started_after"]);
+      break;
+    case CommandKind::kLowerGuard:
+      command->guard_down = absl::Seconds(row["guard_down_seconds"].as<int64_t>());
+      break;
+    case CommandKind::kSetGuardCode:
+      command->guard_code_hash = BytesFrom(row["guard_code_hash"]);
+      break;
+  }
+}
 
 Command CommandFrom(const pqxx::row& row) {
   Command command;
   command.id = row["id"].c_str();
   command.sensor_id = row["sensor_id"].c_str();
-  command.process.pid = row["pid"].as<uint32_t>();
-  command.process.start_time_ticks = row["start_time_ticks"].as<uint64_t>();
-  command.process.boot_id = row["boot_id"].c_str();
-  command.process.executable = row["executable"].c_str();
-  command.process.not_started_after = TimeFrom(row["not_started_after"]);
+  ReadOrder(row, &command);
   command.created_at = TimeFrom(row["created_at"]);
   command.created_by = row["created_by"].c_str();
   command.not_after = TimeFrom(row["not_after"]);
   command.state = CommandStateFrom(row["state"]);
   command.finished_at = OptionalTimeFrom(row["finished_at"]);
   if (!row["outcome"].is_null()) {
-    command.result =
-        KillResult{static_cast<KillOutcome>(row["outcome"].as<int>()), row["found"].c_str(), row["message"].c_str()};
+    command.result = CommandResult{static_cast<CommandOutcome>(row["outcome"].as<int>()), row["found"].c_str(),
+                                   row["message"].c_str()};
   }
   return command;
 }
@@ -40,16 +55,19 @@ Command CommandFrom(const pqxx::row& row) {
 
 absl::Status PgTransaction::InsertCommand(const Command& command) {
   const ProcessIdentity& process = command.process;
+  const bool kills = command.kind == CommandKind::kKillProcess;
+  const bool lowers = command.kind == CommandKind::kLowerGuard;
   RETURN_IF_ERROR(
       Execute(
           "store a command",
-          "INSERT INTO commands (id, sensor_id, pid, start_time_ticks, boot_id, executable, not_started_after, "
-          "created_at,"
-          " created_by, not_after) VALUES ($1::uuid, $2::uuid, $3, $4, $5, $6, $7::timestamptz, $8::timestamptz, $9,"
-          " $10::timestamptz)",
-          command.id, command.sensor_id, process.pid, process.start_time_ticks, process.boot_id, process.executable,
-          TimeText(process.not_started_after), TimeText(command.created_at), command.created_by,
-          TimeText(command.not_after))
+          "INSERT INTO commands (id, sensor_id, kind, pid, start_time_ticks, boot_id, executable, not_started_after,"
+          " guard_down_seconds, guard_code_hash, created_at, created_by, not_after) VALUES ($1::uuid, $2::uuid, $3, $4,"
+          " $5, $6, $7, $8::timestamptz, $9, NULLIF($10, ''::bytea), $11::timestamptz, $12, $13::timestamptz)",
+          command.id, command.sensor_id, ToText(command.kind), kills ? std::optional(process.pid) : std::nullopt,
+          process.start_time_ticks, process.boot_id, process.executable,
+          kills ? std::optional(TimeText(process.not_started_after)) : std::nullopt,
+          lowers ? std::optional(absl::ToInt64Seconds(command.guard_down)) : std::nullopt,
+          Bytes(command.guard_code_hash), TimeText(command.created_at), command.created_by, TimeText(command.not_after))
           .status());
   return Touch(command.sensor_id);
 }
@@ -83,15 +101,17 @@ absl::Status PgTransaction::MarkDelivered(const std::vector<std::string>& comman
 }
 
 absl::Status PgTransaction::FinishCommand(const std::string& sensor_id, const std::string& command_id,
-                                          const KillResult& result) {
+                                          const CommandResult& reported) {
   if (!IsUuid(command_id)) return CommandNotFound(command_id);
-  ASSIGN_OR_RETURN(
-      const pqxx::result rows,
-      Execute("lock a command",
-              "SELECT finished_at IS NOT NULL FROM commands WHERE id = $1::uuid AND sensor_id = $2::uuid FOR UPDATE",
-              command_id, sensor_id));
+  ASSIGN_OR_RETURN(const pqxx::result rows, Execute("lock a command",
+                                                    "SELECT finished_at IS NOT NULL AS finished, kind FROM commands "
+                                                    "WHERE id = $1::uuid AND sensor_id = $2::uuid FOR UPDATE",
+                                                    command_id, sensor_id));
   if (rows.empty()) return CommandNotFound(command_id);
-  if (rows.front()[0].as<bool>()) return absl::OkStatus();
+  if (rows.front()["finished"].as<bool>()) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const CommandKind kind, ReadRow("lock a command", rows.front(),
+                                                   [](const pqxx::row& row) { return CommandKindFrom(row["kind"]); }));
+  const CommandResult result = ResultFor(kind, reported);
   return Execute(
              "store a command's result",
              "UPDATE commands SET state = $2, outcome = $3, found = $4, message = $5, finished_at = clock_timestamp(),"

@@ -71,7 +71,7 @@ class PgTransaction final : public Transaction {
   absl::StatusOr<std::vector<Command>> OpenCommands(const std::string& sensor_id) override;
   absl::Status MarkDelivered(const std::vector<std::string>& command_ids) override;
   absl::Status FinishCommand(const std::string& sensor_id, const std::string& command_id,
-                             const KillResult& result) override;
+                             const CommandResult& result) override;
   // Marks commands kExpired: queued ones past their deadline, delivered ones long past it. Empty ids: any. Returns how
   // many.
   absl::StatusOr<int64_t> ExpireCommands(const std::string& sensor_id, const std::string& command_id);

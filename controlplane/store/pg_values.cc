@@ -19,6 +19,9 @@ constexpr Words<PolicyTemplate> kTemplates[] = {{PolicyTemplate::kNetworkContain
                                                 {PolicyTemplate::kBlockBinary, "block-binary"}};
 constexpr Words<PolicyAction> kActions[] = {
     {PolicyAction::kDeny, "deny"}, {PolicyAction::kSigkill, "sigkill"}, {PolicyAction::kNotify, "notify"}};
+constexpr Words<CommandKind> kCommandKinds[] = {{CommandKind::kKillProcess, "kill_process"},
+                                                {CommandKind::kLowerGuard, "lower_guard"},
+                                                {CommandKind::kSetGuardCode, "set_guard_code"}};
 constexpr Words<CommandState> kCommandStates[] = {{CommandState::kQueued, "queued"},
                                                   {CommandState::kDelivered, "delivered"},
                                                   {CommandState::kSucceeded, "succeeded"},
@@ -61,6 +64,9 @@ std::string ToText(PolicyAction value) {
 std::string ToText(CommandState value) {
   return WordOf(kCommandStates, value);
 }
+std::string ToText(CommandKind value) {
+  return WordOf(kCommandKinds, value);
+}
 Trust TrustFrom(const pqxx::field& field) {
   return ValueOf(kTrusts, field);
 }
@@ -75,6 +81,10 @@ PolicyAction PolicyActionFrom(const pqxx::field& field) {
 }
 CommandState CommandStateFrom(const pqxx::field& field) {
   return ValueOf(kCommandStates, field);
+}
+
+CommandKind CommandKindFrom(const pqxx::field& field) {
+  return ValueOf(kCommandKinds, field);
 }
 
 std::string TimeText(absl::Time time) {

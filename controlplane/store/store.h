@@ -87,7 +87,7 @@ class Transaction {
   virtual absl::Status MarkDelivered(const std::vector<std::string>& command_ids) = 0;
   // Stores a result once; a command that already has one is left as it is and OK is returned.
   virtual absl::Status FinishCommand(const std::string& sensor_id, const std::string& command_id,
-                                     const KillResult& result) = 0;
+                                     const CommandResult& result) = 0;
 
   // The secret is hashed here.
   virtual absl::Status InsertToken(const EnrollmentToken& token, const std::string& secret) = 0;

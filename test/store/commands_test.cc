@@ -1,7 +1,9 @@
 // Commands: the stored state machine, deadlines, results.
 #include <catch2/catch.hpp>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "common/guard_code.h"
 #include "controlplane/domain/errors.h"
 #include "store/database.h"
 #include "store/fleet.h"
@@ -15,7 +17,7 @@ absl::Status Deliver(Store& store, const std::string& id) {
   return store.Run([&](Transaction& tx) { return tx.MarkDelivered({id}); });
 }
 
-absl::Status Finish(Store& store, const Command& command, KillOutcome outcome, const std::string& message = "") {
+absl::Status Finish(Store& store, const Command& command, CommandOutcome outcome, const std::string& message = "") {
   return store.Run([&](Transaction& tx) {
     return tx.FinishCommand(command.sensor_id, command.id, {outcome, "found", message});
   });
@@ -31,6 +33,52 @@ std::vector<Command> Open(Store& store, const std::string& sensor_id) {
   auto commands = Give(store, [&](Transaction& tx) { return tx.OpenCommands(sensor_id); });
   REQUIRE_OK(commands);
   return *commands;
+}
+
+TEST_CASE("an order to the guard has the state machine of a kill, and a record in the audit log") {
+  const Database database;
+  const auto store = database.Open();
+  const Sensor sensor = Enroll(*store, "web-1");
+  const auto ordered = Give(*store, [&](Transaction& tx) {
+    return orders::LowerGuard(tx, By("ada"), "web-1", absl::ZeroDuration(), absl::ZeroDuration(), absl::Now());
+  });
+  REQUIRE_OK(ordered);
+  CHECK(ordered->kind == CommandKind::kLowerGuard);
+  CHECK(ordered->guard_down == absl::Minutes(10));
+  REQUIRE(Open(*store, sensor.id).size() == 1);
+  REQUIRE_OK(Deliver(*store, ordered->id));
+  REQUIRE_OK(Finish(*store, *ordered, CommandOutcome::kGone));  // not what such a command can end with
+  CHECK(Get(*store, ordered->id).state == CommandState::kFailed);
+  CHECK(Get(*store, ordered->id).result->outcome == CommandOutcome::kUnknown);
+  REQUIRE_OK(Finish(*store, *ordered, CommandOutcome::kDone));
+  CHECK(Get(*store, ordered->id).state == CommandState::kFailed);
+  const auto audit = store->ListAudit("sensor/" + sensor.id, 1, "");
+  REQUIRE_OK(audit);
+  CHECK(audit->items[0].action == "guard_lower_ordered");
+  for (const absl::Duration wrong : {-absl::Seconds(1), absl::Milliseconds(1500), absl::Hours(1) + absl::Seconds(1)}) {
+    CHECK(FieldOf(Give(*store, [&](Transaction& tx) {
+                    return orders::LowerGuard(tx, By("ada"), "web-1", wrong, absl::ZeroDuration(), absl::Now());
+                  }).status()) == "duration");
+  }
+}
+
+TEST_CASE("a guard code is stored as its hash only, bound to the sensor") {
+  const Database database;
+  const auto store = database.Open();
+  const Sensor sensor = Enroll(*store, "web-1");
+  const auto created = Give(*store, [&](Transaction& tx) {
+    return orders::CreateGuardCode(tx, By("ada"), "web-1", absl::ZeroDuration(), absl::Now());
+  });
+  REQUIRE_OK(created);
+  CHECK(created->command.kind == CommandKind::kSetGuardCode);
+  CHECK(created->command.guard_code_hash == *GuardCodeHash(sensor.id, created->code));
+  CHECK(Get(*store, created->command.id).guard_code_hash == created->command.guard_code_hash);
+  REQUIRE_OK(Finish(*store, created->command, CommandOutcome::kDone));
+  CHECK(Get(*store, created->command.id).state == CommandState::kSucceeded);
+  const auto audit = store->ListAudit("sensor/" + sensor.id, 1, "");
+  REQUIRE_OK(audit);
+  CHECK(audit->items[0].action == "guard_code_created");
+  CHECK_FALSE(absl::StrContains(audit->items[0].details_json, created->code));
 }
 
 TEST_CASE("a kill is bound to the boot and to the moment of the order") {
@@ -62,8 +110,8 @@ TEST_CASE("queued, delivered, succeeded; a repeated result changes nothing") {
   REQUIRE_OK(Deliver(*store, command.id));
   CHECK(Get(*store, command.id).state == CommandState::kDelivered);
   CHECK(Open(*store, sensor.id).size() == 1);
-  REQUIRE_OK(Finish(*store, command, KillOutcome::kGone, "first"));
-  REQUIRE_OK(Finish(*store, command, KillOutcome::kRefused, "second"));
+  REQUIRE_OK(Finish(*store, command, CommandOutcome::kGone, "first"));
+  REQUIRE_OK(Finish(*store, command, CommandOutcome::kRefused, "second"));
   REQUIRE_OK(Deliver(*store, command.id));
   const Command done = Get(*store, command.id);
   CHECK(done.state == CommandState::kSucceeded);
@@ -80,7 +128,7 @@ TEST_CASE("a result for another sensor's command, or for none, is refused") {
   const Sensor other = Enroll(*store, "web-2");
   Command command = *Kill(*store, "web-1", 4242);
   command.sensor_id = other.id;
-  CHECK_CODE(Finish(*store, command, KillOutcome::kGone), kNotFound);
+  CHECK_CODE(Finish(*store, command, CommandOutcome::kGone), kNotFound);
   CHECK(Get(*store, command.id).state == CommandState::kQueued);
 }
 
@@ -106,7 +154,7 @@ TEST_CASE("a queued command expires at its deadline, a delivered one waits for i
   deadline_was("25 hours");
   REQUIRE_OK(store->Sweep(absl::Hours(1)));
   CHECK(Get(*store, delivered.id).state == CommandState::kExpired);
-  REQUIRE_OK(Finish(*store, delivered, KillOutcome::kGone));
+  REQUIRE_OK(Finish(*store, delivered, CommandOutcome::kGone));
   CHECK(Get(*store, delivered.id).state == CommandState::kExpired);
 }
 
@@ -118,7 +166,7 @@ TEST_CASE("the database itself keeps a command from going back") {
   REQUIRE_OK(Deliver(*store, command.id));
   CHECK(database.Refusal("UPDATE commands SET state = 'queued'") == "23514 commands_move_forward");
   CHECK(database.Refusal("UPDATE commands SET pid = 4243") == "23514 commands_move_forward");
-  REQUIRE_OK(Finish(*store, command, KillOutcome::kAlreadyGone));
+  REQUIRE_OK(Finish(*store, command, CommandOutcome::kAlreadyGone));
   CHECK(database.Refusal("UPDATE commands SET message = 'other'") == "23514 commands_move_forward");
   CHECK(database.Refusal("UPDATE commands SET state = 'delivered', finished_at = NULL, outcome = NULL, found = NULL, "
                          "message = NULL") == "23514 commands_move_forward");
@@ -129,7 +177,7 @@ TEST_CASE("text from a host with NUL bytes is stored without them") {
   const auto store = database.Open();
   Enroll(*store, "web-1");
   const Command command = *Kill(*store, "web-1", 4242);
-  REQUIRE_OK(Finish(*store, command, KillOutcome::kGone, std::string("a\0b", 3)));
+  REQUIRE_OK(Finish(*store, command, CommandOutcome::kGone, std::string("a\0b", 3)));
   CHECK(Get(*store, command.id).result->message == "ab");
 }
 

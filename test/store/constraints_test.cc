@@ -35,10 +35,15 @@ struct WithSensor : Database {
         values, ")"));
   }
   std::string Command(const std::string& columns, const std::string& values) const {
-    return Refusal(
-        absl::StrCat("INSERT INTO commands (id, sensor_id, not_started_after, created_at, created_by, not_after, ",
-                     columns, ") VALUES (gen_random_uuid(), '", kSensor,
-                     "', now(), now(), 'olga', now() + interval '1 minute', ", values, ")"));
+    return Refusal(absl::StrCat(
+        "INSERT INTO commands (kind, id, sensor_id, not_started_after, created_at, created_by, not_after, ", columns,
+        ") VALUES ('kill_process', gen_random_uuid(), '", kSensor,
+        "', now(), now(), 'olga', now() + interval '1 minute', ", values, ")"));
+  }
+  std::string GuardCommand(const std::string& columns, const std::string& values) const {
+    return Refusal(absl::StrCat("INSERT INTO commands (id, sensor_id, created_at, created_by, not_after, ", columns,
+                                ") VALUES (gen_random_uuid(), '", kSensor,
+                                "', now(), 'olga', now() + interval '1 minute', ", values, ")"));
   }
 };
 
@@ -115,6 +120,34 @@ TEST_CASE("commands: never pid 1, a result exactly when finished, a time exactly
   CHECK(database.Command("pid, state", "2, 'delivered'") == "23514 commands_delivered_check");
   CHECK(database.Command("pid", "2").empty());
   CHECK(database.Refusal("UPDATE commands SET not_after = created_at").substr(0, 5) == "23514");
+}
+
+TEST_CASE("commands: each kind has its own columns and outcomes, and none of another's") {
+  const WithSensor database;
+  const std::string hash = "decode(repeat('ab', 32), 'hex')";
+  CHECK(database.Command("pid, outcome, state, finished_at, found, message", "2, 7, 'succeeded', now(), '', ''") ==
+        "23514 commands_outcome_check");
+  CHECK(database.Command("pid, guard_down_seconds", "2, 60") == "23514 commands_kind_check");
+  CHECK(database.GuardCommand("kind", "'kill_process'") == "23514 commands_kind_check");
+  CHECK(database.GuardCommand("kind", "'reboot'") == "23514 commands_kind_check");
+  CHECK(database.GuardCommand("kind", "'lower_guard'") == "23514 commands_kind_check");
+  CHECK(database.GuardCommand("kind, guard_down_seconds", "'lower_guard', 0") ==
+        "23514 commands_guard_down_seconds_check");
+  CHECK(database.GuardCommand("kind, guard_down_seconds", "'lower_guard', 3601") ==
+        "23514 commands_guard_down_seconds_check");
+  CHECK(database.GuardCommand("kind, guard_down_seconds, pid", "'lower_guard', 60, 2") == "23514 commands_kind_check");
+  CHECK(database.GuardCommand("kind, guard_down_seconds, outcome, state, finished_at, found, message",
+                              "'lower_guard', 60, 1, 'succeeded', now(), '', ''") == "23514 commands_outcome_check");
+  CHECK(database.GuardCommand("kind", "'set_guard_code'") == "23514 commands_kind_check");
+  CHECK(database.GuardCommand("kind, guard_code_hash", "'set_guard_code', ''") ==
+        "23514 commands_guard_code_hash_check");
+  CHECK(database.GuardCommand("kind, guard_code_hash, guard_down_seconds", "'set_guard_code', " + hash + ", 1") ==
+        "23514 commands_kind_check");
+  CHECK(database.GuardCommand("guard_down_seconds", "60").substr(0, 5) == "23502");
+  CHECK(database.GuardCommand("kind, guard_down_seconds", "'lower_guard', 60").empty());
+  CHECK(database.GuardCommand("kind, guard_code_hash", "'set_guard_code', " + hash).empty());
+  CHECK(database.Refusal("UPDATE commands SET guard_down_seconds = 61 WHERE kind = 'lower_guard'") ==
+        "23514 commands_move_forward");
 }
 
 TEST_CASE("tokens: used exactly when somebody used them, never used and revoked") {

@@ -45,6 +45,10 @@ const std::vector<Step>& Steps() {
        "UPDATE sensor_reports SET session_epoch = 3, session_holder = '00000000-0000-4000-8000-000000000004'",
        "SELECT count(*) = 1 FROM sensor_reports r JOIN replicas p ON p.id = r.session_holder WHERE r.session_epoch = "
        "3"},
+      {"INSERT INTO commands (id, sensor_id, kind, guard_down_seconds, created_at, created_by, not_after) VALUES"
+       " ('00000000-0000-4000-8000-000000000005', '00000000-0000-4000-8000-000000000001', 'lower_guard', 60, now(),"
+       " 'olga', now() + interval '1 minute')",
+       "SELECT count(*) = 1 FROM commands WHERE kind = 'lower_guard'"},
   };
   return steps;
 }
@@ -75,6 +79,23 @@ TEST_CASE("each older version with data in it comes up to the newest, and keeps 
     REQUIRE_OK(Contain(*store, "new-1"));
     if (version > 0) REQUIRE_OK(Isolate(*store, "old-1"));
   }
+}
+
+TEST_CASE("commands from before there were kinds are kills") {
+  const Database database(Database::Schema::kNone);
+  REQUIRE_OK(Migrate(database.connection_string(), UpTo(3)));
+  database.Execute(Steps()[0].insert);
+  database.Execute(
+      "INSERT INTO commands (id, sensor_id, pid, not_started_after, created_at, created_by, not_after) VALUES"
+      " (gen_random_uuid(), '00000000-0000-4000-8000-000000000001', 42, now(), now(), 'olga', now() + interval '1 "
+      "hour')");
+  REQUIRE_OK(Migrate(database.connection_string(), EmbeddedMigrations()));
+  CHECK(database.Value("SELECT kind FROM commands WHERE pid = 42") == "kill_process");
+  const auto store = database.Open();
+  const auto open =
+      Give(*store, [](Transaction& tx) { return tx.OpenCommands("00000000-0000-4000-8000-000000000001"); });
+  REQUIRE_OK(open);
+  CHECK(open->at(0).process.pid == 42);
 }
 
 TEST_CASE("replicas that start at the same moment migrate once") {

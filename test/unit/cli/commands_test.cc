@@ -8,6 +8,7 @@
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
 #include "harness/status_matchers.h"
+#include "harness/temp_dir.h"
 #include "unit/cli/fake_services.h"
 
 namespace bulkhead::controlplane::cli::test {
@@ -144,6 +145,31 @@ TEST_CASE("kill refuses pid 1 and less itself, and waits for the result") {
   cli.sensors.finished.mutable_kill_result()->set_outcome(v1::KILL_OUTCOME_NOT_THE_SAME_PROCESS);
   CHECK(cli.Run({"sensor", "kill", "web-1", "4711", "--wait"}) == 3);
   CHECK_THAT(cli.err, Contains("not-the-same-process"));
+}
+
+TEST_CASE("lower-guard says for how long, and waits for the result") {
+  Cli cli;
+  CHECK(cli.Run({"sensor", "lower-guard", "web-1", "--for", "90s", "--reason", "upgrade"}) == 0);
+  CHECK(cli.sensors.lower.sensor() == "web-1");
+  CHECK(cli.sensors.lower.duration().seconds() == 90);
+  CHECK(cli.sensors.lower.reason() == "upgrade");
+  CHECK_THAT(cli.out, Contains("lower guard   for 90 s"));
+  cli.sensors.finished.set_state(v1::COMMAND_STATE_FAILED);
+  cli.sensors.finished.mutable_lower_guard();
+  cli.sensors.finished.mutable_guard_result()->set_outcome(v1::GUARD_OUTCOME_REFUSED);
+  cli.sensors.finished.mutable_guard_result()->set_message("there is no guard");
+  CHECK(cli.Run({"sensor", "lower-guard", "web-1", "--wait"}) == 3);
+  CHECK_THAT(cli.err, Contains("refused") && Contains("there is no guard"));
+}
+
+TEST_CASE("guard-code shows the code, or writes it to a file that only its owner reads") {
+  Cli cli;
+  CHECK(cli.Run({"sensor", "guard-code", "web-1"}) == 0);
+  CHECK_THAT(cli.out, Contains("AAAA-BBBB") && Contains("bulkhead-sensor lower-guard"));
+  const bulkhead::test::TempDir dir;
+  CHECK(cli.Run({"sensor", "guard-code", "web-1", "--code-file", dir / "code"}) == 0);
+  CHECK_THAT(cli.out, !Contains("AAAA-BBBB"));
+  CHECK(*ReadFile(dir / "code") == "AAAA-BBBB\n");
 }
 
 TEST_CASE("what cannot be undone asks, or refuses when nobody is there") {

@@ -75,6 +75,23 @@ grpc::Status FakeSensors::KillProcess(grpc::ServerContext*, const v1::KillProces
   return answer;
 }
 
+grpc::Status FakeSensors::LowerGuard(grpc::ServerContext*, const v1::LowerGuardRequest* request,
+                                     v1::LowerGuardResponse* response) {
+  lower = *request;
+  response->mutable_command()->set_id(kCommandId);
+  response->mutable_command()->set_state(v1::COMMAND_STATE_QUEUED);
+  *response->mutable_command()->mutable_lower_guard()->mutable_duration() = request->duration();
+  return answer;
+}
+
+grpc::Status FakeSensors::CreateGuardCode(grpc::ServerContext*, const v1::CreateGuardCodeRequest*,
+                                          v1::CreateGuardCodeResponse* response) {
+  response->mutable_command()->set_id(kCommandId);
+  response->mutable_command()->mutable_set_guard_code();
+  response->set_code("AAAA-BBBB");
+  return answer;
+}
+
 grpc::Status FakeSensors::GetCommand(grpc::ServerContext*, const v1::GetCommandRequest* request,
                                      v1::GetCommandResponse* response) {
   *response->mutable_command() = finished;

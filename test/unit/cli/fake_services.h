@@ -40,6 +40,9 @@ class FakeSensors : public v1::SensorService::Service {
   grpc::Status ContainSensor(grpc::ServerContext*, const v1::ContainSensorRequest*,
                              v1::ContainSensorResponse*) override;
   grpc::Status KillProcess(grpc::ServerContext*, const v1::KillProcessRequest*, v1::KillProcessResponse*) override;
+  grpc::Status LowerGuard(grpc::ServerContext*, const v1::LowerGuardRequest*, v1::LowerGuardResponse*) override;
+  grpc::Status CreateGuardCode(grpc::ServerContext*, const v1::CreateGuardCodeRequest*,
+                               v1::CreateGuardCodeResponse*) override;
   grpc::Status GetCommand(grpc::ServerContext*, const v1::GetCommandRequest*, v1::GetCommandResponse*) override;
   grpc::Status RevokeSensor(grpc::ServerContext*, const v1::RevokeSensorRequest*, v1::RevokeSensorResponse*) override;
 
@@ -51,6 +54,7 @@ class FakeSensors : public v1::SensorService::Service {
   // Read after the call.
   v1::ContainSensorRequest contain;
   v1::KillProcessRequest kill;
+  v1::LowerGuardRequest lower;
   int revokes = 0;
   int gets = 0;
 };

@@ -2,13 +2,14 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <cerrno>
 #include <catch2/catch.hpp>
+#include <cerrno>
 #include <cstdlib>
 #include <filesystem>
 
 #include "common/errno_status.h"
 #include "common/file_util.h"
+#include "common/guard_code.h"
 #include "common/hex.h"
 #include "common/unique_fd.h"
 #include "common/uuid.h"
@@ -24,6 +25,26 @@ TEST_CASE("a new UUID is a valid, different one each time") {
   CHECK(first[14] == '4');
   CHECK_FALSE(IsUuid("00000000-0000-0000-0000-00000000000G"));
   CHECK_FALSE(IsUuid(""));
+}
+
+TEST_CASE("a guard code is different each time and is taken as people type it") {
+  const std::string code = NewGuardCode();
+  CHECK(code.size() == 26 + 6);
+  CHECK(code != NewGuardCode());
+  CHECK(GuardCodeHash("sensor", code).ok());
+  const auto hash = GuardCodeHash("sensor", "0123-4567-89AB-CDEF-GHJK-MNPQ-11");
+  REQUIRE_OK(hash);
+  CHECK(hash->size() == 32);
+  CHECK(*GuardCodeHash("sensor", " o123456789abcdefghjkmnpqiL\n") == *hash);
+  CHECK(*GuardCodeHash("another", "0123-4567-89AB-CDEF-GHJK-MNPQ-11") != *hash);
+}
+
+TEST_CASE("what is not a guard code is refused with what is wrong") {
+  for (const char* text : {"", "0123", "0123-4567-89AB-CDEF-GHJK-MNPQ-1U", "0123-4567-89AB-CDEF-GHJK-MNPQ-1!",
+                           "0123-4567-89AB-CDEF-GHJK-MNPQ-111"}) {
+    INFO(text);
+    CHECK_CODE(GuardCodeHash("sensor", text), kInvalidArgument);
+  }
 }
 
 TEST_CASE("SHA-256 of the empty string is the known one") {
@@ -46,7 +67,8 @@ TEST_CASE("a descriptor is closed once, also after a move onto itself") {
 TEST_CASE("errno becomes the code a caller can act on, with context in front") {
   CHECK_CODE(ErrnoToStatus(-ENOENT, "open x"), kNotFound);
   CHECK_CODE(ErrnoToStatus(EPERM, "open x"), kPermissionDenied);
-  CHECK(Annotate(ErrnoToStatus(ENOENT, "open x"), "starting").message() == "while starting: open x: No such file or directory");
+  CHECK(Annotate(ErrnoToStatus(ENOENT, "open x"), "starting").message() ==
+        "while starting: open x: No such file or directory");
   CHECK(Annotate(absl::OkStatus(), "starting").ok());
 }
 

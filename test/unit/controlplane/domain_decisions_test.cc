@@ -256,11 +256,32 @@ TEST_CASE("errors carry a code, a reason, a field, and text that cannot forge a 
 }
 
 TEST_CASE("only a process that is gone makes a kill succeed") {
-  CHECK(StateAfter(KillOutcome::kGone) == CommandState::kSucceeded);
-  CHECK(StateAfter(KillOutcome::kAlreadyGone) == CommandState::kSucceeded);
-  for (const KillOutcome outcome : {KillOutcome::kNotTheSameProcess, KillOutcome::kRefused,
-                                    KillOutcome::kSignalledStillThere, KillOutcome::kUnknown}) {
+  CHECK(StateAfter(CommandOutcome::kGone) == CommandState::kSucceeded);
+  CHECK(StateAfter(CommandOutcome::kAlreadyGone) == CommandState::kSucceeded);
+  for (const CommandOutcome outcome : {CommandOutcome::kNotTheSameProcess, CommandOutcome::kRefused,
+                                       CommandOutcome::kSignalledStillThere, CommandOutcome::kUnknown}) {
     CHECK(StateAfter(outcome) == CommandState::kFailed);
+  }
+}
+
+TEST_CASE("an order to the guard succeeds when it was carried out, and no result of another kind is taken for one") {
+  CHECK(StateAfter(CommandOutcome::kDone) == CommandState::kSucceeded);
+  CHECK(StateAfter(CommandOutcome::kFailed) == CommandState::kFailed);
+  const auto stored = [](CommandKind kind, CommandOutcome outcome) {
+    return ResultFor(kind, {outcome, "", ""}).outcome;
+  };
+  CHECK(stored(CommandKind::kKillProcess, CommandOutcome::kGone) == CommandOutcome::kGone);
+  CHECK(stored(CommandKind::kKillProcess, CommandOutcome::kDone) == CommandOutcome::kUnknown);
+  CHECK(stored(CommandKind::kLowerGuard, CommandOutcome::kDone) == CommandOutcome::kDone);
+  CHECK(stored(CommandKind::kLowerGuard, CommandOutcome::kGone) == CommandOutcome::kUnknown);
+  // What a sensor answers that does not know the kind.
+  CHECK(stored(CommandKind::kSetGuardCode, CommandOutcome::kRefused) == CommandOutcome::kRefused);
+}
+
+TEST_CASE("only an admin lowers a guard") {
+  for (const char* method : {"/bulkhead.v1.SensorService/LowerGuard", "/bulkhead.v1.SensorService/CreateGuardCode"}) {
+    CHECK_CODE(CheckPermission({"olga", "operator", false}, method), kPermissionDenied);
+    CHECK_CODE(CheckPermission({"ada", "admin", false}, method), kOk);
   }
 }
 

@@ -82,10 +82,15 @@ TEST_CASE("request ids, operator names, page sizes and times have limits") {
   CHECK(ValidatePageSize(1000).value() == 1000);
   CHECK_CODE(ValidatePageSize(1001), kInvalidArgument);
   CHECK_CODE(ValidatePageSize(-1), kInvalidArgument);
-  CHECK(ValidateKillTtl(absl::ZeroDuration()).value() == absl::Minutes(5));
-  CHECK_CODE(ValidateKillTtl(absl::Milliseconds(999)), kInvalidArgument);
-  CHECK_CODE(ValidateKillTtl(absl::Hours(14 * 24)), kOk);
-  CHECK_CODE(ValidateKillTtl(absl::Hours(14 * 24) + absl::Seconds(1)), kInvalidArgument);
+  CHECK(ValidateGuardDown(absl::ZeroDuration()).value() == absl::Minutes(10));
+  CHECK_CODE(ValidateGuardDown(absl::Hours(1)), kOk);
+  CHECK_CODE(ValidateGuardDown(absl::Hours(1) + absl::Seconds(1)), kInvalidArgument);
+  CHECK_CODE(ValidateGuardDown(absl::Milliseconds(1500)), kInvalidArgument);
+  CHECK_CODE(ValidateGuardDown(-absl::Seconds(1)), kInvalidArgument);
+  CHECK(ValidateCommandTtl(absl::ZeroDuration()).value() == absl::Minutes(5));
+  CHECK_CODE(ValidateCommandTtl(absl::Milliseconds(999)), kInvalidArgument);
+  CHECK_CODE(ValidateCommandTtl(absl::Hours(14 * 24)), kOk);
+  CHECK_CODE(ValidateCommandTtl(absl::Hours(14 * 24) + absl::Seconds(1)), kInvalidArgument);
   CHECK_CODE(ValidateTokenTtl(absl::Seconds(59)), kInvalidArgument);
   CHECK_CODE(ValidateTokenTtl(absl::Hours(30 * 24)), kOk);
 }

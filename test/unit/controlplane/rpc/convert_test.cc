@@ -23,12 +23,12 @@ TEST_CASE("enums have the same numbers on both sides") {
   CHECK(static_cast<int>(CommandState::kSucceeded) == v1::COMMAND_STATE_SUCCEEDED);
   CHECK(static_cast<int>(CommandState::kFailed) == v1::COMMAND_STATE_FAILED);
   CHECK(static_cast<int>(CommandState::kExpired) == v1::COMMAND_STATE_EXPIRED);
-  CHECK(static_cast<int>(KillOutcome::kGone) == v1::KILL_OUTCOME_GONE);
-  CHECK(static_cast<int>(KillOutcome::kAlreadyGone) == v1::KILL_OUTCOME_ALREADY_GONE);
-  CHECK(static_cast<int>(KillOutcome::kNotTheSameProcess) == v1::KILL_OUTCOME_NOT_THE_SAME_PROCESS);
-  CHECK(static_cast<int>(KillOutcome::kRefused) == v1::KILL_OUTCOME_REFUSED);
-  CHECK(static_cast<int>(KillOutcome::kSignalledStillThere) == v1::KILL_OUTCOME_SIGNALLED_STILL_THERE);
-  CHECK(static_cast<int>(KillOutcome::kUnknown) == v1::KILL_OUTCOME_UNKNOWN);
+  CHECK(static_cast<int>(CommandOutcome::kGone) == v1::KILL_OUTCOME_GONE);
+  CHECK(static_cast<int>(CommandOutcome::kAlreadyGone) == v1::KILL_OUTCOME_ALREADY_GONE);
+  CHECK(static_cast<int>(CommandOutcome::kNotTheSameProcess) == v1::KILL_OUTCOME_NOT_THE_SAME_PROCESS);
+  CHECK(static_cast<int>(CommandOutcome::kRefused) == v1::KILL_OUTCOME_REFUSED);
+  CHECK(static_cast<int>(CommandOutcome::kSignalledStillThere) == v1::KILL_OUTCOME_SIGNALLED_STILL_THERE);
+  CHECK(static_cast<int>(CommandOutcome::kUnknown) == v1::KILL_OUTCOME_UNKNOWN);
   CHECK(static_cast<int>(Tier::kNone) == v1::TIER_NONE);
   CHECK(static_cast<int>(Tier::kPartial) == v1::TIER_PARTIAL);
   CHECK(static_cast<int>(Tier::kWall) == v1::TIER_WALL);
@@ -85,8 +85,26 @@ TEST_CASE("a kill result without an outcome is refused") {
   result.set_found("sleep 1000");
   const auto kill = FromProto(result);
   REQUIRE_OK(kill);
-  CHECK(kill->outcome == KillOutcome::kGone);
+  CHECK(kill->outcome == CommandOutcome::kGone);
   CHECK(kill->found == "sleep 1000");
+}
+
+TEST_CASE("orders to the guard and their results keep what they say") {
+  CHECK_CODE(FromProto(v1::GuardResult()), kInvalidArgument);
+  Command command{.id = "c", .kind = CommandKind::kLowerGuard, .guard_down = absl::Minutes(10)};
+  CHECK(ToProto(command).lower_guard().duration().seconds() == 600);
+  CHECK_FALSE(ToProto(command).has_kill_process());
+  CHECK_FALSE(ToProto(command).has_guard_result());
+  for (const CommandOutcome outcome :
+       {CommandOutcome::kDone, CommandOutcome::kRefused, CommandOutcome::kFailed, CommandOutcome::kUnknown}) {
+    command.result = CommandResult{outcome, "", "text"};
+    const auto again = FromProto(ToProto(command).guard_result());
+    REQUIRE_OK(again);
+    CHECK(again->outcome == outcome);
+    CHECK(again->message == "text");
+  }
+  command = Command{.id = "c", .kind = CommandKind::kSetGuardCode, .guard_code_hash = std::string(32, 'h')};
+  CHECK(ToProto(command).set_guard_code().sha256() == std::string(32, 'h'));
 }
 
 TEST_CASE("a report keeps the messages whole and lifts out what decisions need") {
