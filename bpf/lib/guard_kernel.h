@@ -151,7 +151,7 @@ static __always_inline int bh_guard_enable(struct bh_guard *guard, const struct 
 	guard->program = bh_inode_key(BPF_CORE_READ(bh_current(), mm, exe_file, f_inode));
 	guard->mount_ns[0] = request->mount_ns[0];
 	guard->mount_ns[1] = request->mount_ns[1];
-	guard->lowered_until = 0;
+	guard->options = request->options;
 	bh_trust_current(guard, BH_SELF_CONFIRMED);
 	guard->enabled = 1;
 	return 0;
@@ -175,6 +175,7 @@ int bh_g_control(struct bh_guard_request *request)
 	}
 	if (request->command == BH_GUARD_DISABLE) {
 		guard->enabled = 0;
+		guard->lowered_until = 0;
 		bh_forget_self(guard);
 		return 0;
 	}

@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
 #include "common/log.h"
 #include "common/status_macros.h"
 #include "sensor/app/commands.h"
@@ -25,6 +26,7 @@ struct Flags {
   std::string config;
   RawOptions raw;
   EnrollOptions enroll;
+  LowerGuardOptions lower;
   bool force = false;
 };
 
@@ -53,6 +55,17 @@ void AddRunFlags(CLI::App* app, Flags* flags) {
   app->add_option("--policy-file", flags->raw.policy_file,
                   "Enforce this bulkhead.v1.DesiredState (YAML or JSON) without a control plane")
       ->type_name("FILE");
+  app->add_option("--tamper-guard", flags->raw.tamper_guard,
+                  "Keep root on this host from stopping, changing or removing the sensor (default off)")
+      ->type_name("on|off");
+}
+
+void AddLowerGuardFlags(CLI::App* app, Flags* flags) {
+  app->add_option("--code", flags->lower.code,
+                  "The one-time code (visible to others in ps; left out, it is read from standard input)")
+      ->type_name("CODE");
+  app->add_option("--for", flags->lower.duration, "How long the guard stays down, 1s to 1h (default 10m)")
+      ->type_name("DURATION");
 }
 
 void AddEnrollFlags(CLI::App* app, Flags* flags) {
@@ -72,6 +85,7 @@ absl::StatusOr<Options> LoadOptions(const Flags& flags) {
     ASSIGN_OR_RETURN(file, ReadOptionsFile(flags.config));
   }
   ASSIGN_OR_RETURN(Options options, CheckOptions(file, flags.raw));
+  options.config_file = flags.config;
   ConfigureLog(options.log_level, options.log_json);
   return options;
 }
@@ -81,15 +95,30 @@ absl::Status RunSensor(const Options& options) {
   return sensor->Run();
 }
 
-absl::Status Dispatch(const std::string& name, const Options& options, const Flags& flags) {
-  if (name == "run") return RunSensor(options);
+// The kernel takes a process of the sensor's program in the sensor's cgroup for the sensor, whatever it was told to do.
+absl::Status DispatchUnguarded(const std::string& name, const Options& options, const Flags& flags) {
+  RETURN_IF_ERROR(RequireGuardDown(options));
   if (name == "enroll") return EnrollHost(options, flags.enroll);
   if (name == "restore") return RestoreStoredState(options);
-  if (name == "status") return PrintStatus(options);
   if (name == "features") return PrintFeatures(options);
   if (name == "uninstall") return Uninstall(options, flags.force);
-  std::cout << "options are valid\n";  // check-config: LoadOptions has checked them
+  return absl::OkStatus();  // check-stop
+}
+
+absl::Status Dispatch(const std::string& name, const Options& options, const Flags& flags) {
+  if (name == "run") return RunSensor(options);
+  if (name == "status") return PrintStatus(options);
+  if (name == "lower-guard") return LowerGuardByCode(options, flags.lower);
+  if (name != "check-config") return DispatchUnguarded(name, options, flags);
+  std::cout << "options are valid\n";  // LoadOptions has checked them
   return absl::OkStatus();
+}
+
+// Whom the guard refuses something gets the kernel's words; these say what to do.
+absl::Status Explain(const absl::Status& status, const Options& options) {
+  if (!absl::IsPermissionDenied(status)) return status;
+  const absl::Status guard = RequireGuardDown(options);
+  return guard.ok() ? status : absl::PermissionDeniedError(absl::StrCat(status.message(), ": ", guard.message()));
 }
 
 void BuildCommandLine(CLI::App* app, Flags* flags) {
@@ -103,13 +132,20 @@ void BuildCommandLine(CLI::App* app, Flags* flags) {
   CLI::App* status = app->add_subcommand("status", "Show who this sensor is and what the kernel enforces.");
   CLI::App* check = app->add_subcommand("check-config", "Check options file and flags; change nothing.");
   CLI::App* features = app->add_subcommand("features", "Show what this host can enforce, as JSON.");
-  CLI::App* uninstall = app->add_subcommand(
-      "uninstall",
-      "Remove everything from the kernel. Refused while the host is contained or isolated, unless --force.");
-  for (CLI::App* sub : {run, enroll, restore, status, check, features, uninstall}) AddCommonFlags(sub, flags);
-  for (CLI::App* sub : {run, restore, status, check, features, uninstall}) AddKernelFlags(sub, flags);
+  CLI::App* lower = app->add_subcommand(
+      "lower-guard", "Lower the tamper guard for a while with the one-time offline code, when no order can come.");
+  CLI::App* check_stop =
+      app->add_subcommand("check-stop", "Say whether the sensor can be stopped now, and if not, what to do.");
+  CLI::App* uninstall = app->add_subcommand("uninstall",
+                                            "Remove everything from the kernel. Refused while the host is contained or "
+                                            "isolated, unless --force, and while the tamper guard is up.");
+  for (CLI::App* sub : {run, enroll, restore, status, check, features, lower, check_stop, uninstall}) {
+    AddCommonFlags(sub, flags);
+  }
+  for (CLI::App* sub : {run, restore, status, check, features, check_stop, uninstall}) AddKernelFlags(sub, flags);
   for (CLI::App* sub : {run, check}) AddRunFlags(sub, flags);
   AddEnrollFlags(enroll, flags);
+  AddLowerGuardFlags(lower, flags);
   uninstall->add_flag("--force", flags->force, "Lift containment and isolation too");
 }
 
@@ -129,7 +165,7 @@ int RunCommandLine(int argc, char** argv) {
     std::cerr << "bulkhead-sensor: " << options.status().message() << "\n";
     return kWrongUsage;
   }
-  const absl::Status status = Dispatch(app.get_subcommands().front()->get_name(), *options, flags);
+  const absl::Status status = Explain(Dispatch(app.get_subcommands().front()->get_name(), *options, flags), *options);
   if (status.ok()) return 0;
   std::cerr << "bulkhead-sensor: " << status.message() << "\n";
   return kFailed;

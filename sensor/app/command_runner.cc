@@ -8,7 +8,8 @@
 
 namespace bulkhead::sensor {
 
-CommandRunner::CommandRunner(CommandLogStore* store, KillWorker* worker) : store_(store), worker_(worker) {
+CommandRunner::CommandRunner(CommandLogStore* store, KillWorker* worker, GuardKeeper* guard)
+    : store_(store), worker_(worker), guard_(guard) {
   absl::StatusOr<std::vector<CommandRecord>> stored = store_->Load();
   if (stored.ok()) {
     log_ = CommandLog(*std::move(stored));
@@ -22,48 +23,48 @@ CommandRunner::CommandRunner(CommandLogStore* store, KillWorker* worker) : store
 std::optional<CommandResultMessage> CommandRunner::Take(const LinkCommand& incoming, absl::string_view own_sensor_id,
                                                         absl::Time now) {
   if (!incoming.command.ok()) {
-    return CommandResultMessage{
-        incoming.id,
-        {KillOutcome::kRefused, "", absl::StrCat("the command is malformed: ", incoming.command.status().message())}};
+    return CommandResultMessage{incoming.id,
+                                {CommandOutcome::kRefused, "",
+                                 absl::StrCat("the command is malformed: ", incoming.command.status().message())}};
   }
   const Command& command = *incoming.command;
   switch (log_.Take(command, own_sensor_id, now)) {
     case CommandDecision::kInFlight:
       return std::nullopt;
     case CommandDecision::kAnswer:
-      return CommandResultMessage{command.id, *log_.ResultOf(command.id)};
+      return CommandResultMessage{command.id, *log_.ResultOf(command.id), command.guard.has_value()};
     case CommandDecision::kStart:
       break;
   }
+  const auto refuse = [this, &command](const std::string& why) {
+    return Finish(command.id, {CommandOutcome::kRefused, "", why}, command.guard.has_value());
+  };
   if (const absl::Status saved = Save(); !saved.ok()) {
-    return Refuse(command.id, absl::StrCat("it could not be stored, and without that it might be carried out twice: ",
-                                           saved.message()));
+    return refuse(
+        absl::StrCat("it could not be stored, and without that it might be carried out twice: ", saved.message()));
   }
-  if (!worker_->Start(command)) return Refuse(command.id, "too many commands wait on this host");
+  if (command.guard.has_value()) return Finish(command.id, guard_->Obey(*command.guard), true);
+  if (!worker_->Start(command)) return refuse("too many commands wait on this host");
   LogInfo("kill started", {{"command", command.id}, {"pid", command.process.pid}});
   return std::nullopt;
 }
 
-CommandResultMessage CommandRunner::Finish(KillDone done) {
-  LogInfo("kill ended", {{"command", done.command_id},
-                         {"outcome", static_cast<int>(done.result.outcome)},
-                         {"message", done.result.message}});
-  log_.Finish(done.command_id, done.result);
+CommandResultMessage CommandRunner::Finish(const std::string& id, CommandResult result, bool of_guard) {
+  LogInfo("command ended",
+          {{"command", id}, {"outcome", static_cast<int>(result.outcome)}, {"message", result.message}});
+  log_.Finish(id, result);
   // Without the stored result the answer after a restart is "unknown": weaker, and still at most once.
   if (const absl::Status saved = Save(); !saved.ok()) {
-    LogError("command result was not stored", {{"command", done.command_id}, {"error", saved.message()}});
+    LogError("command result was not stored", {{"command", id}, {"error", saved.message()}});
   }
-  return {std::move(done.command_id), std::move(done.result)};
+  return {id, std::move(result), of_guard};
 }
 
 std::vector<CommandResultMessage> CommandRunner::Unacknowledged() const {
   std::vector<CommandResultMessage> out;
-  for (CommandRecord& record : log_.Unacknowledged()) out.push_back({record.id, *std::move(record.result)});
+  for (CommandRecord& record : log_.Unacknowledged())
+    out.push_back({record.id, *std::move(record.result), record.of_guard});
   return out;
-}
-
-CommandResultMessage CommandRunner::Refuse(const std::string& id, const std::string& why) {
-  return Finish({id, {KillOutcome::kRefused, "", why}});
 }
 
 absl::Status CommandRunner::Save() {

@@ -7,6 +7,7 @@
 
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "sensor/app/guard_keeper.h"
 #include "sensor/app/kill_worker.h"
 #include "sensor/domain/command_log.h"
 #include "sensor/domain/control_plane_link.h"
@@ -18,14 +19,14 @@ namespace bulkhead::sensor {
 class CommandRunner {
  public:
   // Loads the log; a damaged one is told in `problem()`, and the log begins empty.
-  CommandRunner(CommandLogStore* store, KillWorker* worker);
+  CommandRunner(CommandLogStore* store, KillWorker* worker, GuardKeeper* guard);
 
-  // Starts a command, or returns the result that is known already.
+  // Starts a kill, carries out an order to the tamper guard, or returns the result that is known already.
   std::optional<CommandResultMessage> Take(const LinkCommand& incoming, absl::string_view own_sensor_id,
                                            absl::Time now);
 
   // A kill has ended: stores the result and returns it.
-  CommandResultMessage Finish(KillDone done);
+  CommandResultMessage Finish(KillDone done) { return Finish(done.command_id, std::move(done.result), false); }
 
   void Acknowledge(const std::string& id) { log_.Acknowledge(id); }
 
@@ -36,11 +37,12 @@ class CommandRunner {
   const std::string& problem() const { return problem_; }
 
  private:
-  CommandResultMessage Refuse(const std::string& id, const std::string& why);
+  CommandResultMessage Finish(const std::string& id, CommandResult result, bool of_guard);
   absl::Status Save();
 
   CommandLogStore* const store_;
   KillWorker* const worker_;
+  GuardKeeper* const guard_;
   CommandLog log_;
   std::string problem_;
 };

@@ -13,9 +13,11 @@
 #include "common/file_util.h"
 #include "common/status_macros.h"
 #include "sensor/app/enforcer.h"
+#include "sensor/app/guard_console.h"
 #include "sensor/app/host_facts.h"
 #include "sensor/app/sensor.h"
 #include "sensor/app/status_text.h"
+#include "sensor/kernel/guard/tamper_guard.h"
 #include "sensor/link/enroll_client.h"
 #include "sensor/link/resolver.h"
 #include "sensor/link/state_codec.h"
@@ -146,6 +148,8 @@ absl::Status PrintStatus(const Options& options) {
   } else {
     std::cout << "sensor:       identity is unusable: " << identity.status().message() << "\n";
   }
+  // Then the kernel shows nothing to anybody but the sensor.
+  if (!RequireGuardDown(options).ok()) return PrintPublished(options);
   const absl::StatusOr<UniqueFd> lock = LockStateDir(options.state_dir);
   if (absl::IsFailedPrecondition(lock.status())) return PrintPublished(options);
   RETURN_IF_ERROR(lock.status());
@@ -160,6 +164,22 @@ absl::Status PrintFeatures(const Options& options) {
   });
 }
 
+absl::Status LowerGuardByCode(const Options& options, const LowerGuardOptions& lower) {
+  absl::Duration duration;
+  if (!absl::ParseDuration(lower.duration, &duration) || duration < absl::Seconds(1) || duration > kLongestGuardDown) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--for: \"", lower.duration, "\" is not within 1s..1h, such as 10m"));
+  }
+  std::string code = lower.code;
+  if (code.empty()) {
+    std::cout << "offline code: " << std::flush;
+    std::getline(std::cin, code);
+  }
+  ASSIGN_OR_RETURN(const std::string answer, GiveGuardCode(options.state_dir, code, duration));
+  std::cout << answer << "\n";
+  return absl::OkStatus();
+}
+
 absl::Status Uninstall(const Options& options, bool force) {
   RETURN_IF_ERROR(PrepareStateDir(options.state_dir));
   ASSIGN_OR_RETURN(const UniqueFd lock, LockStateDir(options.state_dir));
@@ -172,6 +192,8 @@ absl::Status Uninstall(const Options& options, bool force) {
                        "; release it first (bulkheadctl sensor release), or use --force to lift everything now"));
     }
   }
+  // Its pins are in the same directory.
+  if (options.scope.empty()) RETURN_IF_ERROR(RemoveTamperGuard(HostPinDirectory(options.bpffs)));
   RETURN_IF_ERROR(RemoveDatapath(KernelOptions(options)));
   return ForgetDesiredState(options);
 }

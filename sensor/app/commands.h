@@ -17,6 +17,11 @@ struct EnrollOptions {
   bool force = false;
 };
 
+struct LowerGuardOptions {
+  std::string code;  // empty: read from standard input
+  std::string duration = "10m";
+};
+
 // Makes a key, exchanges the token for a certificate and stores the identity. AlreadyExists: the host is enrolled and
 // `force` is not set.
 absl::Status EnrollHost(const Options& options, const EnrollOptions& enroll);
@@ -30,6 +35,9 @@ absl::Status PrintStatus(const Options& options);
 
 // Prints what this host can enforce, as JSON.
 absl::Status PrintFeatures(const Options& options);
+
+// Gives the tamper guard's offline code to the running sensor and prints its answer; see GiveGuardCode.
+absl::Status LowerGuardByCode(const Options& options, const LowerGuardOptions& lower);
 
 // Removes everything from the kernel. FailedPrecondition: the host is contained or isolated and `force` is not set, or
 // a sensor runs.

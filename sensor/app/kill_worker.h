@@ -16,7 +16,7 @@ namespace bulkhead::sensor {
 // A kill that has ended.
 struct KillDone {
   std::string command_id;
-  KillResult result;
+  CommandResult result;
 };
 
 // One thread, commands in order. Start is thread safe.

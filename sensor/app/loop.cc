@@ -96,7 +96,8 @@ void Loop::Maintain(absl::Duration now) {
     LogWarning("drift repaired", {{"what", text}});
     parts_.events->Push(Event{absl::Now(), EventKind::kDriftRepaired, "", 0, "", text});
   }
-  if (repaired.empty()) return;
+  const bool guard_changed = !parts_.keep_guard().empty();
+  if (repaired.empty() && !guard_changed) return;
   next_status_ = now;
   if (parts_.uplink != nullptr) parts_.uplink->ObservedChanged(now);
 }

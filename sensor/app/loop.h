@@ -24,7 +24,9 @@ struct LoopParts {
   EventQueue* events = nullptr;
   LoopMailbox* mailbox = nullptr;
   Uplink* uplink = nullptr;  // null: enforces a local policy file, there is no control plane
-  int stop_fd = -1;          // readable when the sensor must stop, such as a signalfd
+  // Looks after the tamper guard; called about once a second. Returns what changed, in words.
+  std::function<std::vector<std::string>()> keep_guard = [] { return std::vector<std::string>(); };
+  int stop_fd = -1;  // readable when the sensor must stop, such as a signalfd
   // Called after each round in which the observed state may have changed, and at least every 30 s; for `status`.
   std::function<void()> publish_status;
 };

@@ -69,6 +69,7 @@ absl::Status ReadDocument(const YAML::Node& document, RawOptions* out) {
       {"scope", SetText(&out->scope)},
       {"bpffs", SetText(&out->bpffs)},
       {"policy_file", SetText(&out->policy_file)},
+      {"tamper_guard", SetText(&out->tamper_guard)},
       {"log", [&log](const YAML::Node& node) { return ReadMap(node, "log.", log); }}};
   if (document.IsNull()) return absl::OkStatus();
   return ReadMap(document, "", top);
@@ -76,6 +77,24 @@ absl::Status ReadDocument(const YAML::Node& document, RawOptions* out) {
 
 const std::string& Choose(const std::string& flag, const std::string& file) {
   return flag.empty() ? file : flag;
+}
+
+// After scope and policy_file.
+absl::Status SetTamperGuard(const std::string& value, Options* out) {
+  if (!value.empty() && value != "on" && value != "off") {
+    return absl::InvalidArgumentError(absl::StrCat("tamper_guard: \"", value, "\" is not on or off"));
+  }
+  out->tamper_guard = value == "on";
+  if (out->tamper_guard && !out->scope.empty()) {
+    return absl::InvalidArgumentError(
+        "tamper_guard: cannot be combined with scope; it changes what root may do on the whole host. Leave scope out, "
+        "or set tamper_guard to off");
+  }
+  if (out->tamper_guard && !out->policy_file.empty()) {
+    return absl::InvalidArgumentError(
+        "tamper_guard: cannot be combined with policy_file; without a control plane nobody could lower the guard");
+  }
+  return absl::OkStatus();
 }
 
 absl::Status SetPath(absl::string_view name, const std::string& value, std::string* target) {
@@ -120,6 +139,7 @@ absl::StatusOr<Options> CheckOptions(const RawOptions& file, const RawOptions& f
     return absl::InvalidArgumentError(
         "policy_file: cannot be combined with control_plane; choose who gives the orders");
   }
+  RETURN_IF_ERROR(SetTamperGuard(Choose(flags.tamper_guard, file.tamper_guard), &out));
   const std::string& level = Choose(flags.log_level, file.log_level);
   if (!level.empty() && !ParseLogLevel(level, &out.log_level)) {
     return absl::InvalidArgumentError(

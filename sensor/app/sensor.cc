@@ -17,6 +17,7 @@
 #include "sensor/app/host_facts.h"
 #include "sensor/app/policy_file.h"
 #include "sensor/app/status_text.h"
+#include "sensor/kernel/guard/tamper_guard.h"
 #include "sensor/link/grpc_link.h"
 #include "sensor/link/state_codec.h"
 #include "sensor/store/state_dir.h"
@@ -26,6 +27,11 @@ namespace {
 
 constexpr size_t kMostEvents = 4096;
 constexpr size_t kMostMessages = 1024;
+// Where the unit of deploy/systemd may be. Drop-ins that come later are not guarded: a sensor that they start with
+// other options finds the guard up and refuses.
+constexpr const char* kUnitFiles[] = {
+    "/etc/systemd/system/bulkhead-sensor.service", "/etc/systemd/system/bulkhead-sensor-restore.service",
+    "/usr/lib/systemd/system/bulkhead-sensor.service", "/usr/lib/systemd/system/bulkhead-sensor-restore.service"};
 
 double Uniform() {
   thread_local absl::BitGen generator;
@@ -57,6 +63,10 @@ absl::StatusOr<std::unique_ptr<Datapath>> OpenKernelFor(const Options& options) 
   return OpenDatapath(kernel);
 }
 
+absl::Status RequireGuardDown(const Options& options) {
+  return options.scope.empty() ? CheckGuardIsDown(HostPinDirectory(options.bpffs)) : absl::OkStatus();
+}
+
 std::string StatusFile(const Options& options) {
   return absl::StrCat(options.state_dir, "/status");
 }
@@ -67,6 +77,7 @@ Sensor::Sensor(const Options& options)
       addresses_(options.state_dir),
       command_log_(options.state_dir),
       identities_(options.state_dir),
+      guard_code_(options.state_dir),
       events_(kMostEvents),
       mailbox_(kMostMessages) {}
 
@@ -100,12 +111,36 @@ absl::Status Sensor::OpenKernel() {
   } else {
     LogError("known addresses of the control plane were lost", {{"error", known.status().message()}});
   }
+  // A guard that is up goes by an order or the code, not by other options.
+  if (!options_.tamper_guard && options_.scope.empty()) {
+    RETURN_IF_ERROR(RemoveTamperGuard(HostPinDirectory(options_.bpffs)));
+  }
   ASSIGN_OR_RETURN(datapath_, OpenKernelFor(options_));
+  RETURN_IF_ERROR(OpenGuard());
   ASSIGN_OR_RETURN(killer_, MakeProcessKiller(options_.scope));
   const std::vector<ControlPlaneEndpoint> endpoints = EndpointsOf(known_addresses_);
   if (!endpoints.empty()) RETURN_IF_ERROR(datapath_->SetControlPlane(endpoints));
   enforcer_.emplace(datapath_.get(), &desired_states_);
   if (options_.policy_file.empty()) enforcer_->Restore();
+  return absl::OkStatus();
+}
+
+// Before anything is applied: a process that an earlier guard does not know, or that was told otherwise, changes
+// nothing.
+absl::Status Sensor::OpenGuard() {
+  guard_.emplace(&guard_code_, &events_, &clock_);
+  if (!options_.tamper_guard) return absl::OkStatus();
+  TamperGuardOptions guard;
+  guard.pin_directory = HostPinDirectory(options_.bpffs);
+  guard.files.assign(std::begin(kUnitFiles), std::end(kUnitFiles));
+  if (!options_.config_file.empty()) guard.files.push_back(options_.config_file);
+  guard.trees = {options_.state_dir, guard.pin_directory};
+  guard.told = options_.state_dir;
+  ASSIGN_OR_RETURN(console_, GuardConsole::Open(options_.state_dir));
+  absl::StatusOr<std::unique_ptr<KernelTamperGuard>> opened = KernelTamperGuard::Open(guard);
+  // Without a guard that is up, a kernel that refuses the programs costs the guard, not the sensor.
+  if (absl::IsPermissionDenied(opened.status()) && !RequireGuardDown(options_).ok()) return opened.status();
+  guard_->Use(std::move(opened));
   return absl::OkStatus();
 }
 
@@ -120,7 +155,7 @@ absl::Status Sensor::ConnectTo(const std::vector<HostPort>& control_planes) {
     return absl::InvalidArgumentError("control_plane: no control plane is given, and none is known from enrollment");
   }
   worker_.emplace(killer_.get(), [this](KillDone done) { mailbox_.Post(std::move(done)); });
-  commands_.emplace(&command_log_, &*worker_);
+  commands_.emplace(&command_log_, &*worker_, &*guard_);
   renewer_.emplace(&identities_, *std::move(identity), Uniform);
   GrpcLinkOptions link;
   link.control_planes = control_planes;
@@ -132,6 +167,7 @@ absl::Status Sensor::ConnectTo(const std::vector<HostPort>& control_planes) {
   parts.datapath = datapath_.get();
   parts.enforcer = &*enforcer_;
   parts.commands = &*commands_;
+  parts.guard = &*guard_;
   parts.renewer = &*renewer_;
   parts.addresses = &addresses_;
   parts.events = &events_;
@@ -158,6 +194,7 @@ absl::Status Sensor::Run() {
   parts.events = &events_;
   parts.mailbox = &mailbox_;
   parts.uplink = uplink_.has_value() ? &*uplink_ : nullptr;
+  parts.keep_guard = [this] { return KeepGuard(); };
   parts.stop_fd = signals_.get();
   parts.publish_status = [this] { PublishStatus(); };
   RETURN_IF_ERROR(Loop(std::move(parts)).Run());
@@ -165,9 +202,22 @@ absl::Status Sensor::Run() {
   return absl::OkStatus();
 }
 
+std::vector<std::string> Sensor::KeepGuard() {
+  std::vector<std::string> changes = guard_->Maintain();
+  if (console_ == nullptr) return changes;
+  console_->ServeOne([this, &changes](absl::string_view code, absl::Duration duration) {
+    CommandResult result = guard_->LowerByCode(renewer_->sensor_id(), code, duration);
+    changes.push_back(result.message);
+    return result;
+  });
+  return changes;
+}
+
 void Sensor::PublishStatus() {
   const std::string connection = uplink_.has_value() ? uplink_->description() : "none: a local policy file is enforced";
-  const std::string text = StatusText(enforcer_->Observe(), connection, clock_.Now());
+  ObservedState observed = enforcer_->Observe();
+  guard_->AddTo(&observed);
+  const std::string text = StatusText(observed, connection, clock_.Now());
   if (const absl::Status status = WriteFileAtomically(StatusFile(options_), text, 0600); !status.ok()) {
     LogWarning("status file was not written", {{"error", status.message()}});
   }

@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "common/clock.h"
 #include "common/unique_fd.h"
+#include "sensor/app/guard_console.h"
 #include "sensor/app/loop.h"
 #include "sensor/app/options.h"
 #include "sensor/kernel/kernel.h"
@@ -31,8 +32,10 @@ class Sensor {
   explicit Sensor(const Options& options);
 
   absl::Status OpenKernel();
+  absl::Status OpenGuard();
   absl::Status ConnectTo(const std::vector<HostPort>& control_planes);
   absl::Status EnforcePolicyFile();
+  std::vector<std::string> KeepGuard();
   void PublishStatus();
 
   const Options options_;
@@ -43,11 +46,14 @@ class Sensor {
   AddressStore addresses_;
   CommandLogStore command_log_;
   IdentityStore identities_;
+  GuardCodeStore guard_code_;
   std::vector<ResolvedHost> known_addresses_;
   std::unique_ptr<Datapath> datapath_;
   std::unique_ptr<ProcessKiller> killer_;
   std::optional<Enforcer> enforcer_;
   EventQueue events_;
+  std::optional<GuardKeeper> guard_;
+  std::unique_ptr<GuardConsole> console_;
   LoopMailbox mailbox_;
   std::optional<KillWorker> worker_;
   std::optional<CommandRunner> commands_;
@@ -58,6 +64,9 @@ class Sensor {
 
 // Puts this process into the sensor's cgroup and opens the kernel for it; what was enforced before still is.
 absl::StatusOr<std::unique_ptr<Datapath>> OpenKernelFor(const Options& options);
+
+// OK when no tamper guard of this host is up; FailedPrecondition, with what to do, when one is. A scope has none.
+absl::Status RequireGuardDown(const Options& options);
 
 // The file in the state directory that `status` shows.
 std::string StatusFile(const Options& options);

@@ -7,6 +7,26 @@
 
 namespace bulkhead::sensor {
 
+namespace {
+
+std::string GuardText(const ObservedGuard& guard) {
+  const std::string code = guard.has_code ? "; an offline code is set" : "";
+  switch (guard.state) {
+    case GuardState::kUp:
+      return absl::StrCat("up, refused ", guard.refusals, code);
+    case GuardState::kLowered:
+      return absl::StrCat("down until ", absl::FormatTime(absl::RFC3339_sec, guard.lowered_until, absl::UTCTimeZone()),
+                          code);
+    case GuardState::kUnavailable:
+      return absl::StrCat("none: ", guard.reason);
+    case GuardState::kOff:
+      break;
+  }
+  return absl::StrCat("off", guard.reason.empty() ? "" : ": ", guard.reason);
+}
+
+}  // namespace
+
 std::string StatusText(const ObservedState& observed, absl::string_view connection, absl::Time now) {
   const Receipt& receipt = observed.receipt;
   const std::string digest(receipt.digest.begin(), receipt.digest.end());
@@ -27,6 +47,7 @@ std::string StatusText(const ObservedState& observed, absl::string_view connecti
     absl::StrAppend(&out, "policy:       ", policy.policy_id, " carried by ", absl::StrJoin(policy.mechanisms, ", "),
                     "; stopped ", policy.hits, policy.degraded.empty() ? "" : "; degraded: ", policy.degraded, "\n");
   }
+  absl::StrAppend(&out, "tamper guard: ", GuardText(observed.guard), "\n");
   for (const std::string& text : observed.critical) absl::StrAppend(&out, "CRITICAL:     ", text, "\n");
   for (const std::string& text : observed.degraded) absl::StrAppend(&out, "degraded:     ", text, "\n");
   return out;

@@ -86,6 +86,8 @@ void Uplink::Connect(Monotonic now) {
 
 // The wall is opened for the control plane's addresses before the first packet goes there.
 void Uplink::HandleOne(const LinkResolved& message, Monotonic) {
+  // Names were looked up, so the libraries for that are loaded.
+  parts_.guard->EnableOnce();
   const std::vector<ControlPlaneEndpoint> endpoints = EndpointsOf(message.hosts);
   if (endpoints.empty()) return;
   if (const absl::Status status = parts_.datapath->SetControlPlane(endpoints); status.ok()) {
@@ -98,7 +100,7 @@ void Uplink::HandleOne(const LinkResolved& message, Monotonic) {
     if (saved.ok()) saved_addresses_ = message.hosts;
     if (!saved.ok()) LogError("control plane's addresses were not stored", {{"error", saved.message()}});
   }
-  parts_.link->Open(HelloMessage{parts_.host, parts_.datapath->capabilities(), Observe()});
+  parts_.link->Open(HelloMessage{parts_.host, CapabilitiesNow(), Observe()});
 }
 
 void Uplink::HandleOne(const LinkWelcome& message, Monotonic now) {
@@ -132,10 +134,12 @@ void Uplink::HandleOne(const LinkDesiredState& message, Monotonic) {
   SendStatus();
 }
 
-void Uplink::HandleOne(const LinkCommand& message, Monotonic) {
+void Uplink::HandleOne(const LinkCommand& message, Monotonic now) {
   const std::optional<CommandResultMessage> answer =
       parts_.commands->Take(message, parts_.facts.sensor_id, parts_.clock->Now());
-  if (answer.has_value()) parts_.link->Send(*answer);
+  if (!answer.has_value()) return;
+  parts_.link->Send(*answer);
+  if (answer->of_guard) Beat(now);
 }
 
 void Uplink::HandleOne(const LinkCommandAck& message, Monotonic) {
@@ -210,7 +214,16 @@ void Uplink::SendUnacknowledged() {
 ObservedState Uplink::Observe() {
   ObservedState observed = parts_.enforcer->Observe();
   if (!parts_.commands->problem().empty()) observed.degraded.push_back(parts_.commands->problem());
+  parts_.guard->AddTo(&observed);
   return observed;
+}
+
+Capabilities Uplink::CapabilitiesNow() const {
+  Capabilities out = parts_.datapath->capabilities();
+  if (std::optional<Mechanism> guard = parts_.guard->mechanism(); guard.has_value()) {
+    out.mechanisms.push_back(*std::move(guard));
+  }
+  return out;
 }
 
 }  // namespace bulkhead::sensor

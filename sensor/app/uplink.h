@@ -9,6 +9,7 @@
 #include "common/clock.h"
 #include "sensor/app/command_runner.h"
 #include "sensor/app/enforcer.h"
+#include "sensor/app/guard_keeper.h"
 #include "sensor/app/renewer.h"
 #include "sensor/domain/backoff.h"
 #include "sensor/domain/control_plane_link.h"
@@ -23,6 +24,7 @@ struct UplinkParts {
   Datapath* datapath = nullptr;
   Enforcer* enforcer = nullptr;
   CommandRunner* commands = nullptr;
+  GuardKeeper* guard = nullptr;
   Renewer* renewer = nullptr;
   AddressStore* addresses = nullptr;
   EventQueue* events = nullptr;
@@ -79,6 +81,7 @@ class Uplink {
   void SendUnacknowledged();
   absl::Duration WaitAfter(const LinkDown& down, Monotonic now);
   ObservedState Observe();
+  Capabilities CapabilitiesNow() const;
 
   UplinkParts parts_;
   Backoff backoff_;

@@ -13,9 +13,9 @@ CommandLog::CommandLog(std::vector<CommandRecord> stored) {
     // A stored result counts as acknowledged: if it is not, the control plane repeats the command and is answered then.
     const bool interrupted = !record.result.has_value();
     if (interrupted) {
-      record.result = KillResult{KillOutcome::kUnknown, "",
-                                 "the sensor was stopped while it carried out this command, before it could store a "
-                                 "result; it was not tried again: look at the host, then order it anew if needed"};
+      record.result = CommandResult{CommandOutcome::kUnknown, "",
+                                    "the sensor was stopped while it carried out this command, before it could store a "
+                                    "result; it was not tried again: look at the host, then order it anew if needed"};
     }
     entries_.push_back({std::move(record), !interrupted});
   }
@@ -26,23 +26,23 @@ CommandDecision CommandLog::Take(const Command& command, absl::string_view own_s
     return known->record.result.has_value() ? CommandDecision::kAnswer : CommandDecision::kInFlight;
   }
   if (command.sensor_id != own_sensor_id) {
-    Add(command.id, KillResult{KillOutcome::kRefused, "",
+    Add(command, CommandResult{CommandOutcome::kRefused, "",
                                absl::StrCat("the command is for sensor ", command.sensor_id, " and this is ",
                                             std::string(own_sensor_id))});
     return CommandDecision::kAnswer;
   }
   if (now > command.not_after) {
-    Add(command.id,
-        KillResult{KillOutcome::kRefused, "",
-                   absl::StrCat("the command's deadline ", absl::FormatTime(command.not_after, absl::UTCTimeZone()),
-                                " had passed when it arrived, by this host's clock; nothing was done")});
+    Add(command,
+        CommandResult{CommandOutcome::kRefused, "",
+                      absl::StrCat("the command's deadline ", absl::FormatTime(command.not_after, absl::UTCTimeZone()),
+                                   " had passed when it arrived, by this host's clock; nothing was done")});
     return CommandDecision::kAnswer;
   }
-  Add(command.id, std::nullopt);
+  Add(command, std::nullopt);
   return CommandDecision::kStart;
 }
 
-void CommandLog::Finish(const std::string& id, KillResult result) {
+void CommandLog::Finish(const std::string& id, CommandResult result) {
   Entry* entry = Find(id);
   if (entry != nullptr && !entry->record.result.has_value()) entry->record.result = std::move(result);
 }
@@ -51,7 +51,7 @@ void CommandLog::Acknowledge(const std::string& id) {
   if (Entry* entry = Find(id); entry != nullptr) entry->acknowledged = true;
 }
 
-const KillResult* CommandLog::ResultOf(const std::string& id) const {
+const CommandResult* CommandLog::ResultOf(const std::string& id) const {
   const Entry* entry = Find(id);
   return entry != nullptr && entry->record.result.has_value() ? &*entry->record.result : nullptr;
 }
@@ -80,8 +80,8 @@ const CommandLog::Entry* CommandLog::Find(const std::string& id) const {
   return const_cast<CommandLog*>(this)->Find(id);
 }
 
-void CommandLog::Add(std::string id, std::optional<KillResult> result) {
-  entries_.push_back({{std::move(id), std::move(result)}});
+void CommandLog::Add(const Command& command, std::optional<CommandResult> result) {
+  entries_.push_back({{command.id, std::move(result), command.guard.has_value()}});
   if (entries_.size() > kRetained) ForgetOldest();
 }
 

@@ -16,7 +16,8 @@ namespace bulkhead::sensor {
 // One command that this host has taken. Without a result it was started and has not finished.
 struct CommandRecord {
   std::string id;
-  std::optional<KillResult> result;
+  std::optional<CommandResult> result;
+  bool of_guard = false;  // an order to the tamper guard, not a kill
 };
 
 // What to do with a command that has arrived.
@@ -34,7 +35,7 @@ class CommandLog {
   static constexpr size_t kRetained = 1024;
 
   // `stored` is what records() was before the restart. A command in it without a result was interrupted: nobody knows
-  // whether the signal was sent, so its result becomes kUnknown and it is never tried again.
+  // whether it was carried out, so its result becomes kUnknown and it is never tried again.
   explicit CommandLog(std::vector<CommandRecord> stored = {});
 
   // Decides about a command. One that is new and still within its time becomes started; one that is too late or not for
@@ -42,13 +43,13 @@ class CommandLog {
   CommandDecision Take(const Command& command, absl::string_view own_sensor_id, absl::Time now);
 
   // Sets the result of a started command. The first result stays.
-  void Finish(const std::string& id, KillResult result);
+  void Finish(const std::string& id, CommandResult result);
 
   // The control plane has the result: it need not be sent again on its own.
   void Acknowledge(const std::string& id);
 
   // Null when the command is unknown or has no result.
-  const KillResult* ResultOf(const std::string& id) const;
+  const CommandResult* ResultOf(const std::string& id) const;
 
   // Finished and not acknowledged, oldest first.
   std::vector<CommandRecord> Unacknowledged() const;
@@ -64,7 +65,7 @@ class CommandLog {
 
   Entry* Find(const std::string& id);
   const Entry* Find(const std::string& id) const;
-  void Add(std::string id, std::optional<KillResult> result);
+  void Add(const Command& command, std::optional<CommandResult> result);
   void ForgetOldest();
 
   std::vector<Entry> entries_;  // oldest first

@@ -55,7 +55,8 @@ struct PolicyStatusMessage {
 };
 struct CommandResultMessage {
   std::string command_id;
-  KillResult result;
+  CommandResult result;
+  bool of_guard = false;  // the command was an order to the tamper guard
 };
 struct EventBatchMessage {
   std::vector<NumberedEvent> events;  // at most kMaxEventsPerBatch

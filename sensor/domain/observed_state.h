@@ -54,6 +54,17 @@ struct Receipt {
   uint32_t sockets_destroyed = 0;
 };
 
+enum class GuardState { kOff = 1, kUp = 2, kLowered = 3, kUnavailable = 4 };
+
+// What the sensor sees of its tamper guard.
+struct ObservedGuard {
+  GuardState state = GuardState::kOff;
+  absl::Time lowered_until = absl::InfinitePast();  // set when kLowered
+  std::string reason;                               // why it is kOff or kUnavailable; empty otherwise
+  bool has_code = false;                            // an offline code can lower it
+  uint64_t refusals = 0;                            // since its programs were loaded
+};
+
 struct ObservedState {
   Receipt receipt;
   bool contained = false;
@@ -63,9 +74,10 @@ struct ObservedState {
   std::vector<std::string> degraded;  // not empty: DEGRADED
   std::vector<std::string> critical;  // not empty: CRITICAL
   uint64_t drift_repairs = 0;
+  ObservedGuard guard;
 };
 
-enum class EventKind { kConnectDenied = 1, kExecDenied = 2, kDriftRepaired = 3, kLayerChanged = 4 };
+enum class EventKind { kConnectDenied = 1, kExecDenied = 2, kDriftRepaired = 3, kLayerChanged = 4, kTamper = 9 };
 
 struct Event {
   absl::Time time;

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "absl/time/time.h"
+#include "sensor/domain/command_result.h"
 
 namespace bulkhead::sensor {
 
@@ -17,21 +18,6 @@ struct ProcessIdentity {
   absl::Time not_started_after = absl::InfiniteFuture();  // compared with the process's start when ticks are not known
 };
 
-enum class KillOutcome {
-  kGone = 1,
-  kAlreadyGone = 2,
-  kNotTheSameProcess = 3,
-  kRefused = 4,
-  kSignalledStillThere = 5,
-  kUnknown = 6
-};
-
-struct KillResult {
-  KillOutcome outcome = KillOutcome::kUnknown;
-  std::string found;    // what was found under the pid; empty when nothing was
-  std::string message;  // in words
-};
-
 class ProcessKiller {
  public:
   virtual ~ProcessKiller() = default;
@@ -39,7 +25,7 @@ class ProcessKiller {
   // Opens a pidfd, checks the identity behind it, sends SIGKILL through it and waits up to 5 s for the end. Never pid
   // 1, a kernel thread, the sensor itself or a process outside the sensor's scope. Blocks; called on a worker thread.
   // Thread safe.
-  virtual KillResult Kill(const ProcessIdentity& process) = 0;
+  virtual CommandResult Kill(const ProcessIdentity& process) = 0;
 };
 
 }  // namespace bulkhead::sensor

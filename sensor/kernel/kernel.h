@@ -41,6 +41,9 @@ absl::StatusOr<std::string> EnterSensorCgroup();
 // live sensor holds this scope, or the kernel lacks what every tier needs; the message says what.
 absl::StatusOr<std::unique_ptr<Datapath>> OpenDatapath(const DatapathOptions& options);
 
+// Where a sensor without a scope keeps its pins.
+std::string HostPinDirectory(const std::string& bpffs);
+
 // Lifts everything that any sensor enforced for `options.scope` and removes its pins. OK when there was nothing.
 absl::Status RemoveDatapath(const DatapathOptions& options);
 

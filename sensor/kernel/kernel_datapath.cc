@@ -268,6 +268,10 @@ absl::StatusOr<std::unique_ptr<Datapath>> OpenDatapath(const DatapathOptions& op
   return KernelDatapath::Open(options);
 }
 
+std::string HostPinDirectory(const std::string& bpffs) {
+  return *PinDirectory(bpffs, "", Scope{});  // cannot fail: the host's key is a constant
+}
+
 absl::Status RemoveDatapath(const DatapathOptions& options) {
   ASSIGN_OR_RETURN(const Scope scope, ResolveScope(options.scope));
   ASSIGN_OR_RETURN(const std::string directory, PinDirectory(options.bpffs, options.pin_key, scope));

@@ -15,6 +15,7 @@ namespace {
 constexpr size_t kLongestName = 256;
 constexpr uint32_t kLargestPort = 65535;
 constexpr uint32_t kLargestPid = 4194304;
+constexpr size_t kHashBytes = 32;
 constexpr int64_t kLatestSecond = 253402300799;  // 9999-12-31T23:59:59Z, the last that a Timestamp may hold
 
 absl::Status Invalid(absl::string_view field, absl::string_view problem) {
@@ -128,6 +129,22 @@ absl::StatusOr<ProcessIdentity> ProcessFromProto(const v1::ProcessIdentity& in) 
   return out;
 }
 
+absl::StatusOr<GuardOrder> GuardOrderFromProto(const v1::Command& in) {
+  if (in.has_set_guard_code()) {
+    const std::string& hash = in.set_guard_code().sha256();
+    if (hash.size() != kHashBytes) {
+      return Invalid("set_guard_code.sha256", absl::StrCat("has ", hash.size(), " bytes; SHA-256 has ", kHashBytes));
+    }
+    return SetGuardCode{hash};
+  }
+  const google::protobuf::Duration& down = in.lower_guard().duration();
+  const int64_t longest = absl::ToInt64Seconds(kLongestGuardDown);
+  if (down.nanos() != 0 || down.seconds() < 1 || down.seconds() > longest) {
+    return Invalid("lower_guard.duration", absl::StrCat("is not a number of whole seconds within 1..", longest));
+  }
+  return LowerGuard{absl::Seconds(down.seconds())};
+}
+
 absl::StatusOr<LinkMessage> WelcomeFromProto(const v1::Welcome& in, const std::string& address) {
   const uint32_t seconds = in.heartbeat_interval_seconds();
   if (seconds < 1 || seconds > kLongestHeartbeatSeconds) {
@@ -193,11 +210,18 @@ absl::StatusOr<DesiredState> DesiredStateFromProto(const v1::DesiredState& in) {
 absl::StatusOr<Command> CommandFromProto(const v1::Command& in, absl::Time received) {
   Command out;
   if (!IsUuid(in.id())) return Invalid("id", "is not a UUID");
-  if (!in.has_kill_process()) return Invalid("kill_process", "is unset, and this sensor knows no other command");
+  if (in.has_kill_process() + in.has_lower_guard() + in.has_set_guard_code() != 1) {
+    return Invalid("kill_process, lower_guard, set_guard_code",
+                   "are not set exactly one, and this sensor knows no other command");
+  }
   if (!in.has_not_after()) return Invalid("not_after", "is unset; a command without a deadline is not carried out");
   out.id = in.id();
   out.sensor_id = in.sensor_id();
-  ASSIGN_OR_RETURN(out.process, ProcessFromProto(in.kill_process()));
+  if (in.has_kill_process()) {
+    ASSIGN_OR_RETURN(out.process, ProcessFromProto(in.kill_process()));
+  } else {
+    ASSIGN_OR_RETURN(out.guard, GuardOrderFromProto(in));
+  }
   ASSIGN_OR_RETURN(out.not_after, TimeFromProto(in.not_after(), "not_after"));
   if (in.has_sent_at()) {
     ASSIGN_OR_RETURN(const absl::Time sent_at, TimeFromProto(in.sent_at(), "sent_at"));

@@ -90,6 +90,30 @@ v1::Event EventToProto(const NumberedEvent& in) {
   return out;
 }
 
+// What this sensor says of a kill it never says of the guard, and the other way round; see CommandOutcome.
+v1::GuardOutcome GuardOutcomeToProto(CommandOutcome in) {
+  switch (in) {
+    case CommandOutcome::kDone:
+      return v1::GUARD_OUTCOME_DONE;
+    case CommandOutcome::kRefused:
+      return v1::GUARD_OUTCOME_REFUSED;
+    case CommandOutcome::kFailed:
+      return v1::GUARD_OUTCOME_FAILED;
+    default:
+      return v1::GUARD_OUTCOME_UNKNOWN;
+  }
+}
+
+v1::TamperGuard GuardToProto(const ObservedGuard& in) {
+  v1::TamperGuard out;
+  out.set_state(static_cast<v1::GuardState>(in.state));
+  if (in.state == GuardState::kLowered) *out.mutable_lowered_until() = TimeToProto(in.lowered_until);
+  out.set_reason(Utf8(in.reason));
+  out.set_has_code(in.has_code);
+  out.set_refusals(in.refusals);
+  return out;
+}
+
 struct Converter {
   v1::ConnectRequest operator()(const HeartbeatMessage& in) const {
     v1::ConnectRequest out;
@@ -109,6 +133,12 @@ struct Converter {
   v1::ConnectRequest operator()(const CommandResultMessage& in) const {
     v1::ConnectRequest out;
     out.mutable_command_result()->set_command_id(in.command_id);
+    if (in.of_guard) {
+      v1::GuardResult* guard = out.mutable_command_result()->mutable_guard_result();
+      guard->set_outcome(GuardOutcomeToProto(in.result.outcome));
+      guard->set_message(Utf8(in.result.message));
+      return out;
+    }
     v1::KillResult* result = out.mutable_command_result()->mutable_kill_result();
     result->set_outcome(static_cast<v1::KillOutcome>(in.result.outcome));
     result->set_found(Utf8(in.result.found));
@@ -167,6 +197,7 @@ v1::ObservedState ObservedStateToProto(const ObservedState& in) {
   for (const std::string& text : in.degraded) out.add_degraded(Utf8(text));
   for (const std::string& text : in.critical) out.add_critical(Utf8(text));
   out.set_drift_repairs(in.drift_repairs);
+  *out.mutable_tamper_guard() = GuardToProto(in.guard);
   return out;
 }
 

@@ -18,6 +18,7 @@ namespace {
 
 constexpr char kNoText[] = ".";
 constexpr char kNoResult[] = "-";
+constexpr char kOfGuard[] = "guard";
 
 std::string EncodeText(const std::string& text) {
   return text.empty() ? kNoText : ToHex(text);
@@ -33,18 +34,21 @@ bool DecodeText(absl::string_view field, std::string* text) {
 }
 
 bool DecodeRecord(absl::string_view line, CommandRecord* record) {
-  const std::vector<absl::string_view> fields = absl::StrSplit(line, ' ');
+  std::vector<absl::string_view> fields = absl::StrSplit(line, ' ');
   if (!IsUuid(fields[0])) return false;
   record->id = std::string(fields[0]);
+  record->of_guard = fields.back() == kOfGuard;
+  if (record->of_guard) fields.pop_back();
   if (fields.size() == 2) return fields[1] == kNoResult;
   int outcome = 0;
-  KillResult result;
+  CommandResult result;
   if (fields.size() != 4 || !absl::SimpleAtoi(fields[1], &outcome) || !DecodeText(fields[2], &result.found) ||
       !DecodeText(fields[3], &result.message)) {
     return false;
   }
-  if (outcome < static_cast<int>(KillOutcome::kGone) || outcome > static_cast<int>(KillOutcome::kUnknown)) return false;
-  result.outcome = static_cast<KillOutcome>(outcome);
+  if (outcome < static_cast<int>(CommandOutcome::kGone) || outcome > static_cast<int>(CommandOutcome::kFailed))
+    return false;
+  result.outcome = static_cast<CommandOutcome>(outcome);
   record->result = std::move(result);
   return true;
 }
@@ -57,10 +61,11 @@ std::string EncodeCommandRecords(const std::vector<CommandRecord>& records) {
     absl::StrAppend(&out, record.id, " ");
     if (record.result.has_value()) {
       absl::StrAppend(&out, static_cast<int>(record.result->outcome), " ", EncodeText(record.result->found), " ",
-                      EncodeText(record.result->message), "\n");
+                      EncodeText(record.result->message));
     } else {
-      absl::StrAppend(&out, kNoResult, "\n");
+      absl::StrAppend(&out, kNoResult);
     }
+    absl::StrAppend(&out, record.of_guard ? " " : "", record.of_guard ? kOfGuard : "", "\n");
   }
   return out;
 }

@@ -1,4 +1,4 @@
-// The command log on disk: what makes a kill at-most-once across a restart.
+// The command log on disk: what makes a command at-most-once across a restart.
 #pragma once
 
 #include <string>
@@ -27,7 +27,7 @@ class CommandLogStore {
 };
 
 // One line a record: "<id> -" while it has no result, else "<id> <outcome> <found as hex> <message as hex>" with "."
-// for empty text.
+// for empty text; " guard" follows when it is an order to the tamper guard.
 std::string EncodeCommandRecords(const std::vector<CommandRecord>& records);
 
 // DataLoss names the first line that is not one of those.

@@ -25,6 +25,7 @@ namespace {
 
 constexpr char kDirectory[] = "STAND_IN_PINS";
 constexpr char kTree[] = "STAND_IN_TREE";
+constexpr char kTold[] = "STAND_IN_TOLD";
 constexpr int kWords = 8, kAnswers = 9;  // descriptors; a shell takes one digit only
 
 std::string Text(const absl::Status& status) {
@@ -40,15 +41,16 @@ class Sensor {
 
  private:
   std::string Open() {
-    auto opened = TamperGuard::Open({.pin_directory = directory_, .files = {}, .trees = {tree_, directory_}});
+    auto opened = KernelTamperGuard::Open(
+        {.pin_directory = directory_, .files = {}, .trees = {tree_, directory_}, .told = told_});
     if (!opened.ok()) return Text(opened.status());
     guard_ = *std::move(opened);
     return "ok";
   }
 
   std::string Up() {
-    const auto up = guard_->IsUp();
-    return up.ok() ? (*up ? "up" : "down") : Text(up.status());
+    const auto found = guard_->Read();
+    return found.ok() ? (found->up() ? "up" : "down") : Text(found.status());
   }
 
   std::string Maintain() {
@@ -77,7 +79,8 @@ class Sensor {
   }
 
   std::string directory_ = std::getenv(kDirectory), tree_ = std::getenv(kTree);
-  std::unique_ptr<TamperGuard> guard_;
+  const std::string told_ = std::getenv(kTold) != nullptr ? std::getenv(kTold) : "";
+  std::unique_ptr<KernelTamperGuard> guard_;
   const std::map<std::string, std::function<std::string()>> words_ = {
       {"open", [this] { return Open(); }},
       {"enable", [this] { return Text(guard_->Enable()); }},

@@ -113,10 +113,10 @@ class FakeDatapath : public sensor::Datapath {
 // Kills nobody; counts.
 class FakeKiller : public sensor::ProcessKiller {
  public:
-  sensor::KillResult Kill(const sensor::ProcessIdentity& process) override {
+  sensor::CommandResult Kill(const sensor::ProcessIdentity& process) override {
     absl::MutexLock lock(&mutex_);
     killed_.push_back(process.pid);
-    return {sensor::KillOutcome::kGone, "sleep 60", "SIGKILL was sent and the process ended"};
+    return {sensor::CommandOutcome::kGone, "sleep 60", "SIGKILL was sent and the process ended"};
   }
   std::vector<uint32_t> killed() const {
     absl::MutexLock lock(&mutex_);

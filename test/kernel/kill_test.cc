@@ -59,11 +59,11 @@ TEST_CASE_METHOD(KillFixture, "the process that was meant is killed and seen to 
   target.executable = info.executable;
   target.boot_id = std::string(absl::StripAsciiWhitespace(ReadFile("/proc/sys/kernel/random/boot_id").value()));
   target.not_started_after = absl::Now() + absl::Seconds(1);
-  const KillResult result = killer().Kill(target);
-  CHECK(result.outcome == KillOutcome::kGone);
+  const CommandResult result = killer().Kill(target);
+  CHECK(result.outcome == CommandOutcome::kGone);
   CHECK_THAT(result.found, Catch::Contains(std::to_string(pid())));
   CHECK_FALSE(Alive());
-  CHECK(killer().Kill(target).outcome == KillOutcome::kAlreadyGone);
+  CHECK(killer().Kill(target).outcome == CommandOutcome::kAlreadyGone);
 }
 
 TEST_CASE_METHOD(KillFixture, "another process under the number is not touched", "[kill]") {
@@ -77,8 +77,8 @@ TEST_CASE_METHOD(KillFixture, "another process under the number is not touched",
   SECTION("another executable") {
     target.executable = "/bin/other";
   }
-  const KillResult result = killer().Kill(target);
-  CHECK(result.outcome == KillOutcome::kNotTheSameProcess);
+  const CommandResult result = killer().Kill(target);
+  CHECK(result.outcome == CommandOutcome::kNotTheSameProcess);
   CHECK_FALSE(result.found.empty());
   CHECK(Alive());
 }
@@ -86,23 +86,23 @@ TEST_CASE_METHOD(KillFixture, "another process under the number is not touched",
 TEST_CASE_METHOD(KillFixture, "another boot's process is gone", "[kill]") {
   ProcessIdentity target = Target();
   target.boot_id = "00000000-0000-4000-8000-000000000000";
-  CHECK(killer().Kill(target).outcome == KillOutcome::kAlreadyGone);
+  CHECK(killer().Kill(target).outcome == CommandOutcome::kAlreadyGone);
   CHECK(Alive());
 }
 
 TEST_CASE_METHOD(KillFixture, "init, the sensor, kernel threads and other cgroups are refused", "[kill]") {
   ProcessIdentity target;
   target.pid = 1;
-  CHECK(killer().Kill(target).outcome == KillOutcome::kRefused);
+  CHECK(killer().Kill(target).outcome == CommandOutcome::kRefused);
   target.pid = getpid();
-  CHECK(killer().Kill(target).outcome == KillOutcome::kRefused);
+  CHECK(killer().Kill(target).outcome == CommandOutcome::kRefused);
   target.pid = 2;
-  if (ReadProcess(2).ok()) CHECK(killer().Kill(target).outcome == KillOutcome::kRefused);
+  if (ReadProcess(2).ok()) CHECK(killer().Kill(target).outcome == CommandOutcome::kRefused);
   const test::CgroupSandbox outside;
   const pid_t stranger = Sleep(outside);
   target.pid = stranger;
-  const KillResult result = killer().Kill(target);
-  CHECK(result.outcome == KillOutcome::kRefused);
+  const CommandResult result = killer().Kill(target);
+  CHECK(result.outcome == CommandOutcome::kRefused);
   CHECK(waitpid(stranger, nullptr, WNOHANG) == 0);
   kill(stranger, SIGKILL);
   test::WaitFor(stranger);

@@ -70,6 +70,7 @@ struct bh_guard {
 	struct bh_file_key program;
 	__u64 home[BH_GUARD_HOME_LEVELS]; /* the sensor's cgroup and its ancestors without the root, 0-terminated, own one first */
 	__u32 mount_ns[2];                /* inode numbers: of the host (process 1) and of the sensor */
+	__u64 options;                    /* what the sensor was told to do; one that is told otherwise is refused by itself */
 };
 
 enum bh_guard_command {
@@ -88,11 +89,12 @@ struct bh_guard_request {
 	__u32 mount_ns[2];
 	__u32 zero;
 	__u64 nanoseconds;
+	__u64 options;
 };
 
 BH_ASSERT(sizeof(struct bh_guard_self) == 24);
-BH_ASSERT(sizeof(struct bh_guard) == 192 && offsetof(struct bh_guard, home) == 56);
-BH_ASSERT(sizeof(struct bh_guard_request) == 32);
+BH_ASSERT(sizeof(struct bh_guard) == 200 && offsetof(struct bh_guard, home) == 56);
+BH_ASSERT(sizeof(struct bh_guard_request) == 40);
 
 BH_PURE enum bh_guard_level bh_decide_level(const struct bh_guard *guard, __u64 now, __u8 wall)
 {

@@ -94,4 +94,10 @@ absl::StatusOr<std::vector<GuardedFile>> CollectGuardedFiles(const std::vector<s
   return found;
 }
 
+std::vector<GuardedFile> CollectTrees(const std::vector<std::string>& trees) {
+  Collector collector;
+  for (const std::string& tree : trees) collector.AddTree(tree);
+  return collector.Take();
+}
+
 }  // namespace bulkhead::sensor

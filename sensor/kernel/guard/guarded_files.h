@@ -21,4 +21,7 @@ struct GuardedFile {
 absl::StatusOr<std::vector<GuardedFile>> CollectGuardedFiles(const std::vector<std::string>& files,
                                                              const std::vector<std::string>& trees);
 
+// `trees` with all directories below and the directories above, as they are now.
+std::vector<GuardedFile> CollectTrees(const std::vector<std::string>& trees);
+
 }  // namespace bulkhead::sensor

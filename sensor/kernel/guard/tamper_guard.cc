@@ -10,6 +10,7 @@
 
 #include <array>
 #include <cerrno>
+#include <cstring>
 #include <fstream>
 #include <numeric>
 #include <utility>
@@ -18,6 +19,7 @@
 #include "absl/strings/str_cat.h"
 #include "bulkhead/decide_guard.h"
 #include "common/errno_status.h"
+#include "common/hex.h"
 #include "common/status_macros.h"
 #include "common/unique_fd.h"
 #include "guard.skel.h"
@@ -63,28 +65,66 @@ std::string CgroupMount() {
   return "";
 }
 
+constexpr char kGuardIsUp[] =
+    "the tamper guard is up: it keeps root from stopping, changing or removing the sensor. Lower it first: bulkheadctl "
+    "sensor lower-guard SENSOR, or at this console bulkhead-sensor lower-guard with the offline code";
+
+std::string GuardPin(const std::string& pin_directory) {
+  return absl::StrCat(pin_directory, "/bh_guard");
+}
+
+absl::StatusOr<bh_guard> ReadGuard(int map) {
+  const uint32_t zero = 0;
+  bh_guard guard{};
+  if (bpf_map_lookup_elem(map, &zero, &guard) != 0) return ErrnoToStatus(errno, "read the guard's state");
+  return guard;
+}
+
+GuardSwitch SwitchOf(const bh_guard& guard) {
+  timespec now{};
+  clock_gettime(CLOCK_BOOTTIME, &now);
+  const uint64_t nanoseconds = now.tv_sec * BH_NSEC_PER_SEC + now.tv_nsec;
+  GuardSwitch out{guard.enabled != 0};
+  if (guard.lowered_until > nanoseconds) out.lowered_for = absl::Nanoseconds(guard.lowered_until - nanoseconds);
+  return out;
+}
+
+// 64 bits are enough: who could choose another preimage could choose the program's file as well.
+uint64_t Fingerprint(const std::string& told) {
+  uint64_t out;
+  std::memcpy(&out, Sha256(told).data(), sizeof(out));
+  return out;
+}
+
+absl::Status RemoveGuardPins(const std::string& directory) {
+  RETURN_IF_ERROR(RemovePins(directory, KernelTamperGuard::kPinPrefix));
+  RETURN_IF_ERROR(RemovePins(directory, "bh_g_"));
+  return RemovePins(directory, "bh_guard");
+}
+
 }  // namespace
 
-void TamperGuard::Unload::operator()(guard_bpf* skeleton) const {
+void KernelTamperGuard::Unload::operator()(guard_bpf* skeleton) const {
   guard_bpf__destroy(skeleton);
 }
 
-TamperGuard::TamperGuard(TamperGuardOptions options, Skeleton skeleton, HookKind kind)
+KernelTamperGuard::KernelTamperGuard(TamperGuardOptions options, Skeleton skeleton, HookKind kind)
     : options_(std::move(options)), skeleton_(std::move(skeleton)), kind_(kind), cgroup_(OwnCgroup()) {}
 
-TamperGuard::~TamperGuard() = default;
+KernelTamperGuard::~KernelTamperGuard() = default;
 
-absl::StatusOr<std::unique_ptr<TamperGuard>> TamperGuard::Open(const TamperGuardOptions& options) {
+absl::StatusOr<std::unique_ptr<KernelTamperGuard>> KernelTamperGuard::Open(const TamperGuardOptions& options) {
   std::string reasons;
   for (const HookKind kind : HookKindsToTry()) {
-    absl::StatusOr<std::unique_ptr<TamperGuard>> guard = OpenAs(kind, options);
+    absl::StatusOr<std::unique_ptr<KernelTamperGuard>> guard = OpenAs(kind, options);
     if (guard.ok() || absl::IsPermissionDenied(guard.status())) return guard;
     absl::StrAppend(&reasons, reasons.empty() ? "" : "; ", HookKindName(kind), ": ", guard.status().message());
   }
   return absl::FailedPreconditionError(absl::StrCat("no tamper guard on this kernel (", reasons, ")"));
 }
 
-absl::StatusOr<std::unique_ptr<TamperGuard>> TamperGuard::OpenAs(HookKind kind, const TamperGuardOptions& options) {
+absl::StatusOr<std::unique_ptr<KernelTamperGuard>> KernelTamperGuard::OpenAs(HookKind kind,
+                                                                             const TamperGuardOptions& options) {
   Skeleton skeleton(guard_bpf__open());
   if (skeleton == nullptr) return ErrnoToStatus(errno, "open the guard's programs");
   RETURN_IF_ERROR(TargetSecurityHooks(skeleton->obj, kind, OptionalPrograms()));
@@ -93,12 +133,17 @@ absl::StatusOr<std::unique_ptr<TamperGuard>> TamperGuard::OpenAs(HookKind kind, 
   if (error == -EPERM || error == -EACCES) {
     return absl::PermissionDeniedError(
         "a tamper guard is up and does not take this process for the sensor: its program, libraries or cgroup differ "
-        "from those of "
-        "the sensor that enabled it. Lower the guard by an order or the offline code, or reboot");
+        "from those of the sensor that enabled it. Lower the guard by an order or the offline code, or reboot");
   }
   if (error != 0) return ErrnoToStatus(error, absl::StrCat("load the guard's programs as ", HookKindName(kind)));
-  std::unique_ptr<TamperGuard> guard(new TamperGuard(options, std::move(skeleton), kind));
-  ASSIGN_OR_RETURN(guard->programs_, AttachAndPin(guard->skeleton_->obj, options.pin_directory, kPinPrefix));
+  std::unique_ptr<KernelTamperGuard> guard(new KernelTamperGuard(options, std::move(skeleton), kind));
+  ASSIGN_OR_RETURN(const bh_guard found, ReadGuard(bpf_map__fd(guard->skeleton_->maps.bh_guard)));
+  if (SwitchOf(found).up() && found.options != Fingerprint(options.told)) {
+    return absl::PermissionDeniedError(
+        "a tamper guard is up, and this sensor has other options (state directory) than the one that enabled it. Lower "
+        "the guard by an order or the offline code first, or reboot");
+  }
+  RETURN_IF_ERROR(AttachAndPin(guard->skeleton_->obj, options.pin_directory, kPinPrefix).status());
   const absl::Status proved = guard->Prove();
   if (!proved.ok()) {
     RETURN_IF_ERROR(RemovePins(options.pin_directory, kPinPrefix));
@@ -108,20 +153,21 @@ absl::StatusOr<std::unique_ptr<TamperGuard>> TamperGuard::OpenAs(HookKind kind, 
   return guard;
 }
 
-absl::Status TamperGuard::Adopt() const {
-  ASSIGN_OR_RETURN(const bool up, IsUp());
-  if (!up) return absl::OkStatus();
+absl::Status KernelTamperGuard::Adopt() const {
+  ASSIGN_OR_RETURN(const GuardSwitch found, Read());
+  if (!found.up()) return absl::OkStatus();
   bh_guard_request request{};
   request.command = BH_GUARD_CONFIRM;
   RETURN_IF_ERROR(Control(request, "take over the guard of an earlier sensor"));
   return TouchOwnObjects(options_.pin_directory);
 }
 
-absl::Status TamperGuard::Enable() {
+absl::Status KernelTamperGuard::Enable() {
   ASSIGN_OR_RETURN(const std::vector<GuardedFile> files, CollectGuardedFiles(options_.files, options_.trees));
   for (const GuardedFile& file : files) RETURN_IF_ERROR(Protect(file.path, file.flags));
   bh_guard_request request{};
   request.command = BH_GUARD_ENABLE;
+  request.options = Fingerprint(options_.told);
   ASSIGN_OR_RETURN(request.mount_ns[0], NamespaceInode("/proc/1/ns/mnt"));
   ASSIGN_OR_RETURN(request.mount_ns[1], NamespaceInode("/proc/self/ns/mnt"));
   cgroup_ = OwnCgroup();
@@ -130,7 +176,7 @@ absl::Status TamperGuard::Enable() {
   return TouchOwnObjects(options_.pin_directory);
 }
 
-absl::Status TamperGuard::Protect(const std::string& path, uint32_t flags) const {
+absl::Status KernelTamperGuard::Protect(const std::string& path, uint32_t flags) const {
   const UniqueFd fd(open(path.c_str(), O_PATH | O_CLOEXEC));
   if (!fd.valid()) return errno == ENOENT ? absl::OkStatus() : ErrnoToStatus(errno, absl::StrCat("open ", path));
   bh_guard_request request{};
@@ -140,25 +186,30 @@ absl::Status TamperGuard::Protect(const std::string& path, uint32_t flags) const
   return Control(request, absl::StrCat("protect ", path, "; at most ", BH_GUARD_MAX_FILES, " files are"));
 }
 
-absl::Status TamperGuard::Lower(absl::Duration duration) {
+// A directory that the sensor made, such as that of a renewed identity.
+absl::Status KernelTamperGuard::ProtectTrees() const {
+  for (const GuardedFile& file : CollectTrees(options_.trees)) RETURN_IF_ERROR(Protect(file.path, file.flags));
+  return absl::OkStatus();
+}
+
+absl::Status KernelTamperGuard::Lower(absl::Duration duration) {
   bh_guard_request request{};
   request.command = BH_GUARD_LOWER;
   request.nanoseconds = absl::ToInt64Nanoseconds(std::max(duration, absl::ZeroDuration()));
   return Control(request, "lower the guard");
 }
 
-absl::Status TamperGuard::Disable() {
+absl::Status KernelTamperGuard::Disable() {
   bh_guard_request request{};
   request.command = BH_GUARD_DISABLE;
   RETURN_IF_ERROR(Control(request, "disable the guard"));
-  RETURN_IF_ERROR(RemovePins(options_.pin_directory, kPinPrefix));
-  RETURN_IF_ERROR(RemovePins(options_.pin_directory, "bh_g_"));
-  return RemovePins(options_.pin_directory, "bh_guard");
+  return RemoveGuardPins(options_.pin_directory);
 }
 
-absl::StatusOr<std::vector<std::string>> TamperGuard::Maintain() {
+absl::StatusOr<std::vector<std::string>> KernelTamperGuard::Maintain() {
   std::vector<std::string> repaired;
   RETURN_IF_ERROR(TouchOwnObjects(options_.pin_directory));
+  RETURN_IF_ERROR(ProtectTrees());
   const std::string now = OwnCgroup();
   if (now != cgroup_) {
     const std::string procs = absl::StrCat(CgroupMount(), cgroup_, "/cgroup.procs");
@@ -172,7 +223,7 @@ absl::StatusOr<std::vector<std::string>> TamperGuard::Maintain() {
   return repaired;
 }
 
-absl::Status TamperGuard::Prove() const {
+absl::Status KernelTamperGuard::Prove() const {
   const int nice = getpriority(PRIO_PROCESS, 0);
   skeleton_->bss->bh_g_probe_tid = static_cast<uint32_t>(gettid());
   const int result = setpriority(PRIO_PROCESS, 0, nice);
@@ -186,19 +237,12 @@ absl::Status TamperGuard::Prove() const {
   return error == EPERM || error == EACCES ? absl::OkStatus() : ErrnoToStatus(error, "renice the probing thread");
 }
 
-absl::StatusOr<bool> TamperGuard::IsUp() const {
-  const uint32_t zero = 0;
-  bh_guard guard{};
-  if (bpf_map_lookup_elem(bpf_map__fd(skeleton_->maps.bh_guard), &zero, &guard) != 0) {
-    return ErrnoToStatus(errno, "read the guard's state");
-  }
-  timespec now{};
-  clock_gettime(CLOCK_BOOTTIME, &now);
-  const uint64_t nanoseconds = now.tv_sec * BH_NSEC_PER_SEC + now.tv_nsec;
-  return bh_decide_level(&guard, nanoseconds, BH_NO_WALL) != BH_GUARD_OFF;
+absl::StatusOr<GuardSwitch> KernelTamperGuard::Read() const {
+  ASSIGN_OR_RETURN(const bh_guard guard, ReadGuard(bpf_map__fd(skeleton_->maps.bh_guard)));
+  return SwitchOf(guard);
 }
 
-absl::Status TamperGuard::Control(bh_guard_request request, absl::string_view what) const {
+absl::Status KernelTamperGuard::Control(bh_guard_request request, absl::string_view what) const {
   LIBBPF_OPTS(bpf_test_run_opts, options, .ctx_in = &request, .ctx_size_in = sizeof(request));
   const int error = bpf_prog_test_run_opts(bpf_program__fd(skeleton_->progs.bh_g_control), &options);
   if (error != 0) return bulkhead::ErrnoToStatus(error, what);
@@ -206,7 +250,7 @@ absl::Status TamperGuard::Control(bh_guard_request request, absl::string_view wh
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::vector<Counter>> TamperGuard::Counters() const {
+absl::StatusOr<std::vector<Counter>> KernelTamperGuard::Counters() const {
   const int cpus = libbpf_num_possible_cpus();
   if (cpus < 0) return ErrnoToStatus(cpus, "count the CPUs");
   std::vector<uint64_t> values(cpus);
@@ -220,9 +264,31 @@ absl::StatusOr<std::vector<Counter>> TamperGuard::Counters() const {
   return counters;
 }
 
-Mechanism DescribeTamperGuard(const absl::StatusOr<std::unique_ptr<TamperGuard>>& opened) {
-  if (!opened.ok()) return {"tamper_guard", false, std::string(opened.status().message())};
-  return {absl::StrCat("tamper_guard/", HookKindName((*opened)->kind())), true, ""};
+Mechanism KernelTamperGuard::mechanism() const {
+  return {absl::StrCat("tamper_guard/", HookKindName(kind_)), true, ""};
+}
+
+absl::Status CheckGuardIsDown(const std::string& pin_directory) {
+  // Who may not even look is not the one that the guard is there for.
+  if (access(GuardPin(pin_directory).c_str(), F_OK) != 0) return absl::OkStatus();
+  const UniqueFd map(bpf_obj_get(GuardPin(pin_directory).c_str()));
+  if (!map.valid() && (errno == EPERM || errno == EACCES)) return absl::FailedPreconditionError(kGuardIsUp);
+  if (!map.valid()) return ErrnoToStatus(errno, absl::StrCat("open ", GuardPin(pin_directory)));
+  ASSIGN_OR_RETURN(const bh_guard guard, ReadGuard(map.get()));
+  return SwitchOf(guard).up() ? absl::FailedPreconditionError(kGuardIsUp) : absl::OkStatus();
+}
+
+absl::Status RemoveTamperGuard(const std::string& pin_directory) {
+  RETURN_IF_ERROR(CheckGuardIsDown(pin_directory));
+  const UniqueFd map(bpf_obj_get(GuardPin(pin_directory).c_str()));
+  if (!map.valid() && errno == ENOENT) return absl::OkStatus();
+  // Off before its pins go: their programs live on for a moment, and the time for which it is lowered may end.
+  const uint32_t zero = 0;
+  const bh_guard off{};
+  if (!map.valid() || bpf_map_update_elem(map.get(), &zero, &off, BPF_ANY) != 0) {
+    return ErrnoToStatus(errno, "switch the tamper guard off");
+  }
+  return RemoveGuardPins(pin_directory);
 }
 
 }  // namespace bulkhead::sensor

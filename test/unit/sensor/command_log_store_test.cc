@@ -18,24 +18,32 @@ TEST_CASE("records survive, with any bytes in their text") {
   CHECK(store.Load()->empty());
   const std::vector<CommandRecord> records = {
       {NewUuid(), std::nullopt},
-      {NewUuid(), KillResult{KillOutcome::kGone, "a b\nc\x01", ""}},
-      {NewUuid(), KillResult{KillOutcome::kUnknown, "", "gone \xff"}},
+      {NewUuid(), CommandResult{CommandOutcome::kGone, "a b\nc\x01", ""}},
+      {NewUuid(), CommandResult{CommandOutcome::kUnknown, "", "gone \xff"}},
+      {NewUuid(), std::nullopt, true},
+      {NewUuid(), CommandResult{CommandOutcome::kDone, "", "down"}, true},
   };
   REQUIRE_OK(store.Save(records));
   const auto loaded = store.Load();
   REQUIRE_OK(loaded);
-  REQUIRE(loaded->size() == 3);
+  REQUIRE(loaded->size() == 5);
   CHECK_FALSE((*loaded)[0].result.has_value());
   CHECK((*loaded)[0].id == records[0].id);
   CHECK((*loaded)[1].result->found == records[1].result->found);
   CHECK((*loaded)[1].result->message.empty());
-  CHECK((*loaded)[2].result->outcome == KillOutcome::kUnknown);
+  CHECK((*loaded)[2].result->outcome == CommandOutcome::kUnknown);
+  CHECK_FALSE((*loaded)[2].of_guard);
+  CHECK((*loaded)[3].of_guard);
+  CHECK_FALSE((*loaded)[3].result.has_value());
+  CHECK((*loaded)[4].of_guard);
+  CHECK((*loaded)[4].result->outcome == CommandOutcome::kDone);
 }
 
 TEST_CASE("lines that are not records are refused") {
   const std::string id = NewUuid();
-  for (const std::string& line : {std::string("x"), std::string("x -"), id, id + " ?", id + " 1 .", id + " 0 . .",
-                                  id + " 7 . .", id + " 1 a .", id + " 1 zz .", id + " 1 . . .", id + " one . ."}) {
+  for (const std::string& line :
+       {std::string("x"), std::string("x -"), id, id + " ?", id + " 1 .", id + " 0 . .", id + " 9 . .", id + " 1 a .",
+        id + " 1 zz .", id + " 1 . . .", id + " one . .", id + " guard", id + " - kill", id + " 7 . . guard guard"}) {
     INFO(line);
     CHECK_CODE(DecodeCommandRecords(line), kDataLoss);
   }

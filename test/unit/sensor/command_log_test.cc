@@ -20,8 +20,8 @@ Command Kill(const std::string& id) {
   return command;
 }
 
-KillResult Gone() {
-  return {KillOutcome::kGone, "sleep", "done"};
+CommandResult Gone() {
+  return {CommandOutcome::kGone, "sleep", "done"};
 }
 
 TEST_CASE("a new command starts once; repeats wait for the result and then get it") {
@@ -31,15 +31,15 @@ TEST_CASE("a new command starts once; repeats wait for the result and then get i
   log.Finish("a", Gone());
   CHECK(log.Take(Kill("a"), kSensor, kNow) == CommandDecision::kAnswer);
   REQUIRE(log.ResultOf("a") != nullptr);
-  CHECK(log.ResultOf("a")->outcome == KillOutcome::kGone);
+  CHECK(log.ResultOf("a")->outcome == CommandOutcome::kGone);
 }
 
 TEST_CASE("the first result stays") {
   CommandLog log;
   log.Take(Kill("a"), kSensor, kNow);
   log.Finish("a", Gone());
-  log.Finish("a", {KillOutcome::kRefused, "", ""});
-  CHECK(log.ResultOf("a")->outcome == KillOutcome::kGone);
+  log.Finish("a", {CommandOutcome::kRefused, "", ""});
+  CHECK(log.ResultOf("a")->outcome == CommandOutcome::kGone);
 }
 
 TEST_CASE("a command that was interrupted by a restart is answered as unknown and not tried again") {
@@ -47,8 +47,21 @@ TEST_CASE("a command that was interrupted by a restart is answered as unknown an
   before.Take(Kill("a"), kSensor, kNow);
   CommandLog after(before.records());
   CHECK(after.Take(Kill("a"), kSensor, kNow) == CommandDecision::kAnswer);
-  CHECK(after.ResultOf("a")->outcome == KillOutcome::kUnknown);
+  CHECK(after.ResultOf("a")->outcome == CommandOutcome::kUnknown);
   REQUIRE(after.Unacknowledged().size() == 1);
+}
+
+TEST_CASE("an order to the guard is remembered as one, and taken once like a kill") {
+  CommandLog log;
+  Command lower = Kill("guard");
+  lower.guard = LowerGuard{absl::Seconds(5)};
+  CHECK(log.Take(lower, kSensor, kNow) == CommandDecision::kStart);
+  log.Take(Kill("kill"), kSensor, kNow);
+  CommandLog after(log.records());
+  CHECK(after.Take(lower, kSensor, kNow) == CommandDecision::kAnswer);
+  REQUIRE(after.Unacknowledged().size() == 2);
+  CHECK(after.Unacknowledged()[0].of_guard);
+  CHECK_FALSE(after.Unacknowledged()[1].of_guard);
 }
 
 TEST_CASE("a stored result survives a restart and is told when asked") {
@@ -58,16 +71,16 @@ TEST_CASE("a stored result survives a restart and is told when asked") {
   CommandLog after(before.records());
   CHECK(after.Unacknowledged().empty());
   CHECK(after.Take(Kill("a"), kSensor, kNow) == CommandDecision::kAnswer);
-  CHECK(after.ResultOf("a")->outcome == KillOutcome::kGone);
+  CHECK(after.ResultOf("a")->outcome == CommandOutcome::kGone);
 }
 
 TEST_CASE("an expired command and one for another sensor are refused, not started") {
   CommandLog log;
   CHECK(log.Take(Kill("late"), kSensor, kNow + absl::Minutes(5) + absl::Nanoseconds(1)) == CommandDecision::kAnswer);
-  CHECK(log.ResultOf("late")->outcome == KillOutcome::kRefused);
+  CHECK(log.ResultOf("late")->outcome == CommandOutcome::kRefused);
   CHECK(log.Take(Kill("just in time"), kSensor, kNow + absl::Minutes(5)) == CommandDecision::kStart);
   CHECK(log.Take(Kill("foreign"), "someone else", kNow) == CommandDecision::kAnswer);
-  CHECK(log.ResultOf("foreign")->outcome == KillOutcome::kRefused);
+  CHECK(log.ResultOf("foreign")->outcome == CommandOutcome::kRefused);
 }
 
 TEST_CASE("results are repeated until they are acknowledged") {

@@ -98,7 +98,8 @@ TEST_CASE("a malformed desired state is refused with the field") {
 TEST_CASE("a command's times are read by the sensor's clock, however far it is from the control plane's") {
   v1::Command sent = ValidCommand();
   sent.mutable_sent_at()->set_seconds(1005);
-  for (const absl::Duration ahead : {-absl::Hours(24), -absl::Milliseconds(27), absl::ZeroDuration(), absl::Hours(24)}) {
+  for (const absl::Duration ahead :
+       {-absl::Hours(24), -absl::Milliseconds(27), absl::ZeroDuration(), absl::Hours(24)}) {
     INFO(absl::FormatDuration(ahead));
     const auto command = CommandFromProto(sent, absl::FromUnixSeconds(1005) + ahead);
     REQUIRE_OK(command);
@@ -141,6 +142,54 @@ TEST_CASE("a command survives, and a malformed one is refused with the field") {
     CHECK_CODE(result, kInvalidArgument);
     CHECK(absl::StrContains(result.status().message(), one.field));
   }
+}
+
+TEST_CASE("an order to the tamper guard survives, and a malformed one is refused with the field") {
+  v1::Command lower = ValidCommand();
+  lower.clear_kill_process();
+  lower.mutable_lower_guard()->mutable_duration()->set_seconds(3600);
+  const auto lowered = CommandFromProto(lower, kReceived);
+  REQUIRE_OK(lowered);
+  REQUIRE(lowered->guard.has_value());
+  CHECK(std::get<LowerGuard>(*lowered->guard).duration == absl::Hours(1));
+  for (const int64_t seconds : {int64_t{0}, int64_t{-1}, int64_t{3601}, INT64_MAX}) {
+    lower.mutable_lower_guard()->mutable_duration()->set_seconds(seconds);
+    CHECK_CODE(CommandFromProto(lower, kReceived), kInvalidArgument);
+  }
+  lower.mutable_lower_guard()->mutable_duration()->set_seconds(1);
+  lower.mutable_set_guard_code()->set_sha256(std::string(32, 'h'));
+  CHECK_CODE(CommandFromProto(lower, kReceived), kInvalidArgument);  // two orders in one
+  lower.clear_lower_guard();
+  CHECK(std::get<SetGuardCode>(*CommandFromProto(lower, kReceived)->guard).hash == std::string(32, 'h'));
+  lower.mutable_set_guard_code()->set_sha256("short");
+  CHECK(absl::StrContains(CommandFromProto(lower, kReceived).status().message(), "set_guard_code.sha256"));
+}
+
+TEST_CASE("results of kills and of orders to the guard go out as what they are") {
+  const auto sent = [](CommandOutcome outcome, bool of_guard) {
+    return MessageToProto(CommandResultMessage{"c", {outcome, "", "text"}, of_guard}).command_result();
+  };
+  CHECK(sent(CommandOutcome::kGone, false).kill_result().outcome() == v1::KILL_OUTCOME_GONE);
+  CHECK_FALSE(sent(CommandOutcome::kGone, false).has_guard_result());
+  CHECK(sent(CommandOutcome::kDone, true).guard_result().outcome() == v1::GUARD_OUTCOME_DONE);
+  CHECK(sent(CommandOutcome::kRefused, true).guard_result().outcome() == v1::GUARD_OUTCOME_REFUSED);
+  CHECK(sent(CommandOutcome::kFailed, true).guard_result().outcome() == v1::GUARD_OUTCOME_FAILED);
+  CHECK(sent(CommandOutcome::kUnknown, true).guard_result().outcome() == v1::GUARD_OUTCOME_UNKNOWN);
+  CHECK(sent(CommandOutcome::kDone, true).guard_result().message() == "text");
+}
+
+TEST_CASE("the guard's state goes out") {
+  ObservedState observed;
+  observed.guard = {GuardState::kLowered, absl::FromUnixSeconds(99), "", true, 7};
+  const v1::TamperGuard guard = ObservedStateToProto(observed).tamper_guard();
+  CHECK(guard.state() == v1::GUARD_STATE_LOWERED);
+  CHECK(guard.lowered_until().seconds() == 99);
+  CHECK(guard.has_code());
+  CHECK(guard.refusals() == 7);
+  CHECK(static_cast<int>(GuardState::kOff) == v1::GUARD_STATE_OFF);
+  CHECK(static_cast<int>(GuardState::kUp) == v1::GUARD_STATE_UP);
+  CHECK(static_cast<int>(GuardState::kUnavailable) == v1::GUARD_STATE_UNAVAILABLE);
+  CHECK(static_cast<int>(EventKind::kTamper) == v1::EVENT_KIND_TAMPER);
 }
 
 TEST_CASE("messages that cannot be answered end the stream") {

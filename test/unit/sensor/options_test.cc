@@ -29,6 +29,15 @@ TEST_CASE("an empty file gives the defaults") {
   CHECK(options->state_dir == "/var/lib/bulkhead-sensor");
   CHECK(options->scope.empty());
   CHECK_FALSE(options->log_json);
+  CHECK_FALSE(options->tamper_guard);
+}
+
+TEST_CASE("the tamper guard is asked for by the file or the flag") {
+  CHECK(Parse("tamper_guard: on")->tamper_guard);
+  RawOptions flags;
+  flags.tamper_guard = "off";
+  CHECK_FALSE(Parse("tamper_guard: on", flags)->tamper_guard);
+  CHECK_FALSE(Parse("scope: /sys/fs/cgroup/x\ntamper_guard: off")->tamper_guard);
 }
 
 TEST_CASE("every key is read, and flags win") {
@@ -66,7 +75,10 @@ TEST_CASE("what is wrong is named") {
                                   {"contorl_plane: a:1", "contorl_plane"},
                                   {"- a", "map"},
                                   {"a: [", "options.yaml"},
-                                  {"policy_file: /p\ncontrol_plane: a:1", "policy_file"}};
+                                  {"policy_file: /p\ncontrol_plane: a:1", "policy_file"},
+                                  {"tamper_guard: maybe", "tamper_guard"},
+                                  {"tamper_guard: on\nscope: /sys/fs/cgroup/x", "cannot be combined with scope"},
+                                  {"tamper_guard: on\npolicy_file: /p", "cannot be combined with policy_file"}};
   for (const auto& [yaml, named] : cases) {
     INFO(yaml);
     const auto options = Parse(yaml);

@@ -33,10 +33,13 @@ RunningSensor::RunningSensor(Host* host, int port)
       identities_(host->state.path()),
       stop_(eventfd(0, EFD_CLOEXEC)),
       enforcer_(&host->kernel, &desired_states_),
+      guard_code_(host->state.path()),
+      guard_(&guard_code_, &events_, &host->clock),
       worker_(&host->killer, [this](sensor::KillDone done) { mailbox_.Post(std::move(done)); }),
-      commands_(&command_log_, &worker_),
+      commands_(&command_log_, &worker_, &guard_),
       renewer_(&identities_, *identities_.Load(), Zero) {
   enforcer_.Restore();
+  if (host->tamper_guard) guard_.Use(std::make_unique<FakeTamperGuard>(&host->guard, &host->clock));
   sensor::GrpcLinkOptions options;
   options.control_planes = {{"localhost", static_cast<uint16_t>(port)}};
   options.uniform = Zero;
@@ -47,6 +50,7 @@ RunningSensor::RunningSensor(Host* host, int port)
   parts.datapath = &host->kernel;
   parts.enforcer = &enforcer_;
   parts.commands = &commands_;
+  parts.guard = &guard_;
   parts.renewer = &renewer_;
   parts.addresses = &addresses_;
   parts.events = &events_;
@@ -60,6 +64,7 @@ RunningSensor::RunningSensor(Host* host, int port)
   loop.events = &events_;
   loop.mailbox = &mailbox_;
   loop.uplink = &*uplink_;
+  loop.keep_guard = [this] { return guard_.Maintain(); };
   loop.stop_fd = stop_.get();
   loop.publish_status = [] {};
   thread_ = std::thread([loop] { sensor::Loop(loop).Run().IgnoreError(); });

@@ -9,6 +9,7 @@
 #include "common/clock.h"
 #include "harness/fake_control_plane.h"
 #include "harness/fake_datapath.h"
+#include "harness/fake_tamper_guard.h"
 #include "harness/temp_dir.h"
 #include "sensor/app/loop.h"
 #include "sensor/link/grpc_link.h"
@@ -39,6 +40,8 @@ struct Host {
   TempDir state;
   FakeDatapath kernel;
   FakeKiller killer;
+  FakeGuardState guard;       // used by the loop thread while a sensor runs
+  bool tamper_guard = false;  // the option
   ManualClock clock;
 };
 
@@ -57,6 +60,8 @@ class RunningSensor {
   sensor::Enforcer enforcer_;
   sensor::EventQueue events_{100};
   sensor::LoopMailbox mailbox_{100};
+  sensor::GuardCodeStore guard_code_;
+  sensor::GuardKeeper guard_;
   sensor::KillWorker worker_;
   sensor::CommandRunner commands_;
   sensor::Renewer renewer_;

@@ -41,6 +41,67 @@ TEST_CASE("a kill is carried out once however often it is sent, also after a res
   CHECK(host.killer.killed() == std::vector<uint32_t>{4242});
 }
 
+v1::ConnectResponse LowerGuard(const std::string& id, absl::Time not_after) {
+  v1::ConnectResponse message = Kill(id, not_after);
+  message.mutable_command()->clear_kill_process();
+  message.mutable_command()->mutable_lower_guard()->mutable_duration()->set_seconds(600);
+  return message;
+}
+
+TEST_CASE("the guard is enabled, told, lowered by an order at most once, and its state follows at once") {
+  const FakeCa ca;
+  FakeControlPlane server(&ca);
+  Host host(ca);
+  host.tamper_guard = true;
+  const v1::ConnectResponse lower = LowerGuard(NewUuid(), host.clock.Now() + absl::Minutes(5));
+  const absl::Time begin = host.clock.Now();
+  for (int restart = 0; restart < 2; ++restart) {
+    const RunningSensor sensor(&host, server.port());
+    const auto hello = server.Next(Request::kHello);
+    REQUIRE(hello.has_value());
+    CHECK(hello->hello().observed().tamper_guard().state() ==
+          (restart == 0 ? v1::GUARD_STATE_UP : v1::GUARD_STATE_LOWERED));
+    const auto& mechanisms = hello->hello().capabilities().mechanisms();
+    CHECK(mechanisms[mechanisms.size() - 1].name() == "tamper_guard/fake");
+    for (int i = 0; i < 2; ++i) {
+      REQUIRE(server.Send(lower));
+      const auto result = server.Next(Request::kCommandResult);
+      REQUIRE(result.has_value());
+      CHECK(result->command_result().guard_result().outcome() == v1::GUARD_OUTCOME_DONE);
+      host.clock.Advance(absl::Minutes(1));  // a second lowering would end later
+    }
+    bool told = false;
+    for (int i = 0; i < 5 && !told; ++i) {
+      const auto heartbeat = server.Next(Request::kHeartbeat);
+      REQUIRE(heartbeat.has_value());
+      told = heartbeat->heartbeat().observed().tamper_guard().state() == v1::GUARD_STATE_LOWERED;
+    }
+    CHECK(told);
+  }
+  CHECK(host.guard.lowered_until == begin + absl::Minutes(10));
+  CHECK(host.guard.enables == 2);
+}
+
+TEST_CASE("an order to the guard that a restart interrupted is unknown, and one without a guard is refused") {
+  const FakeCa ca;
+  FakeControlPlane server(&ca);
+  Host host(ca);
+  const v1::ConnectResponse lower = LowerGuard(NewUuid(), host.clock.Now() + absl::Minutes(5));
+  REQUIRE_OK(sensor::CommandLogStore(host.state.path()).Save({{lower.command().id(), std::nullopt, true}}));
+  const RunningSensor sensor(&host, server.port());
+  REQUIRE(server.Send(lower));
+  auto result = server.Next(Request::kCommandResult);
+  REQUIRE(result.has_value());
+  CHECK(result->command_result().guard_result().outcome() == v1::GUARD_OUTCOME_UNKNOWN);
+  const std::string id = NewUuid();
+  REQUIRE(server.Send(LowerGuard(id, host.clock.Now() + absl::Minutes(5))));
+  do {
+    result = server.Next(Request::kCommandResult);
+    REQUIRE(result.has_value());
+  } while (result->command_result().command_id() != id);
+  CHECK(result->command_result().guard_result().outcome() == v1::GUARD_OUTCOME_REFUSED);
+}
+
 TEST_CASE("a result is repeated with the heartbeat until it is acknowledged") {
   const FakeCa ca;
   FakeControlPlane server(&ca);
