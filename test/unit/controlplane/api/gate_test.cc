@@ -53,7 +53,7 @@ TEST_CASE("every RPC is refused without a certificate, but for Enroll") {
   const ControlPlane plane;
   const auto nobody = plane.Connect();
   const auto paths = EveryRpc();
-  CHECK(paths.size() == 26);
+  CHECK(paths.size() == 28);
   for (const std::string& path : paths) {
     INFO(path);
     const grpc::Status status = CallEmpty(nobody, path);
