@@ -83,7 +83,7 @@ TEST_CASE("each older version with data in it comes up to the newest, and keeps 
 
 TEST_CASE("commands from before there were kinds are kills") {
   const Database database(Database::Schema::kNone);
-  REQUIRE_OK(Migrate(database.connection_string(), UpTo(3)));
+  REQUIRE_OK(Migrate(database.connection_string(), UpTo(4)));
   database.Execute(Steps()[0].insert);
   database.Execute(
       "INSERT INTO commands (id, sensor_id, pid, not_started_after, created_at, created_by, not_after) VALUES"
