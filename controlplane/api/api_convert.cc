@@ -3,7 +3,9 @@
 
 #include <algorithm>
 
+#include "controlplane/domain/errors.h"
 #include "controlplane/domain/health.h"
+#include "controlplane/domain/validate.h"
 #include "controlplane/rpc/convert.h"
 
 namespace bulkhead::controlplane {
@@ -85,6 +87,15 @@ ProcessIdentity FromProto(const v1::ProcessIdentity& process, absl::Time now) {
 
 PolicyAction ActionOr(v1::PolicyAction action, PolicyAction otherwise) {
   return action == v1::POLICY_ACTION_UNSPECIFIED ? otherwise : static_cast<PolicyAction>(action);
+}
+
+absl::StatusOr<std::optional<absl::Time>> ExpiryOf(const v1::Lease& lease, absl::Time now) {
+  if (lease.end_case() == v1::Lease::END_NOT_SET) return InvalidField("lease", "must have a duration or an end");
+  const bool relative = lease.end_case() == v1::Lease::kDuration;
+  const absl::Time end = relative ? now + FromProto(lease.duration()) : FromProto(lease.until());
+  RETURN_IF_ERROR(ValidateExpiry(relative ? "lease.duration" : "lease.until", end, now));
+  // Down to what the database keeps, so that the same order compares equal.
+  return absl::FromUnixMicros(absl::ToUnixMicros(end));
 }
 
 absl::Duration FromProto(const google::protobuf::Duration& duration) {

@@ -1,11 +1,14 @@
 // Between the domain's values and the messages that only operators see.
 #pragma once
 
+#include <optional>
+
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "bulkhead/v1/audit.pb.h"
 #include "bulkhead/v1/enrollment.pb.h"
 #include "bulkhead/v1/sensor_service.pb.h"
+#include "common/status_macros.h"
 #include "controlplane/domain/isolation_rule_input.h"
 #include "controlplane/domain/types.h"
 #include "google/protobuf/duration.pb.h"
@@ -24,6 +27,21 @@ ProcessIdentity FromProto(const v1::ProcessIdentity& process, absl::Time now);
 
 // Unspecified becomes `otherwise`.
 PolicyAction ActionOr(v1::PolicyAction action, PolicyAction otherwise);
+
+// When a lease given at `now` ends; unset: never. InvalidArgument when it has no end, or one out of range.
+absl::StatusOr<std::optional<absl::Time>> ExpiryOf(const v1::Lease& lease, absl::Time now);
+
+// The terms that every order for a policy has; `on_unreachable` is left to the network orders.
+template <typename Request>
+absl::StatusOr<PolicyTerms> TermsOf(const Request& request, PolicyAction standard, absl::Time now) {
+  PolicyTerms terms;
+  terms.action = ActionOr(request.action(), standard);
+  terms.allow_degraded = request.allow_degraded();
+  if (!request.has_lease()) return terms;
+  ASSIGN_OR_RETURN(terms.expires_at, ExpiryOf(request.lease(), now));
+  if (request.lease().on_expiry() == v1::ON_EXPIRY_HOLD) terms.on_expiry = OnExpiry::kHold;
+  return terms;
+}
 
 // Unset becomes zero; beyond what a Duration holds, the nearest that it does.
 absl::Duration FromProto(const google::protobuf::Duration& duration);

@@ -15,11 +15,17 @@ v1::Sensor Shown(const ApiContext& api, const Sensor& sensor) {
   return ToProto(sensor, api.heartbeat_interval, api.clock->Now());
 }
 
+template <typename Request>
+absl::StatusOr<PolicyTerms> NetworkTermsOf(const ApiContext& api, const Request& request) {
+  ASSIGN_OR_RETURN(PolicyTerms terms, TermsOf(request, PolicyAction::kDeny, api.clock->Now()));
+  if (request.on_unreachable() == v1::ON_UNREACHABLE_HOLD) terms.on_unreachable = OnUnreachable::kHold;
+  return terms;
+}
+
 absl::StatusOr<v1::ContainSensorResponse> Contain(const ApiContext& api, Transaction& tx, const OrderContext& context,
                                                   const v1::ContainSensorRequest& request) {
-  ASSIGN_OR_RETURN(const orders::PolicyOrdered ordered,
-                   orders::ContainSensor(tx, context, request.sensor(), ActionOr(request.action(), PolicyAction::kDeny),
-                                         request.allow_degraded()));
+  ASSIGN_OR_RETURN(const PolicyTerms terms, NetworkTermsOf(api, request));
+  ASSIGN_OR_RETURN(const orders::PolicyOrdered ordered, orders::ContainSensor(tx, context, request.sensor(), terms));
   v1::ContainSensorResponse response;
   *response.mutable_sensor() = Shown(api, ordered.sensor);
   *response.mutable_policy() = ToProto(ordered.policy);
@@ -29,8 +35,8 @@ absl::StatusOr<v1::ContainSensorResponse> Contain(const ApiContext& api, Transac
 
 absl::StatusOr<v1::IsolateSensorResponse> Isolate(const ApiContext& api, Transaction& tx, const OrderContext& context,
                                                   const v1::IsolateSensorRequest& request) {
-  ASSIGN_OR_RETURN(const orders::PolicyOrdered ordered,
-                   orders::IsolateSensor(tx, context, request.sensor(), request.allow_degraded()));
+  ASSIGN_OR_RETURN(const PolicyTerms terms, NetworkTermsOf(api, request));
+  ASSIGN_OR_RETURN(const orders::PolicyOrdered ordered, orders::IsolateSensor(tx, context, request.sensor(), terms));
   v1::IsolateSensorResponse response;
   *response.mutable_sensor() = Shown(api, ordered.sensor);
   *response.mutable_policy() = ToProto(ordered.policy);
@@ -66,10 +72,9 @@ absl::StatusOr<v1::KillProcessResponse> Kill(const ApiContext& api, Transaction&
 
 absl::StatusOr<v1::BlockBinaryResponse> Block(const ApiContext& api, Transaction& tx, const OrderContext& context,
                                               const v1::BlockBinaryRequest& request) {
+  ASSIGN_OR_RETURN(const PolicyTerms terms, TermsOf(request, PolicyAction::kSigkill, api.clock->Now()));
   ASSIGN_OR_RETURN(const orders::PolicyOrdered ordered,
-                   orders::BlockBinary(tx, context, request.sensor(), request.binary().path(),
-                                       ActionOr(request.action(), PolicyAction::kSigkill), request.force(),
-                                       request.allow_degraded()));
+                   orders::BlockBinary(tx, context, request.sensor(), request.binary().path(), terms, request.force()));
   v1::BlockBinaryResponse response;
   *response.mutable_policy() = ToProto(ordered.policy);
   *response.mutable_sensor() = Shown(api, ordered.sensor);

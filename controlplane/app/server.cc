@@ -16,6 +16,7 @@
 #include "common/status_macros.h"
 #include "controlplane/api/api_context.h"
 #include "controlplane/app/systemd_notify.h"
+#include "controlplane/orders/orders.h"
 
 namespace bulkhead::controlplane {
 namespace {
@@ -153,6 +154,9 @@ void Server::Maintain() {
   if (!reachable.ok()) return LogError("database does not answer", {{"error", reachable.ToString()}});
   if (const auto renewed = certificate_->RenewIfDue(); !renewed.ok()) {
     LogError("server certificate not renewed", {{"error", renewed.status().ToString()}});
+  }
+  if (const auto ended = orders::EndExpiredPolicies(*store_, clock_.Now()); !ended.ok()) {
+    LogError("expired policies not ended", {{"error", ended.status().ToString()}});
   }
   if (clock_.Now() < next_sweep_) return;
   next_sweep_ = clock_.Now() + kSweepInterval;

@@ -61,6 +61,12 @@ std::string DesiredBesideObserved(const v1::Sensor& sensor, absl::Time now) {
   return out;
 }
 
+std::string Passed(const v1::Receipt& receipt) {
+  int passed = 0;
+  for (const v1::ProbeResult& probe : receipt.probes()) passed += probe.passed() ? 1 : 0;
+  return absl::StrCat(passed, " of ", receipt.probes_size(), " probes passed");
+}
+
 std::string Evidence(const v1::Sensor& sensor, absl::Time now) {
   const v1::Receipt& receipt = sensor.observed().receipt();
   std::vector<std::string> lines;
@@ -69,6 +75,12 @@ std::string Evidence(const v1::Sensor& sensor, absl::Time now) {
                                  " us, reported ", AgeWord(sensor.observed_at(), now)));
     lines.push_back(absl::StrCat("sockets destroyed ", receipt.sockets_destroyed(), ", drift repaired ",
                                  sensor.observed().drift_repairs(), " times"));
+  }
+  if (!receipt.complete() && (sensor.observed().contained() || sensor.observed().isolated())) {
+    lines.push_back("not complete: the wall is not proved yet");
+  }
+  for (const v1::ProbeResult& probe : receipt.probes()) {
+    lines.push_back(absl::StrCat("probe ", probe.name(), probe.passed() ? " passed: " : " FAILED: ", probe.detail()));
   }
   for (const v1::AttachedProgram& program : receipt.programs()) {
     lines.push_back(absl::StrCat(program.name(), " (program ", program.program_id(), ", link ", program.link_id(),
@@ -81,12 +93,17 @@ std::string Policies(const v1::Sensor& sensor) {
   std::vector<std::string> lines;
   for (const v1::EnforcementPolicy& policy : sensor.enforcement_policies()) {
     std::string line = absl::StrCat(policy.name(), " ", policy.id(), ", ", Word(policy.action()));
+    if (policy.has_expires_at()) {
+      absl::StrAppend(&line, ", until ", TimeWord(policy.expires_at()), " then ", Word(policy.on_expiry()));
+    }
     const v1::ObservedPolicy* seen = nullptr;
     for (const v1::ObservedPolicy& candidate : sensor.observed().policies()) {
       if (candidate.policy_id() == policy.id()) seen = &candidate;
     }
     if (seen == nullptr) {
       line += ": not in the kernel";
+    } else if (seen->expired()) {
+      absl::StrAppend(&line, ": expired, the kernel does not enforce it any more, ", seen->hits(), " hits");
     } else {
       absl::StrAppend(&line, ": ", absl::StrJoin(seen->mechanisms(), " + "), ", ", seen->hits(), " hits");
       if (!seen->degraded().empty()) absl::StrAppend(&line, ", weaker than ordered: ", seen->degraded());
@@ -94,6 +111,20 @@ std::string Policies(const v1::Sensor& sensor) {
     lines.push_back(line);
   }
   return Section("policies", lines);
+}
+
+std::string Shadow(const v1::Sensor& sensor) {
+  std::vector<std::string> lines;
+  for (const v1::ObservedPolicy& policy : sensor.observed().policies()) {
+    for (const v1::WouldCut& cut : policy.would_cut()) {
+      const bool inbound = cut.direction() == v1::DIRECTION_INBOUND;
+      const std::string port = cut.port() == 0 ? "" : absl::StrCat(" port ", cut.port());
+      lines.push_back(absl::StrCat(ProtocolWord(cut.protocol()), inbound ? " from " : " to ", cut.address(), port, ", ",
+                                   cut.count(),
+                                   cut.comm().empty() ? " packets" : absl::StrCat(" calls by ", cut.comm())));
+    }
+  }
+  return Section("would be cut (shadow), the most frequent first", lines);
 }
 
 std::string Strength(const v1::Sensor& sensor) {
@@ -139,7 +170,7 @@ std::vector<std::string> Strings(const google::protobuf::RepeatedPtrField<std::s
 
 std::string RenderSensor(const v1::Sensor& sensor, absl::Time now) {
   return absl::StrCat(Identity(sensor, now), DesiredBesideObserved(sensor, now), Evidence(sensor, now),
-                      Policies(sensor), Strength(sensor), Guard(sensor, now),
+                      Policies(sensor), Shadow(sensor), Strength(sensor), Guard(sensor, now),
                       Section("degraded", Strings(sensor.observed().degraded())),
                       Section("critical", Strings(sensor.observed().critical())), Counters(sensor.observed()));
 }
@@ -162,7 +193,7 @@ std::string ConvergenceProblem(const v1::Sensor& sensor, absl::Time now) {
 std::string ReceiptLine(const v1::Receipt& receipt) {
   return absl::StrCat("generation ", receipt.generation(), ", ", receipt.programs_size(), " programs attached, ",
                       receipt.sockets_destroyed(), " sockets destroyed, kernel done in ", receipt.apply_micros(),
-                      " us");
+                      " us, ", Passed(receipt));
 }
 
 }  // namespace bulkhead::controlplane::cli

@@ -1,5 +1,6 @@
 // bulkheadctl sensor contain, release, isolate, block-binary and kill: orders to a kernel.
 #include <map>
+#include <optional>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
@@ -9,6 +10,7 @@
 #include "controlplane/cli/outcome.h"
 #include "controlplane/cli/render.h"
 #include "controlplane/cli/wait.h"
+#include "controlplane/cli/words.h"
 
 namespace bulkhead::controlplane::cli {
 namespace {
@@ -17,7 +19,12 @@ constexpr char kKernelHasIt[] = "the kernel has it";
 
 struct Flags : OrderFlags {
   std::string sensor;
-  std::string action;  // deny, kill or notify
+  std::string action;  // deny, sigkill or notify
+  bool shadow = false;
+  absl::Duration lease;             // zero: none
+  std::optional<absl::Time> until;  // end of the lease, instead
+  std::string on_expiry;            // release or hold
+  bool hold_unreachable = false;
   bool allow_degraded = false;
   bool force = false;
   std::string path;
@@ -51,23 +58,85 @@ void AddAction(CLI::App& verb, Flags& flags, const std::string& standard) {
       });
 }
 
+// A lease is how long an order is good for; without one it is good until it is lifted.
+void AddLease(CLI::App& verb, Flags& flags) {
+  CLI::Option* lease = AddDuration(verb, "--for", flags.lease, "End by itself after this long, 1s to 8760h");
+  const auto parse = [&flags](const std::string& text) {
+    absl::Time time;
+    std::string error;
+    if (!absl::ParseTime(absl::RFC3339_full, text, &time, &error)) {
+      throw CLI::ValidationError("--until",
+                                 absl::StrCat("\"", text, "\" is not a time; write for example 2026-03-15T10:00:00Z"));
+    }
+    flags.until = time;
+  };
+  verb.add_option_function<std::string>("--until", parse, "End by itself at this time (RFC 3339)")
+      ->type_name("TIME")
+      ->excludes(lease);
+  verb.add_option("--on-expiry", flags.on_expiry,
+                  "What happens at the end: the kernel lets go, or it holds until an order (default release)")
+      ->type_name("release|hold")
+      ->check(CLI::IsMember({"release", "hold"}));
+}
+
+void AddNetworkTerms(CLI::App& verb, Flags& flags) {
+  AddLease(verb, flags);
+  verb.add_flag("--hold-unreachable", flags.hold_unreachable,
+                "Keep the wall up even if it cuts the sensor off from the control plane (default: roll back)");
+}
+
+// Copies the lease into a request that can have one.
+template <typename Request>
+absl::Status FillLease(const Flags& flags, Request& request) {
+  if (flags.lease == absl::ZeroDuration() && !flags.until) {
+    return flags.on_expiry.empty() ? absl::OkStatus() : UsageError("--on-expiry needs --for or --until");
+  }
+  v1::Lease& lease = *request.mutable_lease();
+  if (flags.until) {
+    lease.mutable_until()->set_seconds(absl::ToUnixSeconds(*flags.until));
+  } else {
+    const absl::Duration whole = absl::Trunc(flags.lease, absl::Seconds(1));
+    lease.mutable_duration()->set_seconds(absl::ToInt64Seconds(whole));
+    lease.mutable_duration()->set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(flags.lease - whole)));
+  }
+  lease.set_on_expiry(flags.on_expiry == "hold" ? v1::ON_EXPIRY_HOLD : v1::ON_EXPIRY_RELEASE);
+  return absl::OkStatus();
+}
+
+// The terms of a network order.
+template <typename Request>
+absl::Status FillTerms(const Flags& flags, Request& request) {
+  request.set_action(flags.shadow ? v1::POLICY_ACTION_NOTIFY : ActionOf(flags.action));
+  request.set_allow_degraded(flags.allow_degraded);
+  if (flags.hold_unreachable) request.set_on_unreachable(v1::ON_UNREACHABLE_HOLD);
+  return FillLease(flags, request);
+}
+
 std::string PolicyLine(const v1::EnforcementPolicy& policy, const std::string& undo) {
-  return absl::StrCat("policy: ", policy.name(), " ", policy.id(), "\nundo:   ", undo, "\n");
+  std::string lease;
+  if (policy.has_expires_at()) {
+    lease = absl::StrCat("lease:  until ", TimeWord(policy.expires_at()), ", then ", Word(policy.on_expiry()), "\n");
+  }
+  return absl::StrCat("policy: ", policy.name(), " ", policy.id(), "\n", lease, "undo:   ", undo, "\n");
+}
+
+std::string Ordered(const Flags& flags, const std::string& what) {
+  const bool shadow = flags.shadow || flags.action == "notify";
+  return absl::StrCat(what, shadow ? " in shadow ordered: nothing is cut, only counted and listed" : " ordered");
 }
 
 absl::Status Contain(Session& session, const Flags& flags) {
   v1::ContainSensorRequest request;
   flags.Fill(request);
   request.set_sensor(flags.sensor);
-  request.set_action(ActionOf(flags.action));
-  request.set_allow_degraded(flags.allow_degraded);
+  RETURN_IF_ERROR(FillTerms(flags, request));
   const absl::Time called = absl::Now();
   ASSIGN_OR_RETURN(v1::ContainSensorResponse response,
                    session.Call(&v1::SensorService::Stub::ContainSensor, request, flags.request_id));
   const std::string name = response.sensor().name();
   const std::string text =
       absl::StrCat(response.already_contained() ? absl::StrCat(name, " is contained already; nothing changed\n")
-                                                : absl::StrCat(name, ": containment ordered\n"),
+                                                : absl::StrCat(name, ": ", Ordered(flags, "containment"), "\n"),
                    PolicyLine(response.policy(), absl::StrCat("bulkheadctl sensor release ", name)));
   return ReportOrder(session, flags, called, response, *response.mutable_sensor(), text);
 }
@@ -76,14 +145,14 @@ absl::Status Isolate(Session& session, const Flags& flags) {
   v1::IsolateSensorRequest request;
   flags.Fill(request);
   request.set_sensor(flags.sensor);
-  request.set_allow_degraded(flags.allow_degraded);
+  RETURN_IF_ERROR(FillTerms(flags, request));
   const absl::Time called = absl::Now();
   ASSIGN_OR_RETURN(v1::IsolateSensorResponse response,
                    session.Call(&v1::SensorService::Stub::IsolateSensor, request, flags.request_id));
   const std::string name = response.sensor().name();
   const std::string text =
       absl::StrCat(response.already_isolated() ? absl::StrCat(name, " is isolated already; nothing changed\n")
-                                               : absl::StrCat(name, ": isolation ordered\n"),
+                                               : absl::StrCat(name, ": ", Ordered(flags, "isolation"), "\n"),
                    PolicyLine(response.policy(), absl::StrCat("bulkheadctl sensor release ", name)));
   return ReportOrder(session, flags, called, response, *response.mutable_sensor(), text);
 }
@@ -111,6 +180,7 @@ absl::Status BlockBinary(Session& session, const Flags& flags) {
   request.set_action(ActionOf(flags.action));
   request.set_force(flags.force);
   request.set_allow_degraded(flags.allow_degraded);
+  RETURN_IF_ERROR(FillLease(flags, request));
   const absl::Time called = absl::Now();
   ASSIGN_OR_RETURN(v1::BlockBinaryResponse response,
                    session.Call(&v1::SensorService::Stub::BlockBinary, request, flags.request_id));
@@ -166,6 +236,11 @@ void AddAllowDegraded(CLI::App& verb, Flags& flags) {
                 "Accept that a layer is missing on this host instead of refusing");
 }
 
+CLI::Option* AddShadow(CLI::App& verb, Flags& flags) {
+  return verb.add_flag("--shadow", flags.shadow,
+                       "Cut nothing: count and list what would be cut; see it with bulkheadctl sensor get");
+}
+
 void AddNetworkVerbs(CLI::App& sensor, Action& action) {
   const auto contain_flags = std::make_shared<Flags>();
   CLI::App* contain =
@@ -177,6 +252,8 @@ void AddNetworkVerbs(CLI::App& sensor, Action& action) {
                "Example: bulkheadctl sensor contain web-1 --wait --reason \"INC-42: beaconing\"",
                contain_flags, Contain);
   AddAction(*contain, *contain_flags, "deny");
+  AddShadow(*contain, *contain_flags)->excludes("--action");
+  AddNetworkTerms(*contain, *contain_flags);
   AddAllowDegraded(*contain, *contain_flags);
 
   const auto isolate_flags = std::make_shared<Flags>();
@@ -187,6 +264,8 @@ void AddNetworkVerbs(CLI::App& sensor, Action& action) {
       "Undo: bulkheadctl sensor release SENSOR\n"
       "Example: bulkheadctl sensor isolate web-1 --wait --reason \"INC-42\"",
       isolate_flags, Isolate);
+  AddShadow(*isolate, *isolate_flags);
+  AddNetworkTerms(*isolate, *isolate_flags);
   AddAllowDegraded(*isolate, *isolate_flags);
 
   const auto release_flags = std::make_shared<Flags>();
@@ -214,6 +293,7 @@ void AddProcessVerbs(CLI::App& sensor, Action& action) {
       ->required()
       ->type_name("PATH");
   AddAction(*block, *block_flags, "sigkill");
+  AddLease(*block, *block_flags);
   block->add_flag("--force", block_flags->force, "Block even a shell, the loader, init or the package manager");
   AddAllowDegraded(*block, *block_flags);
 

@@ -38,9 +38,11 @@ class Progress {
     const bool refused = change.sensor().convergence() == v1::CONVERGENCE_STATE_FAILED &&
                          change.sensor().desired_generation() >= goal->generation;
     if (!refused) return absl::OkStatus();
-    return NotConverged(
-        absl::StrCat("sensor ", goal->name, " could not apply it: ", ConvergenceProblem(change.sensor(), now),
-                     "\n  what was enforced before still is; see: bulkheadctl sensor get ", goal->name));
+    return NotConverged(absl::StrCat(
+        "sensor ", goal->name, " could not apply it: ", ConvergenceProblem(change.sensor(), now),
+        change.sensor().observed().receipt().generation() < goal->generation ? "\n  what was enforced before still is"
+                                                                             : "",
+        "\n  see: bulkheadctl sensor get ", goal->name));
   }
 
   bool Done() const {

@@ -38,6 +38,9 @@ inline std::string Word(v1::PolicyTemplate value) {
 inline std::string Word(v1::PolicyAction value) {
   return Word(v1::PolicyAction_descriptor(), value);
 }
+inline std::string Word(v1::OnExpiry value) {
+  return Word(v1::OnExpiry_descriptor(), value);
+}
 inline std::string Word(v1::CommandState value) {
   return Word(v1::CommandState_descriptor(), value);
 }

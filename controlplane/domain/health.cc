@@ -8,13 +8,25 @@
 namespace bulkhead::controlplane {
 namespace {
 
+// The kernel has what was ordered; a wall also has to be proved before anything is called contained or isolated.
+void AssessReceipt(const SensorReport& report, HealthReport* out) {
+  out->convergence = Convergence::kSynced;
+  if (!report.failed_probe.empty()) {
+    out->convergence = Convergence::kFailed;
+    out->convergence_reason = absl::StrCat("the rules are in the kernel, but ", report.failed_probe);
+  } else if (!report.receipt_complete) {
+    out->convergence = Convergence::kPending;
+    out->convergence_reason = "the rules are in the kernel, but the sensor has not proved the wall yet";
+  }
+}
+
 void AssessConvergence(const Sensor& sensor, HealthReport* out) {
   const SensorReport& report = sensor.report;
   if (!sensor.observed_at.has_value()) {
     out->convergence = Convergence::kUnknown;
   } else if (report.observed_generation == sensor.desired_generation &&
              report.observed_digest == sensor.desired_digest) {
-    out->convergence = Convergence::kSynced;
+    AssessReceipt(report, out);
   } else if (sensor.failed_generation == sensor.desired_generation) {
     out->convergence = Convergence::kFailed;
     out->convergence_reason = sensor.failed_reason;
@@ -44,8 +56,19 @@ std::vector<std::string> CriticalReasons(const Sensor& sensor) {
   return reasons;
 }
 
-std::vector<std::string> DegradedReasons(const Sensor& sensor, const HealthReport& so_far) {
+// A lease that is over ends with the next sweep, unless it was ordered to hold.
+void AddHeldLeases(const Sensor& sensor, absl::Time now, std::vector<std::string>* reasons) {
+  for (const Policy& policy : sensor.policies) {
+    if (!policy.expires_at || *policy.expires_at > now || policy.on_expiry != OnExpiry::kHold) continue;
+    reasons->push_back(absl::StrCat("the lease of ", policy.name, " ended at ",
+                                    absl::FormatTime(absl::RFC3339_sec, *policy.expires_at, absl::UTCTimeZone()),
+                                    " and holds, as ordered; lift it or order it again"));
+  }
+}
+
+std::vector<std::string> DegradedReasons(const Sensor& sensor, const HealthReport& so_far, absl::Time now) {
   std::vector<std::string> reasons = sensor.report.degraded;
+  AddHeldLeases(sensor, now, &reasons);
   if (so_far.convergence == Convergence::kFailed) {
     reasons.push_back(absl::StrCat("the last order could not be applied: ", so_far.convergence_reason));
   }
@@ -81,7 +104,7 @@ HealthReport AssessHealth(const Sensor& sensor, absl::Duration interval, absl::T
         absl::StrCat("no sign of life for ", absl::FormatDuration(absl::Trunc(silence, absl::Seconds(1)))));
     return out;
   }
-  out.reasons = DegradedReasons(sensor, out);
+  out.reasons = DegradedReasons(sensor, out, now);
   if (!out.reasons.empty()) out.health = Health::kDegraded;
   return out;
 }

@@ -13,7 +13,7 @@ struct HealthReport {
   Health health = Health::kHealthy;
   std::vector<std::string> reasons;  // empty when healthy
   Convergence convergence = Convergence::kUnknown;
-  std::string convergence_reason;  // empty unless failed or drifted
+  std::string convergence_reason;  // why failed or drifted, or what is missing while pending
 };
 
 // Missed so many heartbeats in a row, a sensor counts as offline.

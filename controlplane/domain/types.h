@@ -15,6 +15,8 @@ enum class Trust { kTrusted = 1, kRevoked = 2 };
 enum class Direction { kInbound = 1, kOutbound = 2, kAny = 3 };
 enum class PolicyTemplate { kNetworkContainment = 1, kNetworkIsolation = 2, kBlockBinary = 3 };
 enum class PolicyAction { kDeny = 1, kSigkill = 2, kNotify = 3 };
+enum class OnExpiry { kRelease = 1, kHold = 2 };
+enum class OnUnreachable { kRollBack = 1, kHold = 2 };
 enum class CommandState { kQueued = 1, kDelivered = 2, kSucceeded = 3, kFailed = 4, kExpired = 5 };
 enum class CommandKind { kKillProcess = 1, kLowerGuard = 2, kSetGuardCode = 3 };
 // Kills end with one of the first six, orders to the tamper guard with kRefused, kUnknown, kDone or kFailed.
@@ -43,6 +45,18 @@ struct Policy {
   absl::Time created_at;
   std::string created_by;
   std::string etag;
+  std::optional<absl::Time> expires_at;  // end of the lease; none: until an order lifts it
+  OnExpiry on_expiry = OnExpiry::kRelease;
+  OnUnreachable on_unreachable = OnUnreachable::kRollBack;  // network templates only
+};
+
+// What an order for a policy asks for beside its template.
+struct PolicyTerms {
+  PolicyAction action = PolicyAction::kDeny;
+  bool allow_degraded = false;           // accept that a layer is missing on the host
+  std::optional<absl::Time> expires_at;  // checked by ValidateExpiry
+  OnExpiry on_expiry = OnExpiry::kRelease;
+  OnUnreachable on_unreachable = OnUnreachable::kRollBack;
 };
 
 struct IsolationRule {
@@ -68,6 +82,8 @@ struct SensorReport {
   std::string observed_digest;  // 32 bytes, or empty
   std::vector<std::string> degraded;
   std::vector<std::string> critical;
+  bool receipt_complete = true;  // no wall is in force, or everything that proves it was tried
+  std::string failed_probe;      // the first that shows that the wall is not there as ordered; empty: none
   Tier containment_tier = Tier::kUnknown;
   Tier isolation_tier = Tier::kUnknown;
   Tier block_binary_tier = Tier::kUnknown;

@@ -184,6 +184,11 @@ absl::StatusOr<absl::Duration> ValidateGuardDown(absl::Duration duration) {
   return InvalidField("duration", absl::StrCat(absl::FormatDuration(duration), " is not whole seconds within 1s..1h"));
 }
 
+absl::Status ValidateExpiry(absl::string_view field, absl::Time expires_at, absl::Time now) {
+  if (expires_at - now >= absl::Seconds(1) && expires_at - now <= absl::Hours(365 * 24)) return absl::OkStatus();
+  return InvalidField(field, "must end between 1 second and 365 days from now");
+}
+
 absl::StatusOr<absl::Duration> ValidateTokenTtl(absl::Duration ttl) {
   return DurationWithin(ttl, kDefaultTokenTtl, absl::Minutes(1), absl::Hours(30 * 24));
 }

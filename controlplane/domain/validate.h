@@ -61,6 +61,8 @@ absl::StatusOr<int> ValidatePageSize(int page_size);
 absl::StatusOr<absl::Duration> ValidateCommandTtl(absl::Duration ttl);
 // Zero becomes the default of 10 minutes; otherwise whole seconds, 1 second to 1 hour.
 absl::StatusOr<absl::Duration> ValidateGuardDown(absl::Duration duration);
+// The end of a lease: 1 second to 365 days after `now`.
+absl::Status ValidateExpiry(absl::string_view field, absl::Time expires_at, absl::Time now);
 // Zero becomes the default of 1 hour; otherwise 1 minute to 30 days.
 absl::StatusOr<absl::Duration> ValidateTokenTtl(absl::Duration ttl);
 

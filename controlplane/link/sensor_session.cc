@@ -327,7 +327,10 @@ absl::Status SensorSession::Synchronize(uint64_t sequence) {
     v1::HeartbeatResponse& answer = *response.mutable_heartbeat_response();
     answer.set_sequence(sequence);
     answer.set_unchanged(!differs);
-    if (differs) *answer.mutable_desired_state() = ToProto(missing.desired);
+    if (differs) {
+      *answer.mutable_desired_state() = ToProto(missing.desired);
+      *answer.mutable_desired_state()->mutable_sent_at() = ToProto(context_->clock->Now());
+    }
     for (const Command& command : missing.commands) {
       if (command.kind == CommandKind::kKillProcess) answer.add_pending_kill_pids(command.process.pid);
     }

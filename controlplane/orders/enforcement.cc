@@ -31,13 +31,32 @@ struct Wanted {
   const Policy* existing = nullptr;
   std::string audit_action;
   bool allow_degraded = false;
+
+  Wanted(PolicyTemplate policy_template, const PolicyTerms& terms) : allow_degraded(terms.allow_degraded) {
+    policy.policy_template = policy_template;
+    policy.action = terms.action;
+    policy.expires_at = terms.expires_at;
+    policy.on_expiry = terms.on_expiry;
+    policy.on_unreachable = terms.on_unreachable;
+  }
 };
+
+// Everything that an order can choose about a policy but its template and file.
+bool SameTerms(const Policy& a, const Policy& b) {
+  return a.action == b.action && a.expires_at == b.expires_at && a.on_expiry == b.on_expiry &&
+         a.on_unreachable == b.on_unreachable;
+}
 
 JsonObject Details(const Wanted& wanted, const Policy& policy) {
   JsonObject details;
   details.Add("policy_id", policy.id).Add("policy", policy.name).Add("action", Word(policy.action));
   details.AddIfSet("path", policy.binary_path);
   if (wanted.allow_degraded) details.AddBool("allow_degraded", true);
+  if (policy.expires_at) {
+    details.Add("expires_at", absl::FormatTime(absl::RFC3339_full, *policy.expires_at, absl::UTCTimeZone()));
+    details.Add("on_expiry", policy.on_expiry == OnExpiry::kHold ? "hold" : "release");
+  }
+  if (policy.on_unreachable == OnUnreachable::kHold) details.Add("on_unreachable", "hold");
   if (wanted.existing != nullptr && wanted.existing->action != wanted.policy.action) {
     details.Add("action_before", Word(wanted.existing->action));
   }
@@ -54,12 +73,12 @@ absl::StatusOr<Sensor> LockForOrder(Transaction& tx, const OrderContext& context
   return sensor;
 }
 
-// Puts the wanted policy in force. One that exists with the same action stays; one with another action is replaced in
-// the same generation, so that "contain" after a trial run with NOTIFY really cuts, and the host is open at no moment
+// Puts the wanted policy in force. One that exists with the same terms stays; one with others is replaced in the same
+// generation, so that "contain" after a trial run with NOTIFY really cuts, and the host is open at no moment
 // in between.
 absl::StatusOr<PolicyOrdered> Order(Transaction& tx, const OrderContext& context, const Sensor& sensor, Wanted wanted) {
   PolicyOrdered out;
-  out.unchanged = wanted.existing != nullptr && wanted.existing->action == wanted.policy.action;
+  out.unchanged = wanted.existing != nullptr && SameTerms(*wanted.existing, wanted.policy);
   if (out.unchanged) {
     out.policy = *wanted.existing;
     RETURN_IF_ERROR(
@@ -84,48 +103,41 @@ absl::StatusOr<PolicyOrdered> Order(Transaction& tx, const OrderContext& context
 }  // namespace
 
 absl::StatusOr<PolicyOrdered> ContainSensor(Transaction& tx, const OrderContext& context, const std::string& sensor,
-                                            PolicyAction action, bool allow_degraded) {
+                                            const PolicyTerms& terms) {
   ASSIGN_OR_RETURN(const Sensor target, LockForOrder(tx, context, sensor));
-  Wanted wanted;
+  Wanted wanted(PolicyTemplate::kNetworkContainment, terms);
   wanted.policy.name = kContainmentPolicyName;
-  wanted.policy.policy_template = PolicyTemplate::kNetworkContainment;
-  wanted.policy.action = action;
   wanted.existing = target.Find(PolicyTemplate::kNetworkContainment);
   wanted.audit_action = "sensor_contained";
-  wanted.allow_degraded = allow_degraded;
   return Order(tx, context, target, std::move(wanted));
 }
 
 absl::StatusOr<PolicyOrdered> IsolateSensor(Transaction& tx, const OrderContext& context, const std::string& sensor,
-                                            bool allow_degraded) {
+                                            const PolicyTerms& terms) {
+  if (terms.action == PolicyAction::kSigkill) {
+    return InvalidField("action", "SIGKILL is not an action of isolation; leave it unset, or use NOTIFY for a shadow");
+  }
   ASSIGN_OR_RETURN(const Sensor target, LockForOrder(tx, context, sensor));
-  Wanted wanted;
+  Wanted wanted(PolicyTemplate::kNetworkIsolation, terms);
   wanted.policy.name = kIsolationPolicyName;
-  wanted.policy.policy_template = PolicyTemplate::kNetworkIsolation;
-  wanted.policy.action = PolicyAction::kDeny;
   wanted.existing = target.Find(PolicyTemplate::kNetworkIsolation);
   wanted.audit_action = "sensor_isolated";
-  wanted.allow_degraded = allow_degraded;
   return Order(tx, context, target, std::move(wanted));
 }
 
 absl::StatusOr<PolicyOrdered> BlockBinary(Transaction& tx, const OrderContext& context, const std::string& sensor,
-                                          const std::string& path, PolicyAction action, bool force,
-                                          bool allow_degraded) {
+                                          const std::string& path, const PolicyTerms& terms, bool force) {
   RETURN_IF_ERROR(ValidateBinaryPath("binary.path", path));
   RETURN_IF_ERROR(CheckBlockable("binary.path", path, force));
   ASSIGN_OR_RETURN(const Sensor target, LockForOrder(tx, context, sensor));
-  Wanted wanted;
+  Wanted wanted(PolicyTemplate::kBlockBinary, terms);
   for (const Policy& policy : target.policies) {
     if (policy.policy_template == PolicyTemplate::kBlockBinary && policy.binary_path == path) wanted.existing = &policy;
   }
   wanted.policy.name =
       wanted.existing != nullptr ? wanted.existing->name : BlockBinaryPolicyName(path, target.policies);
-  wanted.policy.policy_template = PolicyTemplate::kBlockBinary;
-  wanted.policy.action = action;
   wanted.policy.binary_path = path;
   wanted.audit_action = "binary_blocked";
-  wanted.allow_degraded = allow_degraded;
   return Order(tx, context, target, std::move(wanted));
 }
 

@@ -19,12 +19,11 @@ struct PolicyOrdered {
 };
 
 absl::StatusOr<PolicyOrdered> ContainSensor(Transaction& tx, const OrderContext& context, const std::string& sensor,
-                                            PolicyAction action, bool allow_degraded);
+                                            const PolicyTerms& terms);
 absl::StatusOr<PolicyOrdered> IsolateSensor(Transaction& tx, const OrderContext& context, const std::string& sensor,
-                                            bool allow_degraded);
+                                            const PolicyTerms& terms);
 absl::StatusOr<PolicyOrdered> BlockBinary(Transaction& tx, const OrderContext& context, const std::string& sensor,
-                                          const std::string& path, PolicyAction action, bool force,
-                                          bool allow_degraded);
+                                          const std::string& path, const PolicyTerms& terms, bool force);
 
 struct Released {
   Sensor sensor;
@@ -34,6 +33,12 @@ struct Released {
 absl::StatusOr<Released> ReleaseSensor(Transaction& tx, const OrderContext& context, const std::string& sensor,
                                        std::optional<PolicyTemplate> only);
 absl::StatusOr<Policy> DeletePolicy(Transaction& tx, const OrderContext& context, const std::string& policy_id);
+
+// Deletes the policies whose lease ended at or before `now` and does not hold, each with the sensor's generation and an
+// audit record by kSystemActor, in a transaction of its own. Returns how many. Any replica may call it at any time.
+absl::StatusOr<int> EndExpiredPolicies(Store& store, absl::Time now);
+// In audit records: the control plane itself. No operator can have this name.
+inline constexpr char kSystemActor[] = "(system)";
 
 absl::StatusOr<Command> KillProcess(Transaction& tx, const OrderContext& context, const std::string& sensor,
                                     ProcessIdentity process, absl::Duration ttl, absl::Time now);

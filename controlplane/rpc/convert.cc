@@ -106,6 +106,12 @@ v1::EnforcementPolicy ToProto(const Policy& policy) {
   *proto.mutable_created_at() = ToProto(policy.created_at);
   proto.set_created_by(policy.created_by);
   proto.set_etag(policy.etag);
+  if (policy.expires_at) {
+    *proto.mutable_expires_at() = ToProto(*policy.expires_at);
+    proto.set_on_expiry(static_cast<v1::OnExpiry>(policy.on_expiry));
+  }
+  if (policy.policy_template != PolicyTemplate::kBlockBinary)
+    proto.set_on_unreachable(static_cast<v1::OnUnreachable>(policy.on_unreachable));
   return proto;
 }
 
@@ -178,6 +184,12 @@ SensorReport ReportOf(const v1::ObservedState& observed, const v1::HostInfo& hos
   report.observed_digest = observed.receipt().digest();
   report.degraded.assign(observed.degraded().begin(), observed.degraded().end());
   report.critical.assign(observed.critical().begin(), observed.critical().end());
+  const bool walled = observed.contained() || observed.isolated();
+  report.receipt_complete = !walled || observed.receipt().complete();
+  for (const v1::ProbeResult& probe : observed.receipt().probes()) {
+    if (!walled || probe.passed() || !probe.required() || !report.failed_probe.empty()) continue;
+    report.failed_probe = absl::StrCat("the probe ", probe.name(), " failed: ", probe.detail());
+  }
   report.containment_tier = TierOf(capabilities.containment_tier());
   report.isolation_tier = TierOf(capabilities.isolation_tier());
   report.block_binary_tier = TierOf(capabilities.block_binary_tier());

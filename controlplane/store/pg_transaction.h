@@ -51,6 +51,7 @@ class PgTransaction final : public Transaction {
   absl::Status InsertPolicy(const Policy& policy) override;
   absl::StatusOr<Policy> GetPolicy(const std::string& policy_id) override;
   absl::Status DeletePolicy(const std::string& policy_id) override;
+  absl::StatusOr<std::vector<Policy>> ExpiredPolicies(absl::Time now, int limit) override;
   absl::StatusOr<Page<Policy>> ListPolicies(const std::string& sensor_id, int page_size,
                                             const std::string& page_token) override;
 

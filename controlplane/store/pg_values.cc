@@ -22,6 +22,9 @@ constexpr Words<PolicyAction> kActions[] = {
 constexpr Words<CommandKind> kCommandKinds[] = {{CommandKind::kKillProcess, "kill_process"},
                                                 {CommandKind::kLowerGuard, "lower_guard"},
                                                 {CommandKind::kSetGuardCode, "set_guard_code"}};
+constexpr Words<OnExpiry> kOnExpiry[] = {{OnExpiry::kRelease, "release"}, {OnExpiry::kHold, "hold"}};
+constexpr Words<OnUnreachable> kOnUnreachable[] = {{OnUnreachable::kRollBack, "roll-back"},
+                                                   {OnUnreachable::kHold, "hold"}};
 constexpr Words<CommandState> kCommandStates[] = {{CommandState::kQueued, "queued"},
                                                   {CommandState::kDelivered, "delivered"},
                                                   {CommandState::kSucceeded, "succeeded"},
@@ -61,6 +64,12 @@ std::string ToText(PolicyTemplate value) {
 std::string ToText(PolicyAction value) {
   return WordOf(kActions, value);
 }
+std::string ToText(OnExpiry value) {
+  return WordOf(kOnExpiry, value);
+}
+std::string ToText(OnUnreachable value) {
+  return WordOf(kOnUnreachable, value);
+}
 std::string ToText(CommandState value) {
   return WordOf(kCommandStates, value);
 }
@@ -79,6 +88,12 @@ PolicyTemplate PolicyTemplateFrom(const pqxx::field& field) {
 PolicyAction PolicyActionFrom(const pqxx::field& field) {
   return ValueOf(kActions, field);
 }
+OnExpiry OnExpiryFrom(const pqxx::field& field) {
+  return ValueOf(kOnExpiry, field);
+}
+OnUnreachable OnUnreachableFrom(const pqxx::field& field) {
+  return ValueOf(kOnUnreachable, field);
+}
 CommandState CommandStateFrom(const pqxx::field& field) {
   return ValueOf(kCommandStates, field);
 }
@@ -90,6 +105,10 @@ CommandKind CommandKindFrom(const pqxx::field& field) {
 std::string TimeText(absl::Time time) {
   // Down to the microsecond that a timestamptz keeps; rounding by the server could otherwise move a time forward.
   return absl::FormatTime(kTimeFormat, absl::FromUnixMicros(absl::ToUnixMicros(time)), absl::UTCTimeZone());
+}
+
+std::string TimeText(const std::optional<absl::Time>& time) {
+  return time ? TimeText(*time) : "";
 }
 
 absl::Time TimeFrom(const pqxx::field& field) {

@@ -17,17 +17,23 @@ std::string ToText(Trust value);
 std::string ToText(Direction value);
 std::string ToText(PolicyTemplate value);
 std::string ToText(PolicyAction value);
+std::string ToText(OnExpiry value);
+std::string ToText(OnUnreachable value);
 std::string ToText(CommandState value);
 std::string ToText(CommandKind value);
 Trust TrustFrom(const pqxx::field& field);
 Direction DirectionFrom(const pqxx::field& field);
 PolicyTemplate PolicyTemplateFrom(const pqxx::field& field);
 PolicyAction PolicyActionFrom(const pqxx::field& field);
+OnExpiry OnExpiryFrom(const pqxx::field& field);
+OnUnreachable OnUnreachableFrom(const pqxx::field& field);
 CommandState CommandStateFrom(const pqxx::field& field);
 CommandKind CommandKindFrom(const pqxx::field& field);
 
 // timestamptz as text in UTC, exact to the microsecond. Sessions run with TimeZone UTC and DateStyle ISO.
 std::string TimeText(absl::Time time);
+// Empty when there is none; for NULLIF.
+std::string TimeText(const std::optional<absl::Time>& time);
 absl::Time TimeFrom(const pqxx::field& field);
 std::optional<absl::Time> OptionalTimeFrom(const pqxx::field& field);
 

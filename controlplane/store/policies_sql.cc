@@ -12,8 +12,8 @@ namespace bulkhead::controlplane {
 namespace {
 
 constexpr char kSelect[] =
-    "SELECT id, name, sensor_id, template, action, binary_path, created_at, created_by, etag FROM "
-    "enforcement_policies ";
+    "SELECT id, name, sensor_id, template, action, binary_path, created_at, created_by, etag, expires_at,"
+    " on_expiry, on_unreachable FROM enforcement_policies ";
 
 }  // namespace
 
@@ -28,16 +28,21 @@ Policy PolicyFrom(const pqxx::row& row) {
   policy.created_at = TimeFrom(row["created_at"]);
   policy.created_by = row["created_by"].c_str();
   policy.etag = row["etag"].c_str();
+  policy.expires_at = OptionalTimeFrom(row["expires_at"]);
+  policy.on_expiry = OnExpiryFrom(row["on_expiry"]);
+  policy.on_unreachable = OnUnreachableFrom(row["on_unreachable"]);
   return policy;
 }
 
 absl::Status PgTransaction::InsertPolicy(const Policy& policy) {
   return Execute(
              "store a policy",
-             "INSERT INTO enforcement_policies (id, sensor_id, name, template, action, binary_path, created_by, etag)"
-             " VALUES ($1::uuid, $2::uuid, $3, $4, $5, $6, $7, $8)",
+             "INSERT INTO enforcement_policies (id, sensor_id, name, template, action, binary_path, created_by, etag,"
+             " expires_at, on_expiry, on_unreachable)"
+             " VALUES ($1::uuid, $2::uuid, $3, $4, $5, $6, $7, $8, NULLIF($9, '')::timestamptz, $10, $11)",
              policy.id, policy.sensor_id, policy.name, ToText(policy.policy_template), ToText(policy.action),
-             policy.binary_path, policy.created_by, policy.etag)
+             policy.binary_path, policy.created_by, policy.etag, TimeText(policy.expires_at), ToText(policy.on_expiry),
+             ToText(policy.on_unreachable))
       .status();
 }
 
@@ -53,6 +58,16 @@ absl::Status PgTransaction::DeletePolicy(const std::string& policy_id) {
   ASSIGN_OR_RETURN(const pqxx::result deleted,
                    Execute("delete a policy", "DELETE FROM enforcement_policies WHERE id = $1::uuid", policy_id));
   return deleted.affected_rows() == 0 ? PolicyNotFound(policy_id) : absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<Policy>> PgTransaction::ExpiredPolicies(absl::Time now, int limit) {
+  ASSIGN_OR_RETURN(const pqxx::result rows,
+                   Execute("read expired policies",
+                           absl::StrCat(kSelect,
+                                        "WHERE on_expiry = 'release' AND expires_at <= $1::timestamptz"
+                                        " ORDER BY expires_at, id LIMIT $2"),
+                           TimeText(now), limit));
+  return ReadRows("read expired policies", rows, PolicyFrom);
 }
 
 absl::StatusOr<Page<Policy>> PgTransaction::ListPolicies(const std::string& sensor_id, int page_size,

@@ -56,6 +56,8 @@ class Transaction {
   virtual absl::Status InsertPolicy(const Policy& policy) = 0;
   virtual absl::StatusOr<Policy> GetPolicy(const std::string& policy_id) = 0;
   virtual absl::Status DeletePolicy(const std::string& policy_id) = 0;
+  // Whose lease is over and does not hold, the longest expired first.
+  virtual absl::StatusOr<std::vector<Policy>> ExpiredPolicies(absl::Time now, int limit) = 0;
   // Empty sensor_id: of all sensors. Newest first.
   virtual absl::StatusOr<Page<Policy>> ListPolicies(const std::string& sensor_id, int page_size,
                                                     const std::string& page_token) = 0;

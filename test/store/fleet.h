@@ -64,11 +64,11 @@ inline Sensor Read(Store& store, const std::string& reference) {
 inline absl::StatusOr<orders::PolicyOrdered> Contain(Store& store, const std::string& sensor,
                                                      const OrderContext& context = By("olga"),
                                                      PolicyAction action = PolicyAction::kDeny) {
-  return Give(store, [&](Transaction& tx) { return orders::ContainSensor(tx, context, sensor, action, false); });
+  return Give(store, [&](Transaction& tx) { return orders::ContainSensor(tx, context, sensor, {.action = action}); });
 }
 
 inline absl::StatusOr<orders::PolicyOrdered> Isolate(Store& store, const std::string& sensor) {
-  return Give(store, [&](Transaction& tx) { return orders::IsolateSensor(tx, By("olga"), sensor, false); });
+  return Give(store, [&](Transaction& tx) { return orders::IsolateSensor(tx, By("olga"), sensor, {}); });
 }
 
 inline absl::StatusOr<Command> Kill(Store& store, const std::string& sensor, uint32_t pid,

@@ -49,6 +49,10 @@ const std::vector<Step>& Steps() {
        " ('00000000-0000-4000-8000-000000000005', '00000000-0000-4000-8000-000000000001', 'lower_guard', 60, now(),"
        " 'olga', now() + interval '1 minute')",
        "SELECT count(*) = 1 FROM commands WHERE kind = 'lower_guard'"},
+      {"UPDATE enforcement_policies SET expires_at = now() + interval '1 hour', on_expiry = 'hold',"
+       " on_unreachable = 'hold'",
+       "SELECT bool_and(on_expiry = 'hold' AND on_unreachable = 'hold' AND expires_at IS NOT NULL)"
+       " FROM enforcement_policies WHERE created_by = 'olga' AND template = 'network-containment'"},
   };
   return steps;
 }

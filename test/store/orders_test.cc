@@ -73,7 +73,7 @@ TEST_CASE("an order that fails after its change leaves neither change nor audit 
   const auto store = database.Open();
   const Sensor sensor = Enroll(*store, "web-1");
   const absl::Status failed = store->Run([&](Transaction& tx) -> absl::Status {
-    REQUIRE_OK(orders::ContainSensor(tx, By("olga"), "web-1", PolicyAction::kDeny, false));
+    REQUIRE_OK(orders::ContainSensor(tx, By("olga"), "web-1", {}));
     return absl::InternalError("after the change");
   });
   CHECK_CODE(failed, kInternal);
@@ -128,7 +128,7 @@ TEST_CASE("a block has a name from its path, and deleting the policy lifts it") 
   Enroll(*store, "web-1");
   const auto block = [&](const std::string& path, bool force = false) {
     return Give(*store, [&](Transaction& tx) {
-      return orders::BlockBinary(tx, By("olga"), "web-1", path, PolicyAction::kSigkill, force, false);
+      return orders::BlockBinary(tx, By("olga"), "web-1", path, {.action = PolicyAction::kSigkill}, force);
     });
   };
   const auto first = block("/opt/tool/nc");
@@ -210,10 +210,10 @@ TEST_CASE("an order that the host cannot honour is refused, a weaker form only b
   REQUIRE_OK(store->RecordReport(OpenStream(*store, sensor.id), report, false));
   CHECK(ReasonOf(Contain(*store, "web-1").status()) == "MECHANISM_MISSING");
   REQUIRE_OK(Give(*store, [](Transaction& tx) {
-    return orders::ContainSensor(tx, By("olga"), "web-1", PolicyAction::kDeny, /*allow_degraded=*/true);
+    return orders::ContainSensor(tx, By("olga"), "web-1", {.allow_degraded = true});
   }));
   CHECK(ReasonOf(Give(*store, [](Transaction& tx) {
-                   return orders::IsolateSensor(tx, By("olga"), "web-1", true);
+                   return orders::IsolateSensor(tx, By("olga"), "web-1", {.allow_degraded = true});
                  }).status()) == "MECHANISM_MISSING");
 }
 

@@ -51,6 +51,33 @@ TEST_CASE("json and yaml hold the protobuf JSON form, with empty fields too") {
                           Contains("healthReasons: []\n"));
 }
 
+TEST_CASE("an order for a while, in shadow, or whatever happens to the control plane") {
+  Cli cli;
+  REQUIRE(cli.Run({"sensor", "contain", "web-1", "--for", "90s", "--on-expiry", "hold", "--hold-unreachable"}) == 0);
+  CHECK(cli.sensors.contain.lease().duration().seconds() == 90);
+  CHECK(cli.sensors.contain.lease().on_expiry() == v1::ON_EXPIRY_HOLD);
+  CHECK(cli.sensors.contain.on_unreachable() == v1::ON_UNREACHABLE_HOLD);
+  REQUIRE(cli.Run({"sensor", "contain", "web-1", "--until", "2030-01-01T00:00:00Z", "--shadow"}) == 0);
+  CHECK(cli.sensors.contain.lease().until().seconds() == 1893456000);
+  CHECK(cli.sensors.contain.lease().on_expiry() == v1::ON_EXPIRY_RELEASE);
+  CHECK(cli.sensors.contain.action() == v1::POLICY_ACTION_NOTIFY);
+  CHECK_THAT(cli.out, Contains("shadow"));
+  REQUIRE(cli.Run({"sensor", "contain", "web-1"}) == 0);
+  CHECK_FALSE(cli.sensors.contain.has_lease());
+  for (const std::vector<std::string>& wrong :
+       std::vector<std::vector<std::string>>{{"--for", "soon"},
+                                             {"--until", "tomorrow"},
+                                             {"--for", "1m", "--until", "2030-01-01T00:00:00Z"},
+                                             {"--on-expiry", "hold"},
+                                             {"--for", "1m", "--on-expiry", "explode"},
+                                             {"--shadow", "--action", "deny"}}) {
+    std::vector<std::string> args = {"sensor", "contain", "web-1"};
+    args.insert(args.end(), wrong.begin(), wrong.end());
+    INFO(wrong[0] << " " << wrong[1]);
+    CHECK(cli.Run(args) == 2);
+  }
+}
+
 TEST_CASE("contain sends what was asked, with a request id of its own, and says how to undo it") {
   Cli cli;
   REQUIRE(cli.Run({"sensor", "contain", "web-1", "--reason", "INC-42", "--etag", "e6", "--action", "notify",

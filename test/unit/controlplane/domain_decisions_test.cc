@@ -45,6 +45,30 @@ TEST_CASE("a connected sensor whose kernel has what was ordered is healthy and s
   CHECK(report.convergence == Convergence::kSynced);
 }
 
+TEST_CASE("a wall without a complete receipt is pending, and one whose probe failed has failed") {
+  Sensor sensor = HealthySensor();
+  sensor.report.receipt_complete = false;
+  CHECK(Assess(sensor).convergence == Convergence::kPending);
+  CHECK_FALSE(Assess(sensor).convergence_reason.empty());
+  sensor.report.failed_probe = "the probe connect_refused failed: it went through";
+  CHECK(Assess(sensor).convergence == Convergence::kFailed);
+  CHECK(Assess(sensor).health == Health::kDegraded);
+  CHECK(absl::StrContains(Assess(sensor).convergence_reason, "it went through"));
+}
+
+TEST_CASE("a lease that is over and holds is told until somebody lifts it") {
+  Sensor sensor = HealthySensor();
+  sensor.policies.push_back(
+      {.name = "network-containment", .expires_at = kNow + absl::Seconds(1), .on_expiry = OnExpiry::kHold});
+  CHECK(Assess(sensor).health == Health::kHealthy);
+  sensor.policies[0].expires_at = kNow;
+  CHECK(Assess(sensor).health == Health::kDegraded);
+  CHECK(absl::StrContains(Assess(sensor).reasons.at(0), "network-containment"));
+  // The next sweep ends it.
+  sensor.policies[0].on_expiry = OnExpiry::kRelease;
+  CHECK(Assess(sensor).health == Health::kHealthy);
+}
+
 TEST_CASE("three missed heartbeats make a sensor offline, not sooner") {
   Sensor sensor = HealthySensor();
   sensor.observed_at = sensor.last_heartbeat_at = kNow - kInterval * 3;
@@ -165,6 +189,15 @@ TEST_CASE("the digest depends on what is enforced, and on nothing else") {
   CHECK(digest({contain}, "") == digest({described}, ""));
   described.action = PolicyAction::kNotify;
   CHECK(digest({contain}, "") != digest({described}, ""));
+  Policy leased = contain;
+  leased.expires_at = kNow;
+  CHECK(digest({contain}, "") != digest({leased}, ""));
+  const std::string releases = digest({leased}, "");
+  leased.on_expiry = OnExpiry::kHold;
+  CHECK(releases != digest({leased}, ""));
+  Policy holds = contain;
+  holds.on_unreachable = OnUnreachable::kHold;
+  CHECK(digest({contain}, "") != digest({holds}, ""));
   IsolationRule rule;
   rule.id = "r";
   const std::string before = IsolationRulesDigest({rule});

@@ -54,6 +54,41 @@ TEST_CASE_METHOD(Fixture, "contain, contain again, release, release again") {
   CHECK(FieldIn(wrong) == "only");
 }
 
+TEST_CASE_METHOD(Fixture, "an order for a while: by duration, by time, and what is no lease") {
+  v1::ContainSensorRequest contain;
+  contain.set_sensor("web-1");
+  contain.mutable_lease()->mutable_duration()->set_seconds(1800);
+  contain.mutable_lease()->set_on_expiry(v1::ON_EXPIRY_HOLD);
+  contain.set_on_unreachable(v1::ON_UNREACHABLE_HOLD);
+  v1::ContainSensorResponse contained;
+  const int64_t before = absl::ToUnixSeconds(absl::Now());
+  REQUIRE_GRPC_OK(Call(*sensors, &v1::SensorService::Stub::ContainSensor, contain, &contained));
+  const v1::EnforcementPolicy& policy = contained.policy();
+  CHECK(policy.expires_at().seconds() >= before + 1800);
+  CHECK(policy.expires_at().seconds() <= before + 1860);
+  CHECK(policy.on_expiry() == v1::ON_EXPIRY_HOLD);
+  CHECK(policy.on_unreachable() == v1::ON_UNREACHABLE_HOLD);
+
+  v1::IsolateSensorRequest isolate;
+  isolate.set_sensor("web-1");
+  isolate.set_action(v1::POLICY_ACTION_NOTIFY);
+  isolate.mutable_lease()->mutable_until()->set_seconds(before + 3600);
+  v1::IsolateSensorResponse isolated;
+  REQUIRE_GRPC_OK(Call(*sensors, &v1::SensorService::Stub::IsolateSensor, isolate, &isolated));
+  CHECK(isolated.policy().expires_at().seconds() == before + 3600);
+  CHECK(isolated.policy().action() == v1::POLICY_ACTION_NOTIFY);
+
+  isolate.set_action(v1::POLICY_ACTION_SIGKILL);
+  CHECK(FieldIn(Call(*sensors, &v1::SensorService::Stub::IsolateSensor, isolate, &isolated)) == "action");
+  isolate.set_action(v1::POLICY_ACTION_DENY);
+  isolate.mutable_lease()->mutable_until()->set_seconds(before - 3600);
+  CHECK(FieldIn(Call(*sensors, &v1::SensorService::Stub::IsolateSensor, isolate, &isolated)) == "lease.until");
+  isolate.mutable_lease()->mutable_duration()->set_seconds(int64_t{366} * 24 * 3600);
+  CHECK(FieldIn(Call(*sensors, &v1::SensorService::Stub::IsolateSensor, isolate, &isolated)) == "lease.duration");
+  isolate.mutable_lease()->clear_end();
+  CHECK(FieldIn(Call(*sensors, &v1::SensorService::Stub::IsolateSensor, isolate, &isolated)) == "lease");
+}
+
 TEST_CASE_METHOD(Fixture, "a blocked binary is a policy that its id lifts") {
   v1::BlockBinaryRequest block;
   block.set_sensor("web-1");

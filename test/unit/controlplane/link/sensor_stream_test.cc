@@ -73,6 +73,22 @@ TEST_CASE_METHOD(Fixture, "hello is answered by welcome and the complete desired
   CHECK(shown.capabilities().isolation_tier() == v1::TIER_FULL);
 }
 
+TEST_CASE_METHOD(Fixture, "a lease is sent with the clock that it is to be read by") {
+  TestSensor sensor(plane, identity);
+  sensor.Open();
+  v1::ContainSensorRequest request;
+  request.set_sensor("web-1");
+  request.mutable_lease()->mutable_duration()->set_seconds(600);
+  v1::ContainSensorResponse response;
+  REQUIRE_GRPC_OK(Call(*sensors, &v1::SensorService::Stub::ContainSensor, request, &response));
+  const v1::ConnectResponse pushed = sensor.Next();
+  const v1::DesiredState& state = pushed.heartbeat_response().desired_state();
+  REQUIRE(state.enforcement_policies_size() == 1);
+  const int64_t left = state.enforcement_policies(0).expires_at().seconds() - state.sent_at().seconds();
+  CHECK(left > 590);
+  CHECK(left <= 600);
+}
+
 TEST_CASE_METHOD(Fixture, "an order is pushed at once, and a heartbeat that has it is answered unchanged") {
   TestSensor sensor(plane, identity);
   sensor.Open();

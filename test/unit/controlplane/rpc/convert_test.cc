@@ -29,10 +29,30 @@ TEST_CASE("enums have the same numbers on both sides") {
   CHECK(static_cast<int>(CommandOutcome::kRefused) == v1::KILL_OUTCOME_REFUSED);
   CHECK(static_cast<int>(CommandOutcome::kSignalledStillThere) == v1::KILL_OUTCOME_SIGNALLED_STILL_THERE);
   CHECK(static_cast<int>(CommandOutcome::kUnknown) == v1::KILL_OUTCOME_UNKNOWN);
+  CHECK(static_cast<int>(OnExpiry::kRelease) == v1::ON_EXPIRY_RELEASE);
+  CHECK(static_cast<int>(OnExpiry::kHold) == v1::ON_EXPIRY_HOLD);
+  CHECK(static_cast<int>(OnUnreachable::kRollBack) == v1::ON_UNREACHABLE_ROLL_BACK);
+  CHECK(static_cast<int>(OnUnreachable::kHold) == v1::ON_UNREACHABLE_HOLD);
   CHECK(static_cast<int>(Tier::kNone) == v1::TIER_NONE);
   CHECK(static_cast<int>(Tier::kPartial) == v1::TIER_PARTIAL);
   CHECK(static_cast<int>(Tier::kWall) == v1::TIER_WALL);
   CHECK(static_cast<int>(Tier::kFull) == v1::TIER_FULL);
+}
+
+TEST_CASE("a receipt counts only where a wall is, and only what is required can fail it") {
+  v1::ObservedState observed;
+  CHECK(ReportOf(observed, {}, {}).receipt_complete);
+  observed.set_isolated(true);
+  CHECK_FALSE(ReportOf(observed, {}, {}).receipt_complete);
+  observed.mutable_receipt()->set_complete(true);
+  v1::ProbeResult* probe = observed.mutable_receipt()->add_probes();
+  probe->set_name("control_plane_reachable");
+  CHECK(ReportOf(observed, {}, {}).receipt_complete);
+  CHECK(ReportOf(observed, {}, {}).failed_probe.empty());
+  probe->set_required(true);
+  CHECK(ReportOf(observed, {}, {}).failed_probe.find("control_plane_reachable") != std::string::npos);
+  observed.set_isolated(false);
+  CHECK(ReportOf(observed, {}, {}).failed_probe.empty());
 }
 
 TEST_CASE("times keep their nanoseconds, before the epoch too") {
