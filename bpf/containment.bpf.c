@@ -56,9 +56,9 @@ static __always_inline void bh_report(const struct bh_flow *flow, const struct b
 	bpf_ringbuf_submit(event, 0);
 }
 
-static __always_inline bool bh_to_be_killed(const struct bh_config *config)
+static __always_inline bool bh_to_be_killed(const struct bh_config *config, __u64 now)
 {
-	return config->contain == BH_WALL_ENFORCE && config->contain_action == BH_ACTION_SIGKILL;
+	return bh_leased_mode(config->contain, config->contain_expires, now) == BH_WALL_ENFORCE && config->contain_action == BH_ACTION_SIGKILL;
 }
 
 /* ---- First line: 1 lets the call go on, 0 is EPERM ---- */
@@ -70,18 +70,20 @@ static __always_inline int bh_first_line(struct bpf_sock_addr *ctx, struct bh_fl
 	const struct bh_config *config;
 	const struct bh_policy_key *policy;
 	__u8 enforced, shadow;
+	__u64 now;
 
 	config = active ? bh_slot_config(active) : NULL;
 	if (!config || !host)
 		return 1;
-	enforced = bh_enforced_wall(config);
-	shadow = bh_shadow_wall(config);
+	now = bh_wall_clock(config);
+	enforced = bh_enforced_wall(config, now);
+	shadow = bh_shadow_wall(config, now);
 	if (enforced == BH_NO_WALL && shadow == BH_NO_WALL)
 		return 1;
 	bh_connect_facts(flow, host->sensor_cgroup && bpf_get_current_cgroup_id() == host->sensor_cgroup,
 			 bpf_get_netns_cookie(ctx) == host->netns_cookie);
 	if (bh_judge(enforced, flow, active - 1).verdict == BH_DENY) {
-		if (flow->protocol == BH_PROTO_TCP && host->kill_connect && bh_to_be_killed(config))
+		if (flow->protocol == BH_PROTO_TCP && host->kill_connect && bh_to_be_killed(config, now))
 			return 1;
 		policy = bh_wall_policy(config, enforced);
 		bh_add(counter);
@@ -91,7 +93,9 @@ static __always_inline int bh_first_line(struct bpf_sock_addr *ctx, struct bh_fl
 	}
 	if (bh_judge(shadow, flow, active - 1).verdict == BH_DENY) {
 		bh_add(BH_SHADOW_CONNECT);
-		bh_report(flow, bh_wall_policy(config, shadow), BH_ACTION_NOTIFY);
+		policy = bh_wall_policy(config, shadow);
+		bh_list_cut(flow, policy, true);
+		bh_report(flow, policy, BH_ACTION_NOTIFY);
 	}
 	return 1;
 }
@@ -168,19 +172,21 @@ static __always_inline int bh_last_moment(const struct sock *sk)
 	__u32 active = bh_active_slot();
 	const struct bh_config *config;
 	struct bh_flow flow = {};
+	__u64 now;
 	__u8 wall;
 
 	config = active ? bh_slot_config(active) : NULL;
 	if (!config || !host || !bh_current_in_scope(host))
 		return 0;
-	wall = bh_enforced_wall(config);
+	now = bh_wall_clock(config);
+	wall = bh_enforced_wall(config, now);
 	if (wall == BH_NO_WALL)
 		return 0;
 	bh_tcp_flow(sk, &flow);
 	bh_connect_facts(&flow, bh_sock_is_sensor(sk, host), bh_sock_in_own_namespace(sk, host));
 	if (bh_judge(wall, &flow, active - 1).verdict == BH_ALLOW)
 		return 0;
-	if (!bh_to_be_killed(config)) {
+	if (!bh_to_be_killed(config, now)) {
 		bh_add(BH_SEEN_CONNECT);
 		return 0;
 	}

@@ -144,7 +144,7 @@ static __always_inline int bh_act(const struct bh_exec_rule *rule, enum bh_exec_
 	__u32 todo = bh_decide_exec(rule->action, hook, host->deny_exec);
 	struct bh_event *event;
 
-	if (!todo)
+	if (!todo || bh_lease_over(rule->expires, bh_lease_clock(rule->expires)))
 		return 0;
 	if ((todo & BH_DO_KILL) && !bh_kill_current())
 		todo &= ~BH_DO_KILL;

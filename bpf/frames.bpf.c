@@ -75,18 +75,21 @@ static __always_inline int bh_frames(int family, enum bh_frames_use use)
 	__u32 active = bh_active_slot();
 	const struct bh_config *config;
 	enum bh_frames_answer answer;
+	__u64 now = 0;
 
 	if (!active || !bh_current_judged())
 		return 0;
 	config = bh_slot_config(active);
-	answer = bh_decide_frames(config, use);
+	if (config)
+		now = bh_wall_clock(config);
+	answer = bh_decide_frames(config, use, now);
 	if (!config)
 		bh_frames_add(BH_FRAMES_NO_SET);
 	if (answer == BH_FRAMES_PASS)
 		return 0;
 	bh_frames_add(answer == BH_FRAMES_DENY ? bh_frames_reason(family, use) : BH_FRAMES_WOULD_DENY);
 	if (config)
-		bh_frames_hit(config, answer == BH_FRAMES_DENY ? bh_enforced_wall(config) : bh_shadow_wall(config));
+		bh_frames_hit(config, answer == BH_FRAMES_DENY ? bh_enforced_wall(config, now) : bh_shadow_wall(config, now));
 	return bh_refuse_if(answer == BH_FRAMES_DENY);
 }
 

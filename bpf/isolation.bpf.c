@@ -60,6 +60,7 @@ static __always_inline int bh_wall(struct __sk_buff *skb, __u8 direction)
 	const struct bh_config *config;
 	struct bh_decision decision;
 	__u8 enforced, shadow;
+	__u64 now;
 
 	if (!active || skb->ifindex == BH_LOOPBACK_IFINDEX)
 		return BH_ALLOW;
@@ -68,8 +69,9 @@ static __always_inline int bh_wall(struct __sk_buff *skb, __u8 direction)
 		bh_add(BH_FAIL_NO_SET);
 		return BH_DENY;
 	}
-	enforced = bh_enforced_wall(config);
-	shadow = bh_shadow_wall(config);
+	now = bh_wall_clock(config);
+	enforced = bh_enforced_wall(config, now);
+	shadow = bh_shadow_wall(config, now);
 	if (enforced == BH_NO_WALL && shadow == BH_NO_WALL)
 		return BH_ALLOW;
 
@@ -82,8 +84,10 @@ static __always_inline int bh_wall(struct __sk_buff *skb, __u8 direction)
 	}
 	if (shadow != BH_NO_WALL) {
 		decision = bh_judge(shadow, &flow, active - 1);
-		if (decision.verdict == BH_DENY)
+		if (decision.verdict == BH_DENY) {
 			bh_record(config, shadow, decision, true);
+			bh_list_cut(&flow, bh_wall_policy(config, shadow), false);
+		}
 	}
 	if ((flow.facts & BH_RULE) && flow.protocol != BH_PROTO_TCP && !(flow.facts & BH_ECHO_REPLY))
 		bh_record_flow(&flow);

@@ -162,7 +162,7 @@ static __always_inline __u8 bh_guard_wall(void)
 	if (!active)
 		return BH_NO_WALL;
 	config = bh_slot_config(active);
-	return config ? bh_enforced_wall(config) : BH_ISOLATE;
+	return config ? bh_enforced_wall(config, bh_wall_clock(config)) : BH_ISOLATE;
 }
 
 /* BH_GUARD_OFF also for whom nothing is refused: the sensor, and process 1 on the way down. */

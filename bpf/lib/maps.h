@@ -9,6 +9,7 @@
 #include "core_compat.h"
 
 #include "bulkhead/abi.h"
+#include "bulkhead/decide_lease.h"
 
 /* Sizes, not types: clang 14 leaves a structure that only an inner map names out of the BTF. */
 struct bh_inner_config {
@@ -115,6 +116,18 @@ static __always_inline const struct bh_config *bh_slot_config(__u32 active)
 	void *inner = bpf_map_lookup_elem(&bh_config, &slot);
 
 	return inner ? bpf_map_lookup_elem(inner, &zero) : NULL;
+}
+
+/* The time that leases are compared with, CLOCK_BOOTTIME in ns: it goes on while the host sleeps. 0 where there is no lease, so that
+ * packets do not pay for what nobody ordered. */
+static __always_inline __u64 bh_lease_clock(__u64 expires)
+{
+	return expires ? bpf_ktime_get_boot_ns() : 0;
+}
+
+static __always_inline __u64 bh_wall_clock(const struct bh_config *config)
+{
+	return bh_lease_clock(config->contain_expires | config->isolate_expires);
 }
 
 static __always_inline const struct bh_host *bh_host_facts(void)

@@ -48,6 +48,14 @@ struct {
 	__type(value, __u64);
 } bh_flows SEC(".maps");
 
+/* Fails open: a destination that does not fit replaces the one that was not seen for longest. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, BH_MAX_CUTS);
+	__type(key, struct bh_cut_key);
+	__type(value, __u64);
+} bh_cuts SEC(".maps");
+
 /* enum bh_origin of a TCP socket. Fails closed: a socket without a mark counts as opened by this host. */
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
@@ -183,6 +191,23 @@ static __always_inline struct bh_decision bh_judge(__u8 wall, struct bh_flow *fl
 static __always_inline const struct bh_policy_key *bh_wall_policy(const struct bh_config *config, __u8 wall)
 {
 	return wall == BH_ISOLATE ? &config->isolate_policy : &config->contain_policy;
+}
+
+/* Lists what a shadow would have cut. `named`: the current process is the one that asks. */
+static __always_inline void bh_list_cut(const struct bh_flow *flow, const struct bh_policy_key *policy, bool named)
+{
+	struct bh_cut_key key = {.policy = *policy, .protocol = flow->protocol, .direction = bh_flow_direction(flow)};
+	__u64 one = 1, *count;
+
+	key.port = bh_rule_port(flow, key.direction);
+	__builtin_memcpy(key.remote, flow->remote, sizeof(key.remote));
+	if (named)
+		bpf_get_current_comm(key.comm, sizeof(key.comm));
+	count = bpf_map_lookup_elem(&bh_cuts, &key);
+	if (count)
+		__sync_fetch_and_add(count, 1);
+	else if (bpf_map_update_elem(&bh_cuts, &key, &one, BPF_ANY))
+		bh_add(BH_FAIL_CUT);
 }
 
 static __always_inline bool bh_is_control_plane(const struct bh_flow *flow)

@@ -78,6 +78,8 @@ void Loop::HandleMailbox(absl::Duration now) {
     if (parts_.uplink == nullptr) continue;
     if (auto* done = std::get_if<KillDone>(&message); done != nullptr) {
       parts_.uplink->KillEnded(std::move(*done));
+    } else if (const auto* proof = std::get_if<ProofDone>(&message); proof != nullptr) {
+      parts_.uplink->ProofEnded(*proof);
     } else {
       parts_.uplink->Handle(std::move(std::get<LinkMessage>(message)), now);
     }
@@ -97,7 +99,9 @@ void Loop::Maintain(absl::Duration now) {
     parts_.events->Push(Event{absl::Now(), EventKind::kDriftRepaired, "", 0, "", text});
   }
   const bool guard_changed = !parts_.keep_guard().empty();
-  if (repaired.empty() && !guard_changed) return;
+  const std::vector<std::string> ended = parts_.enforcer->TakeEndedLeases();
+  for (const std::string& name : ended) LogInfo("lease ended; the kernel let go", {{"policy", name}});
+  if (repaired.empty() && ended.empty() && !guard_changed) return;
   next_status_ = now;
   if (parts_.uplink != nullptr) parts_.uplink->ObservedChanged(now);
 }

@@ -8,13 +8,14 @@
 #include "absl/status/status.h"
 #include "sensor/app/kill_worker.h"
 #include "sensor/app/mailbox.h"
+#include "sensor/app/proof_worker.h"
 #include "sensor/app/uplink.h"
 #include "sensor/domain/control_plane_link.h"
 
 namespace bulkhead::sensor {
 
 // What other threads tell the loop.
-using LoopMessage = std::variant<LinkMessage, KillDone>;
+using LoopMessage = std::variant<LinkMessage, KillDone, ProofDone>;
 using LoopMailbox = Mailbox<LoopMessage>;
 
 // What the loop works with; all outlive it.

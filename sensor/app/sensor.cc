@@ -162,7 +162,9 @@ absl::Status Sensor::ConnectTo(const std::vector<HostPort>& control_planes) {
   link.known = known_addresses_;
   link.uniform = Uniform;
   link_ = std::make_unique<GrpcLink>(link, [this](LinkMessage message) { mailbox_.Post(std::move(message)); });
+  proofs_.emplace(&prover_, [this](ProofDone done) { mailbox_.Post(std::move(done)); });
   UplinkParts parts;
+  parts.proofs = &*proofs_;
   parts.link = link_.get();
   parts.datapath = datapath_.get();
   parts.enforcer = &*enforcer_;

@@ -14,6 +14,7 @@
 #include "sensor/app/loop.h"
 #include "sensor/app/options.h"
 #include "sensor/kernel/kernel.h"
+#include "sensor/link/grpc_prover.h"
 
 namespace bulkhead::sensor {
 
@@ -59,6 +60,8 @@ class Sensor {
   std::optional<CommandRunner> commands_;
   std::optional<Renewer> renewer_;
   std::unique_ptr<ControlPlaneLink> link_;
+  GrpcProver prover_;
+  std::optional<ProofWorker> proofs_;
   std::optional<Uplink> uplink_;
 };
 

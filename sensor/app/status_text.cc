@@ -43,9 +43,17 @@ std::string StatusText(const ObservedState& observed, absl::string_view connecti
   }
   absl::StrAppend(&out, "programs:     ", receipt.programs.size(), " attached\n");
   absl::StrAppend(&out, "drift:        repaired ", observed.drift_repairs, " times\n");
+  for (const ActiveProbe& probe : receipt.probes) {
+    absl::StrAppend(&out, "probe:        ", probe.name, probe.passed ? " passed: " : " did not pass: ", probe.detail,
+                    "\n");
+  }
+  if (!receipt.complete && (observed.contained || observed.isolated)) {
+    absl::StrAppend(&out, "probe:        the wall is not proved yet\n");
+  }
   for (const ObservedPolicy& policy : observed.policies) {
     absl::StrAppend(&out, "policy:       ", policy.policy_id, " carried by ", absl::StrJoin(policy.mechanisms, ", "),
-                    "; stopped ", policy.hits, policy.degraded.empty() ? "" : "; degraded: ", policy.degraded, "\n");
+                    "; stopped ", policy.hits, policy.expired ? "; expired" : "",
+                    policy.degraded.empty() ? "" : "; degraded: ", policy.degraded, "\n");
   }
   absl::StrAppend(&out, "tamper guard: ", GuardText(observed.guard), "\n");
   for (const std::string& text : observed.critical) absl::StrAppend(&out, "CRITICAL:     ", text, "\n");

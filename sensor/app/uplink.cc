@@ -23,7 +23,9 @@ bool NeedsEnrollment(const std::string& reason) {
 
 }  // namespace
 
-Uplink::Uplink(UplinkParts parts) : parts_(std::move(parts)), backoff_(parts_.uniform) {}
+Uplink::Uplink(UplinkParts parts) : parts_(std::move(parts)), backoff_(parts_.uniform) {
+  parts_.enforcer->StartProofsWith([this](uint64_t ticket) { parts_.proofs->Start(ticket, hosts_, credentials_); });
+}
 
 void Uplink::Handle(LinkMessage message, Monotonic now) {
   last_heard_ = now;
@@ -79,9 +81,9 @@ void Uplink::Stop() {
 void Uplink::Connect(Monotonic now) {
   state_ = State::kConnecting;
   deadline_ = now + kAttemptTimeout;
-  const Credentials credentials = parts_.renewer->ForNextConnection();
+  credentials_ = parts_.renewer->ForNextConnection();
   parts_.facts.sensor_id = parts_.renewer->sensor_id();
-  parts_.link->Connect(credentials);
+  parts_.link->Connect(credentials_);
 }
 
 // The wall is opened for the control plane's addresses before the first packet goes there.
@@ -95,6 +97,9 @@ void Uplink::HandleOne(const LinkResolved& message, Monotonic) {
   } else {
     LogError("control plane's addresses could not be pinned in the kernel", {{"error", status.message()}});
   }
+  if (message.hosts != hosts_) parts_.enforcer->AddressesChanged();
+  hosts_ = message.hosts;
+  parts_.enforcer->ResumeTrial();
   if (message.hosts != saved_addresses_) {
     const absl::Status saved = parts_.addresses->Save(message.hosts);
     if (saved.ok()) saved_addresses_ = message.hosts;
@@ -112,6 +117,7 @@ void Uplink::HandleOne(const LinkWelcome& message, Monotonic now) {
   // A whole interval of jitter once: after a restart of the control plane the fleet does not beat in step.
   deadline_ = now + interval_ * parts_.uniform();
   parts_.renewer->Accepted();
+  parts_.enforcer->Reached(message.address);
   description_ = absl::StrCat("connected to ", message.address);
   LogInfo("connected", {{"control_plane", message.address}, {"replica", message.replica_id}});
   SendUnacknowledged();
@@ -119,19 +125,24 @@ void Uplink::HandleOne(const LinkWelcome& message, Monotonic now) {
 
 void Uplink::HandleOne(const LinkDesiredState& message, Monotonic) {
   if (message.unchanged) return;
-  PolicyStatusMessage status{message.generation};
   const absl::Status accepted =
       message.state.ok() ? parts_.enforcer->Accept(*message.state, parts_.facts) : message.state.status();
-  status.applied = accepted.ok();
-  status.message = std::string(accepted.message());
-  status.observed = Observe();
-  if (accepted.ok()) {
-    LogInfo("desired state is in force", {{"generation", message.generation}});
+  if (!accepted.ok() || !parts_.enforcer->on_trial()) Report(message.generation, accepted);
+}
+
+void Uplink::ProofEnded(const ProofDone& done) {
+  const std::optional<Enforcer::TrialEnd> end = parts_.enforcer->ProofEnded(done);
+  if (end.has_value()) Report(end->generation, end->status);
+}
+
+void Uplink::Report(uint64_t generation, const absl::Status& result) {
+  if (result.ok()) {
+    LogInfo("desired state is in force", {{"generation", generation}});
   } else {
-    LogError("desired state was refused", {{"generation", message.generation}, {"error", accepted.message()}});
+    LogError("desired state was refused", {{"generation", generation}, {"error", result.message()}});
   }
-  unsent_status_ = std::move(status);
-  SendStatus();
+  unsent_status_ = PolicyStatusMessage{generation, result.ok(), std::string(result.message()), Observe()};
+  if (state_ == State::kConnected) SendStatus();
 }
 
 void Uplink::HandleOne(const LinkCommand& message, Monotonic now) {

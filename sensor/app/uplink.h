@@ -27,6 +27,7 @@ struct UplinkParts {
   GuardKeeper* guard = nullptr;
   Renewer* renewer = nullptr;
   AddressStore* addresses = nullptr;
+  ProofWorker* proofs = nullptr;  // proves that a new wall leaves the control plane reachable
   EventQueue* events = nullptr;
   const Clock* clock = nullptr;  // wall clock: certificates, deadlines of commands
   HostFacts host;
@@ -52,6 +53,9 @@ class Uplink {
   // A kill has ended.
   void KillEnded(KillDone done);
 
+  // A proof of a new connection has ended.
+  void ProofEnded(const ProofDone& done);
+
   // The observed state changed: a heartbeat goes out at once.
   void ObservedChanged(Monotonic now);
 
@@ -76,6 +80,7 @@ class Uplink {
 
   void Connect(Monotonic now);
   void Beat(Monotonic now);
+  void Report(uint64_t generation, const absl::Status& result);
   void SendStatus();
   void SendEvents();
   void SendUnacknowledged();
@@ -93,6 +98,8 @@ class Uplink {
   absl::Duration interval_ = absl::Seconds(30);
   uint64_t heartbeats_ = 0;
   std::vector<ResolvedHost> saved_addresses_;
+  std::vector<ResolvedHost> hosts_;  // pinned in the kernel
+  Credentials credentials_;          // of the last connection
   std::optional<PolicyStatusMessage> unsent_status_;
   std::string last_refusal_;
   std::string description_ = "not connected yet";

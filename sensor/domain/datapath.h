@@ -35,6 +35,16 @@ class Datapath {
   // removes an address that a live connection uses.
   virtual absl::Status SetControlPlane(const std::vector<ControlPlaneEndpoint>& endpoints) = 0;
 
+  // Tries from inside the scope whether the wall that was applied is there. Sends nothing that leaves the host when it
+  // is. Empty when no wall is in force or nothing was applied by this process. Takes some milliseconds, at most about
+  // 10 s. A probe that could not be run is one that did not pass.
+  virtual std::vector<ActiveProbe> Prove() = 0;
+
+  // Destroys the sockets that the wall in force forbids; their count and problems are in Observe. Apply leaves them to
+  // this call, because a wall that is rolled back should not have cost the host its connections. Until then the wall
+  // cuts them.
+  virtual void DestroyForbidden() = 0;
+
   // Reads everything back from the kernel: generation, digest, programs, counters. Does not change anything.
   virtual absl::StatusOr<ObservedState> Observe() = 0;
 

@@ -3,9 +3,11 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "absl/time/time.h"
 #include "common/ip_prefix.h"
 
 namespace bulkhead::sensor {
@@ -16,6 +18,8 @@ using Digest = std::array<uint8_t, 32>;
 enum class Direction { kInbound = 1, kOutbound = 2, kAny = 3 };
 enum class PolicyTemplate { kNetworkContainment = 1, kNetworkIsolation = 2, kBlockBinary = 3 };
 enum class PolicyAction { kDeny = 1, kSigkill = 2, kNotify = 3 };
+enum class OnExpiry { kRelease = 1, kHold = 2 };
+enum class OnUnreachable { kRollBack = 1, kHold = 2 };
 
 // One exception to isolation; see protos/bulkhead/v1/policy.proto for the meaning of each field.
 struct IsolationRule {
@@ -35,6 +39,11 @@ struct Policy {
   PolicyTemplate policy_template = PolicyTemplate::kNetworkContainment;
   PolicyAction action = PolicyAction::kDeny;
   std::string binary_path;  // absolute and normalized; set for kBlockBinary only
+  // End of the lease by the sensor's clock; none: never. What an id has here never changes: another lease is another
+  // policy.
+  std::optional<absl::Time> expires_at;
+  OnExpiry on_expiry = OnExpiry::kRelease;
+  OnUnreachable on_unreachable = OnUnreachable::kRollBack;  // network templates only
 
   friend bool operator==(const Policy&, const Policy&) = default;
 };
@@ -49,6 +58,14 @@ struct DesiredState {
 
   bool contained() const { return Find(PolicyTemplate::kNetworkContainment) != nullptr; }
   bool isolated() const { return Find(PolicyTemplate::kNetworkIsolation) != nullptr; }
+
+  // True when a network policy cuts, and does not only count. A lease that is over is not looked at.
+  bool has_wall() const {
+    for (const Policy& policy : policies) {
+      if (policy.policy_template != PolicyTemplate::kBlockBinary && policy.action != PolicyAction::kNotify) return true;
+    }
+    return false;
+  }
 
   // The first policy of a template, or null.
   const Policy* Find(PolicyTemplate wanted) const {

@@ -99,7 +99,7 @@ absl::Status CheckDesiredState(const DesiredState& state, const SensorFacts& fac
   for (size_t i = 0; i < state.isolation_rules.size(); ++i) {
     RETURN_IF_ERROR(CheckRule(state.isolation_rules[i], absl::StrCat("isolation_rules[", i, "]")));
   }
-  if ((state.contained() || state.isolated()) && facts.needs_control_plane && !facts.control_plane_known) {
+  if (state.has_wall() && facts.needs_control_plane && !facts.control_plane_known) {
     return absl::FailedPreconditionError(
         "enforcement_policies: a wall was ordered while no address of the control plane is known; it would lock the "
         "sensor out. Check that the control plane's name resolves on this host");

@@ -26,12 +26,27 @@ struct Capabilities {
   std::vector<Mechanism> mechanisms;
 };
 
+// What a policy in shadow mode would have cut; see bulkhead.v1.WouldCut.
+struct WouldCut {
+  IpPrefix remote;    // one address
+  uint16_t port = 0;  // 0: the protocol has none
+  uint8_t protocol = 0;
+  Direction direction = Direction::kOutbound;
+  std::string comm;  // empty: packets
+  uint64_t count = 0;
+};
+
 struct ObservedPolicy {
   std::string policy_id;
   std::vector<std::string> mechanisms;  // strongest first
   uint64_t hits = 0;
   std::string degraded;
+  std::optional<absl::Time> expires_at;  // by the sensor's clock; none: never, or it holds
+  bool expired = false;                  // the kernel does not enforce it any more
+  std::vector<WouldCut> would_cut;       // the most frequent first, at most kMostCutsShown
 };
+
+inline constexpr size_t kMostCutsShown = 32;
 
 struct Counter {
   std::string name;
@@ -45,6 +60,16 @@ struct AttachedProgram {
   std::string target;
 };
 
+// Something that was tried from inside after the flip; see bulkhead.v1.ProbeResult.
+struct ActiveProbe {
+  std::string name;
+  bool passed = false;
+  std::string detail;
+  bool required = false;  // when it did not pass, the wall is not there as ordered
+
+  friend bool operator==(const ActiveProbe&, const ActiveProbe&) = default;
+};
+
 struct Receipt {
   uint64_t generation = 0;  // read back from the kernel's maps
   Digest digest{};          // read back from the kernel's maps
@@ -52,6 +77,8 @@ struct Receipt {
   absl::Duration apply_time;
   std::vector<AttachedProgram> programs;
   uint32_t sockets_destroyed = 0;
+  std::vector<ActiveProbe> probes;
+  bool complete = false;  // everything that the generation needs was tried
 };
 
 enum class GuardState { kOff = 1, kUp = 2, kLowered = 3, kUnavailable = 4 };

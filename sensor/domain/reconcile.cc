@@ -14,9 +14,16 @@ bool Stops(const Policy& policy) {
   return policy.action != PolicyAction::kNotify;
 }
 
+// One that ends earlier is weaker. One id is one order, whose lease never changes.
+bool LastsAsLong(const Policy& candidate, const Policy& policy) {
+  const auto ends = [](const Policy& p) { return p.expires_at.has_value() && p.on_expiry == OnExpiry::kRelease; };
+  if (candidate.id == policy.id || !ends(candidate)) return true;
+  return ends(policy) && *candidate.expires_at >= *policy.expires_at;
+}
+
 bool Keeps(const DesiredState& incoming, const Policy& policy) {
   return std::any_of(incoming.policies.begin(), incoming.policies.end(), [&policy](const Policy& candidate) {
-    if (!Stops(candidate)) return false;
+    if (!Stops(candidate) || !LastsAsLong(candidate, policy)) return false;
     // Isolation cuts all that containment cuts.
     if (policy.policy_template == PolicyTemplate::kNetworkContainment &&
         candidate.policy_template == PolicyTemplate::kNetworkIsolation) {

@@ -85,7 +85,8 @@ absl::StatusOr<bh_file_key> FileIdentifier::Identify(const std::string& path) co
   return key;
 }
 
-void BlockedFiles::Reset(const DesiredState& state, const FileRules& adopted) {
+void BlockedFiles::Reset(const DesiredState& state, const FileRules& adopted,
+                         const std::function<uint64_t(const Policy&)>& expires) {
   FileRules known = files();
   known.insert(known.end(), adopted.begin(), adopted.end());
   std::map<std::string, Blocked> next;
@@ -95,7 +96,7 @@ void BlockedFiles::Reset(const DesiredState& state, const FileRules& adopted) {
     const bool taken = !blocked.path.empty();
     if (taken && (policy.action == PolicyAction::kNotify || blocked.rule.action != BH_ACTION_NOTIFY)) continue;
     blocked.path = policy.binary_path;
-    blocked.rule = {PolicyKey(policy.id), ActionNumber(policy.action)};
+    blocked.rule = {PolicyKey(policy.id), ActionNumber(policy.action), 0, expires(policy)};
   }
   for (auto& [path, blocked] : next) {
     for (const auto& [file, rule] : known) {

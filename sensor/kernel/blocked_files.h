@@ -2,6 +2,7 @@
 #pragma once
 
 #include <deque>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -41,8 +42,10 @@ class FileIdentifier {
 class BlockedFiles {
  public:
   // Takes the policies of `state`; keeps the identities of policies that it already knew, and those that `adopted`
-  // holds. A policy that stops wins over one that only notifies for the same path.
-  void Reset(const DesiredState& state, const FileRules& adopted);
+  // holds. A policy that stops wins over one that only notifies for the same path. `expires` tells when a policy's
+  // lease ends, as bh_exec_rule.expires.
+  void Reset(const DesiredState& state, const FileRules& adopted,
+             const std::function<uint64_t(const Policy&)>& expires);
 
   // Looks at every path again. A file that is new behind a path is added; the one before stays blocked, because it
   // lives on under another name when it was renamed. True when something was added.

@@ -40,6 +40,7 @@ constexpr std::array kNames = {
     "fail_policy_stat",
     "fail_event",
     "drop_interface",
+    "fail_shadow_list",
 };
 static_assert(kNames.size() == BH_COUNTERS, "a counter without a name, or a name without a counter");
 

@@ -10,9 +10,11 @@
 #include "common/status_macros.h"
 #include "sensor/kernel/endpoint_map.h"
 #include "sensor/kernel/interfaces/physical_interfaces.h"
+#include "sensor/kernel/lease_clock.h"
 #include "sensor/kernel/libbpf_log.h"
 #include "sensor/kernel/pins.h"
 #include "sensor/kernel/policy_stats.h"
+#include "sensor/kernel/shadow_list.h"
 #include "sensor/kernel/tcp_peers.h"
 
 namespace bulkhead::sensor {
@@ -91,6 +93,7 @@ absl::Status KernelDatapath::OpenMaps() {
   ASSIGN_OR_RETURN(maps_.policies, open("bh_policies"));
   ASSIGN_OR_RETURN(maps_.count, open("bh_count"));
   ASSIGN_OR_RETURN(maps_.events, open("bh_events"));
+  ASSIGN_OR_RETURN(maps_.cuts, open("bh_cuts"));
   ASSIGN_OR_RETURN(maps_.control_plane, open("bh_ctrl"));
   ASSIGN_OR_RETURN(maps_.local, open("bh_local"));
   ASSIGN_OR_RETURN(maps_.want, open("bh_want"));
@@ -141,24 +144,51 @@ absl::Status KernelDatapath::CheckSupported(const DesiredState& state) const {
   return absl::OkStatus();
 }
 
+absl::StatusOr<KernelDatapath::Leases> KernelDatapath::KnownLeases(const DesiredState& state) const {
+  Leases known;
+  const absl::StatusOr<std::optional<bh_config>> read = store_.ReadConfig();
+  if (!read.ok() || !read->has_value()) return known;
+  const bh_config& config = **read;
+  const bool same = config.generation == state.generation &&
+                    std::memcmp(config.digest, state.digest.data(), sizeof(config.digest)) == 0;
+  if (!same) return known;
+  known.emplace_back(config.contain_policy, config.contain_expires);
+  known.emplace_back(config.isolate_policy, config.isolate_expires);
+  ASSIGN_OR_RETURN(const PathRules paths, store_.ReadPaths());
+  for (const auto& [path, rule] : paths) known.emplace_back(rule.policy, rule.expires);
+  return known;
+}
+
+uint64_t KernelDatapath::ExpiryOf(const Policy& policy, const Leases& known) {
+  if (!policy.expires_at.has_value() || policy.on_expiry == OnExpiry::kHold) return 0;
+  const bh_policy_key key = PolicyKey(policy.id);
+  for (const auto& [known_key, expires] : known) {
+    if (expires != 0 && std::memcmp(&known_key, &key, sizeof(key)) == 0) return expires;
+  }
+  return ToBootNanoseconds(*policy.expires_at);
+}
+
 absl::StatusOr<RuleSet> KernelDatapath::Compile(const DesiredState& state, BlockedFiles* blocked) const {
   RuleSet set;
   const Policy* contain = state.Find(PolicyTemplate::kNetworkContainment);
   const Policy* isolate = state.Find(PolicyTemplate::kNetworkIsolation);
+  ASSIGN_OR_RETURN(const Leases leases, KnownLeases(state));
   set.config.generation = state.generation;
   std::memcpy(set.config.digest, state.digest.data(), sizeof(set.config.digest));
   set.config.contain = WallMode(contain);
   set.config.isolate = WallMode(isolate);
   if (contain != nullptr) {
     set.config.contain_policy = PolicyKey(contain->id);
+    set.config.contain_expires = ExpiryOf(*contain, leases);
     set.config.contain_action = contain->action == PolicyAction::kSigkill ? BH_ACTION_SIGKILL : BH_ACTION_DENY;
   }
   if (isolate != nullptr) {
     set.config.isolate_policy = PolicyKey(isolate->id);
+    set.config.isolate_expires = ExpiryOf(*isolate, leases);
     ASSIGN_OR_RETURN(set.network, CompileRules(state.isolation_rules));
   }
   ASSIGN_OR_RETURN(const FileRules adopted, store_.ReadFiles());
-  blocked->Reset(state, adopted);
+  blocked->Reset(state, adopted, [&leases](const Policy& policy) { return ExpiryOf(policy, leases); });
   blocked->Refresh(FileIdentifier(programs_.Find("bh_file_id"), &maps_.want));
   set.paths = blocked->paths();
   set.files = blocked->files();
@@ -180,19 +210,21 @@ absl::Status KernelDatapath::Apply(const DesiredState& state) {
   blocked_ = std::move(blocked);
   applied_ = true;
   apply_time_ = absl::Now() - start;
-  DestroyForbidden(set.config.contain == BH_WALL_ENFORCE || set.config.isolate == BH_WALL_ENFORCE);
+  has_wall_ = state.has_wall();
+  probe_plan_ = PlanWallProbes(state, probed_.Has("cgroup_connect"));
+  sockets_destroyed_ = 0;
+  socket_problem_.clear();
+  RETURN_IF_ERROR(RemoveOtherCuts(maps_.cuts, PolicyIds(state)));
   return RemoveOtherPolicyStats(maps_.policies, PolicyIds(state));
 }
 
 // The set is in force already, so a failure here is reported and does not undo it: the wall drops what the sockets
 // send.
-void KernelDatapath::DestroyForbidden(bool enforced) {
-  sockets_destroyed_ = 0;
-  socket_problem_.clear();
-  if (!enforced) return;
+void KernelDatapath::DestroyForbidden() {
+  if (!has_wall_) return;
   const absl::StatusOr<uint32_t> destroyed = walker_.DestroyForbidden();
   if (destroyed.ok()) {
-    sockets_destroyed_ = *destroyed;
+    sockets_destroyed_ += *destroyed;
   } else {
     socket_problem_ =
         absl::StrCat("forbidden connections were not destroyed, only cut: ", destroyed.status().message());

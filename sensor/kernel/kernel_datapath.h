@@ -15,6 +15,7 @@
 #include "sensor/kernel/programs.h"
 #include "sensor/kernel/rule_set_store.h"
 #include "sensor/kernel/socket_walker.h"
+#include "sensor/kernel/wall_prover.h"
 
 namespace bulkhead::sensor {
 
@@ -28,6 +29,8 @@ class KernelDatapath : public Datapath {
   absl::Status SetControlPlane(const std::vector<ControlPlaneEndpoint>& endpoints) override;
   absl::StatusOr<ObservedState> Observe() override;
   absl::StatusOr<std::vector<std::string>> Maintain() override;
+  std::vector<ActiveProbe> Prove() override { return RunWallProbes(probe_plan_, scope_.path); }
+  void DestroyForbidden() override;
   int event_fd() const override { return events_->fd(); }
   std::vector<Event> DrainEvents(size_t limit) override { return events_->Drain(limit); }
 
@@ -38,6 +41,7 @@ class KernelDatapath : public Datapath {
     BpfMap policies;
     BpfMap count;
     BpfMap events;
+    BpfMap cuts;
     BpfMap control_plane;
     BpfMap local;
     BpfMap want;
@@ -52,7 +56,11 @@ class KernelDatapath : public Datapath {
   // The parts of Apply.
   absl::Status CheckSupported(const DesiredState& state) const;
   absl::StatusOr<RuleSet> Compile(const DesiredState& state, BlockedFiles* blocked) const;
-  void DestroyForbidden(bool enforced);
+  // When the leases of `state` end, by policy, where the kernel has this very state already (the sensor was restarted):
+  // the wall clock may have been set since. Else empty.
+  using Leases = std::vector<std::pair<bh_policy_key, uint64_t>>;
+  absl::StatusOr<Leases> KnownLeases(const DesiredState& state) const;
+  static uint64_t ExpiryOf(const Policy& policy, const Leases& known);
 
   // The parts of Maintain.
   absl::Status RefreshBlockedFiles();
@@ -78,6 +86,8 @@ class KernelDatapath : public Datapath {
   Maps maps_;
   std::unique_ptr<EventReader> events_;
   BlockedFiles blocked_;
+  bool has_wall_ = false;  // what was applied cuts something
+  WallProbePlan probe_plan_;
   bool applied_ = false;  // by this process; before, what an earlier one left is taken as it is
   bh_host host_{};
   std::vector<bh_endpoint> control_plane_;

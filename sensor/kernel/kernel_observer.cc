@@ -3,10 +3,13 @@
 #include <cstring>
 
 #include "absl/strings/str_cat.h"
+#include "bulkhead/decide_lease.h"
 #include "common/status_macros.h"
 #include "sensor/kernel/counters.h"
 #include "sensor/kernel/kernel_datapath.h"
+#include "sensor/kernel/lease_clock.h"
 #include "sensor/kernel/policy_stats.h"
+#include "sensor/kernel/shadow_list.h"
 
 namespace bulkhead::sensor {
 namespace {
@@ -72,17 +75,29 @@ absl::Status KernelDatapath::ObservePolicies(const bh_config& config, ObservedSt
     const auto rule =
         std::find_if(paths.begin(), paths.end(), [&key](const auto& entry) { return Same(entry.second.policy, key); });
     ObservedPolicy policy;
+    uint64_t expires = 0;
+    uint8_t mode = BH_WALL_OFF;
     if (config.contain != BH_WALL_OFF && Same(config.contain_policy, key)) {
       policy = NetworkPolicy(config, true);
+      expires = config.contain_expires;
+      mode = config.contain;
     } else if (config.isolate != BH_WALL_OFF && Same(config.isolate_policy, key)) {
       policy = NetworkPolicy(config, false);
+      expires = config.isolate_expires;
+      mode = config.isolate;
     } else if (rule != paths.end()) {
       policy = BinaryPolicy(rule->second.action);
+      expires = rule->second.expires;
     } else {
       continue;  // an entry of an order that failed half-way
     }
     policy.policy_id = StatId(stat);
     policy.hits = stat.hits;
+    if (mode == BH_WALL_SHADOW) {
+      ASSIGN_OR_RETURN(policy.would_cut, ReadCuts(maps_.cuts, key));
+    }
+    if (expires != 0) policy.expires_at = FromBootNanoseconds(expires);
+    policy.expired = bh_lease_over(expires, BootNanoseconds());
     if (!policy.degraded.empty()) observed->degraded.push_back(policy.degraded);
     observed->policies.push_back(std::move(policy));
   }
@@ -99,8 +114,9 @@ absl::StatusOr<ObservedState> KernelDatapath::Observe() {
     observed.receipt.generation = config.generation;
     std::memcpy(observed.receipt.digest.data(), config.digest, observed.receipt.digest.size());
     observed.receipt.enforced_at = absl::FromUnixNanos(config.enforced_at);
-    observed.contained = config.contain == BH_WALL_ENFORCE;
-    observed.isolated = config.isolate == BH_WALL_ENFORCE;
+    const uint64_t now = BootNanoseconds();
+    observed.contained = bh_leased_mode(config.contain, config.contain_expires, now) == BH_WALL_ENFORCE;
+    observed.isolated = bh_leased_mode(config.isolate, config.isolate_expires, now) == BH_WALL_ENFORCE;
     RETURN_IF_ERROR(ObservePolicies(config, &observed));
   }
   observed.receipt.apply_time = apply_time_;

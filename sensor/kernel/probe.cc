@@ -5,20 +5,18 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
-#include "absl/time/time.h"
 #include "bulkhead/abi.h"
 #include "common/errno_status.h"
 #include "common/status_macros.h"
 #include "probe.skel.h"
 #include "sensor/kernel/cgroup.h"
 #include "sensor/kernel/libbpf_log.h"
+#include "sensor/kernel/probe_cgroup.h"
 #include "sensor/kernel/probe_child.h"
 #include "sensor/kernel/programs.h"
 #include "sensor/kernel/socket_walker.h"
@@ -73,29 +71,6 @@ const std::vector<std::vector<std::string>>& Alternatives() {
   };
   return *kAll;
 }
-
-// A cgroup that is gone with this object.
-class ProbeCgroup {
- public:
-  static absl::StatusOr<ProbeCgroup> Make() {
-    ASSIGN_OR_RETURN(const std::string root, FindCgroup2Mount());
-    const std::string path = absl::StrCat(root, "/bulkhead-probe-", getpid());
-    if (mkdir(path.c_str(), 0755) != 0) return ErrnoToStatus(errno, absl::StrCat("make cgroup ", path));
-    return ProbeCgroup(path);
-  }
-  ProbeCgroup(ProbeCgroup&& other) noexcept : path_(std::exchange(other.path_, std::string())) {}
-  ~ProbeCgroup() {
-    // The kernel lets a dead process leave its cgroup a moment after it was waited for.
-    for (int i = 0; i < 100 && !path_.empty() && rmdir(path_.c_str()) != 0 && errno == EBUSY; ++i) {
-      absl::SleepFor(absl::Milliseconds(2));
-    }
-  }
-  const std::string& path() const { return path_; }
-
- private:
-  explicit ProbeCgroup(std::string path) : path_(std::move(path)) {}
-  std::string path_;
-};
 
 struct LinkCloser {
   void operator()(bpf_link* link) const { bpf_link__destroy(link); }
@@ -227,7 +202,8 @@ bool ProbeResult::Has(const std::string& mechanism) const {
 }
 
 absl::StatusOr<ProbeResult> ProbeKernel() {
-  ASSIGN_OR_RETURN(const ProbeCgroup cgroup, ProbeCgroup::Make());
+  ASSIGN_OR_RETURN(const std::string root, FindCgroup2Mount());
+  ASSIGN_OR_RETURN(const ProbeCgroup cgroup, ProbeCgroup::Make(root));
   const Laboratory laboratory(cgroup);
   ProbeResult result;
   const auto add = [&result](const std::string& name, const absl::Status& status) {

@@ -91,7 +91,23 @@ int ExecGarbage() {
   return errno;
 }
 
-int Act(ProbeAction action) {
+int ConnectForbidden(int type, const sockaddr_in& target) {
+  const int fd = socket(AF_INET, type, 0);
+  if (fd < 0) return kSetupFailed;
+  return connect(fd, reinterpret_cast<const sockaddr*>(&target), sizeof(target)) == 0 ? 0 : errno;
+}
+
+int SendForbiddenIcmp(const sockaddr_in& target) {
+  // Echo request; the checksum of a header of zeros but for the type.
+  const uint8_t echo[8] = {8, 0, 0xf7, 0xff, 0, 0, 0, 0};
+  const int hop_limit = 1;
+  const int fd = socket(AF_INET, SOCK_RAW, IPPROTO_ICMP);
+  if (fd < 0 || setsockopt(fd, IPPROTO_IP, IP_TTL, &hop_limit, sizeof(hop_limit)) != 0) return kSetupFailed;
+  const auto* address = reinterpret_cast<const sockaddr*>(&target);
+  return sendto(fd, echo, sizeof(echo), MSG_DONTWAIT, address, sizeof(target)) >= 0 ? 0 : errno;
+}
+
+int Act(ProbeAction action, const sockaddr_in& target) {
   char* const arguments[] = {const_cast<char*>("nothing"), nullptr};
   switch (action) {
     case ProbeAction::kSendUdp:
@@ -109,25 +125,42 @@ int Act(ProbeAction action) {
       return ExecFile();
     case ProbeAction::kExecGarbage:
       return ExecGarbage();
+    case ProbeAction::kConnectForbiddenTcp:
+      return ConnectForbidden(SOCK_STREAM, target);
+    case ProbeAction::kConnectForbiddenUdp:
+      return ConnectForbidden(SOCK_DGRAM, target);
+    case ProbeAction::kSendForbiddenIcmp:
+      return SendForbiddenIcmp(target);
   }
   return kSetupFailed;
 }
 
-[[noreturn]] void RunChild(ProbeAction action, int procs_fd, int go_fd) {
+sockaddr_in AddressOf(const ForbiddenTarget& target) {
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(target.port);
+  std::memcpy(&address.sin_addr, target.address.bytes().data() + 12, sizeof(address.sin_addr));
+  return address;
+}
+
+[[noreturn]] void RunChild(ProbeAction action, const sockaddr_in& target, int procs_fd, int go_fd) {
   char byte = '0';
-  const bool ready = write(procs_fd, &byte, 1) == 1 && unshare(CLONE_NEWNET) == 0 && RaiseLoopback();
+  const bool alone = action == ProbeAction::kSendForbiddenIcmp || (unshare(CLONE_NEWNET) == 0 && RaiseLoopback());
+  const bool ready = write(procs_fd, &byte, 1) == 1 && alone;
   // The parent says go by closing its end.
   while (read(go_fd, &byte, 1) < 0 && errno == EINTR) {
   }
-  _exit(ready ? Act(action) : kSetupFailed);
+  _exit(ready ? Act(action, target) : kSetupFailed);
 }
 
 }  // namespace
 
-absl::StatusOr<ProbeChild> ProbeChild::Start(ProbeAction action, const std::string& cgroup) {
+absl::StatusOr<ProbeChild> ProbeChild::Start(ProbeAction action, const std::string& cgroup,
+                                             const ForbiddenTarget& target) {
   const std::string path = absl::StrCat(cgroup, "/cgroup.procs");
   const UniqueFd procs(open(path.c_str(), O_WRONLY | O_CLOEXEC));
   if (!procs.valid()) return ErrnoToStatus(errno, absl::StrCat("open ", path));
+  const sockaddr_in address = AddressOf(target);
   int ends[2];
   if (pipe2(ends, O_CLOEXEC) != 0) return ErrnoToStatus(errno, "make a pipe");
   const UniqueFd child_end(ends[0]);
@@ -136,7 +169,7 @@ absl::StatusOr<ProbeChild> ProbeChild::Start(ProbeAction action, const std::stri
   if (pid < 0) return ErrnoToStatus(errno, "fork a probe");
   if (pid == 0) {
     close(parent_end.get());
-    RunChild(action, procs.get(), child_end.get());
+    RunChild(action, address, procs.get(), child_end.get());
   }
   return ProbeChild(pid, std::move(parent_end));
 }

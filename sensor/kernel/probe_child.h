@@ -7,6 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "common/unique_fd.h"
+#include "sensor/domain/forbidden_target.h"
 
 namespace bulkhead::sensor {
 
@@ -18,6 +19,10 @@ enum class ProbeAction {
   kExecNothing,  // a path that does not exist
   kExecFile,     // a real program
   kExecGarbage,  // a file that is no program
+  // To a target that a wall forbids:
+  kConnectForbiddenTcp,  // from a network namespace without a route, so that nothing leaves even where no wall is
+  kConnectForbiddenUdp,  // the same; a UDP connect sends nothing
+  kSendForbiddenIcmp,    // an echo request with a hop limit of 1, from the namespace of the sensor
 };
 
 // What was seen of the child.
@@ -26,11 +31,13 @@ struct ProbeEffect {
   int error = 0;        // errno of the action; 0: it worked
 };
 
-// Not thread safe. The child lives in its own network namespace, so that nothing it does leaves it.
+// Not thread safe. The child lives in its own network namespace, so that nothing it does leaves it; kSendForbiddenIcmp
+// alone stays where its packet would have a route.
 class ProbeChild {
  public:
   // Forks a child into the cgroup `cgroup`, where it waits.
-  static absl::StatusOr<ProbeChild> Start(ProbeAction action, const std::string& cgroup);
+  static absl::StatusOr<ProbeChild> Start(ProbeAction action, const std::string& cgroup,
+                                          const ForbiddenTarget& target = {});
   ~ProbeChild();
   ProbeChild(ProbeChild&& other) noexcept : pid_(other.pid_), go_(std::move(other.go_)) { other.pid_ = -1; }
   ProbeChild& operator=(ProbeChild&&) = delete;

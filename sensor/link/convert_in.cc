@@ -58,7 +58,25 @@ absl::StatusOr<PolicyAction> ActionFromProto(v1::PolicyAction in, PolicyTemplate
   }
 }
 
-absl::StatusOr<Policy> PolicyFromProto(const v1::EnforcementPolicy& in, const std::string& field) {
+// `clock_offset`: how far this host's clock is ahead of the control plane's.
+absl::Status LeaseFromProto(const v1::EnforcementPolicy& in, const std::string& field, absl::Duration clock_offset,
+                            Policy* out) {
+  if (!v1::OnExpiry_IsValid(in.on_expiry())) {
+    return Invalid(absl::StrCat(field, ".on_expiry"), "is not RELEASE or HOLD; this sensor knows no other");
+  }
+  if (!v1::OnUnreachable_IsValid(in.on_unreachable())) {
+    return Invalid(absl::StrCat(field, ".on_unreachable"), "is not ROLL_BACK or HOLD; this sensor knows no other");
+  }
+  if (in.on_expiry() == v1::ON_EXPIRY_HOLD) out->on_expiry = OnExpiry::kHold;
+  if (in.on_unreachable() == v1::ON_UNREACHABLE_HOLD) out->on_unreachable = OnUnreachable::kHold;
+  if (!in.has_expires_at()) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const absl::Time expires_at, TimeFromProto(in.expires_at(), absl::StrCat(field, ".expires_at")));
+  out->expires_at = expires_at + clock_offset;
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Policy> PolicyFromProto(const v1::EnforcementPolicy& in, const std::string& field,
+                                       absl::Duration clock_offset) {
   if (in.id().empty() || in.id().size() > kLongestName) {
     return Invalid(absl::StrCat(field, ".id"), absl::StrCat("has ", in.id().size(), " bytes; 1..", kLongestName));
   }
@@ -69,6 +87,7 @@ absl::StatusOr<Policy> PolicyFromProto(const v1::EnforcementPolicy& in, const st
   ASSIGN_OR_RETURN(out.policy_template, TemplateFromProto(in.template_(), absl::StrCat(field, ".template")));
   ASSIGN_OR_RETURN(out.action, ActionFromProto(in.action(), out.policy_template, absl::StrCat(field, ".action")));
   if (in.has_block_binary()) out.binary_path = in.block_binary().path();
+  RETURN_IF_ERROR(LeaseFromProto(in, field, clock_offset, &out));
   return out;
 }
 
@@ -154,13 +173,13 @@ absl::StatusOr<LinkMessage> WelcomeFromProto(const v1::Welcome& in, const std::s
   return LinkWelcome{absl::Seconds(seconds), in.replica_id(), address};
 }
 
-LinkMessage HeartbeatResponseFromProto(const v1::HeartbeatResponse& in) {
+LinkMessage HeartbeatResponseFromProto(const v1::HeartbeatResponse& in, absl::Time received) {
   LinkDesiredState out;
   out.heartbeat_sequence = in.sequence();
   out.unchanged = in.unchanged();
   if (in.has_desired_state()) {
     out.generation = in.desired_state().generation();
-    out.state = DesiredStateFromProto(in.desired_state());
+    out.state = DesiredStateFromProto(in.desired_state(), received);
     out.unchanged = false;
   } else if (!in.unchanged()) {
     out.state = Invalid("heartbeat_response", "has neither desired_state nor unchanged set");
@@ -182,8 +201,13 @@ LinkMessage GoodbyeFromProto(const v1::Goodbye& in) {
 
 }  // namespace
 
-absl::StatusOr<DesiredState> DesiredStateFromProto(const v1::DesiredState& in) {
+absl::StatusOr<DesiredState> DesiredStateFromProto(const v1::DesiredState& in, absl::Time received) {
   DesiredState out;
+  absl::Duration clock_offset = absl::ZeroDuration();
+  if (in.has_sent_at()) {
+    ASSIGN_OR_RETURN(const absl::Time sent_at, TimeFromProto(in.sent_at(), "sent_at"));
+    clock_offset = received - sent_at;
+  }
   if (!IsUuid(in.sensor_id())) return Invalid("sensor_id", "is not a UUID");
   out.sensor_id = in.sensor_id();
   out.generation = in.generation();
@@ -192,8 +216,8 @@ absl::StatusOr<DesiredState> DesiredStateFromProto(const v1::DesiredState& in) {
   }
   std::copy(in.digest().begin(), in.digest().end(), out.digest.begin());
   for (int i = 0; i < in.enforcement_policies_size(); ++i) {
-    ASSIGN_OR_RETURN(Policy policy,
-                     PolicyFromProto(in.enforcement_policies(i), absl::StrCat("enforcement_policies[", i, "]")));
+    ASSIGN_OR_RETURN(Policy policy, PolicyFromProto(in.enforcement_policies(i),
+                                                    absl::StrCat("enforcement_policies[", i, "]"), clock_offset));
     out.policies.push_back(std::move(policy));
   }
   for (int i = 0; i < in.isolation_rules_size(); ++i) {
@@ -237,7 +261,7 @@ absl::StatusOr<LinkMessage> MessageFromProto(const v1::ConnectResponse& in, cons
     case v1::ConnectResponse::kWelcome:
       return WelcomeFromProto(in.welcome(), address);
     case v1::ConnectResponse::kHeartbeatResponse:
-      return HeartbeatResponseFromProto(in.heartbeat_response());
+      return HeartbeatResponseFromProto(in.heartbeat_response(), received);
     case v1::ConnectResponse::kCommand:
       return LinkCommand{in.command().id(), CommandFromProto(in.command(), received)};
     case v1::ConnectResponse::kCommandAck:

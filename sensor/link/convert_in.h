@@ -12,7 +12,8 @@ namespace bulkhead::sensor {
 inline constexpr uint32_t kLongestHeartbeatSeconds = 3600;
 
 // InvalidArgument names the field, what is wrong with it and what would be right.
-absl::StatusOr<DesiredState> DesiredStateFromProto(const v1::DesiredState& in);
+// Ends of leases come out by the sensor's clock, which showed `received` when the state came; see CommandFromProto.
+absl::StatusOr<DesiredState> DesiredStateFromProto(const v1::DesiredState& in, absl::Time received);
 
 // Times come out by the sensor's clock, which showed `received` when the command came: they are moved by how far the
 // control plane's clock was from it (Command.sent_at; unset: not at all). The time on the way makes them later, never

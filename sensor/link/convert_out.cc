@@ -58,12 +58,38 @@ void ReceiptToProto(const Receipt& in, v1::Receipt* out) {
   if (in.enforced_at != absl::InfinitePast()) *out->mutable_enforced_at() = TimeToProto(in.enforced_at);
   out->set_apply_micros(static_cast<uint64_t>(absl::ToInt64Microseconds(in.apply_time)));
   out->set_sockets_destroyed(in.sockets_destroyed);
+  out->set_complete(in.complete);
+  for (const ActiveProbe& probe : in.probes) {
+    v1::ProbeResult* added = out->add_probes();
+    added->set_name(Utf8(probe.name));
+    added->set_passed(probe.passed);
+    added->set_detail(Utf8(probe.detail));
+    added->set_required(probe.required);
+  }
   for (const AttachedProgram& program : in.programs) {
     v1::AttachedProgram* added = out->add_programs();
     added->set_name(Utf8(program.name));
     added->set_program_id(program.program_id);
     added->set_link_id(program.link_id);
     added->set_target(Utf8(program.target));
+  }
+}
+
+void PolicyToProto(const ObservedPolicy& in, v1::ObservedPolicy* out) {
+  out->set_policy_id(Utf8(in.policy_id));
+  for (const std::string& name : in.mechanisms) out->add_mechanisms(Utf8(name));
+  out->set_hits(in.hits);
+  out->set_degraded(Utf8(in.degraded));
+  if (in.expires_at.has_value()) *out->mutable_expires_at() = TimeToProto(*in.expires_at);
+  out->set_expired(in.expired);
+  for (const WouldCut& cut : in.would_cut) {
+    v1::WouldCut* added = out->add_would_cut();
+    added->set_address(cut.remote.ToString());
+    added->set_port(cut.port);
+    added->set_protocol(cut.protocol);
+    added->set_direction(static_cast<v1::Direction>(cut.direction));
+    added->set_comm(Utf8(cut.comm));
+    added->set_count(cut.count);
   }
 }
 
@@ -182,13 +208,7 @@ v1::ObservedState ObservedStateToProto(const ObservedState& in) {
   ReceiptToProto(in.receipt, out.mutable_receipt());
   out.set_contained(in.contained);
   out.set_isolated(in.isolated);
-  for (const ObservedPolicy& policy : in.policies) {
-    v1::ObservedPolicy* added = out.add_policies();
-    added->set_policy_id(Utf8(policy.policy_id));
-    for (const std::string& name : policy.mechanisms) added->add_mechanisms(Utf8(name));
-    added->set_hits(policy.hits);
-    added->set_degraded(Utf8(policy.degraded));
-  }
+  for (const ObservedPolicy& policy : in.policies) PolicyToProto(policy, out.add_policies());
   for (const Counter& counter : in.counters) {
     v1::Counter* added = out.add_counters();
     added->set_name(Utf8(counter.name));
@@ -230,6 +250,9 @@ v1::DesiredState DesiredStateToProto(const DesiredState& in) {
     added->set_template_(static_cast<v1::PolicyTemplate>(policy.policy_template));
     added->set_action(static_cast<v1::PolicyAction>(policy.action));
     if (!policy.binary_path.empty()) added->mutable_block_binary()->set_path(policy.binary_path);
+    if (policy.expires_at.has_value()) *added->mutable_expires_at() = TimeToProto(*policy.expires_at);
+    added->set_on_expiry(static_cast<v1::OnExpiry>(policy.on_expiry));
+    added->set_on_unreachable(static_cast<v1::OnUnreachable>(policy.on_unreachable));
   }
   for (const IsolationRule& rule : in.isolation_rules) {
     v1::IsolationRule* added = out.add_isolation_rules();

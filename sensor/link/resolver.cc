@@ -43,25 +43,31 @@ ResolvedHost* FindName(std::vector<ResolvedHost>& hosts, const HostPort& name) {
   return it == hosts.end() ? nullptr : &*it;
 }
 
+void AddMissing(const std::vector<ControlPlaneEndpoint>& more, std::vector<ControlPlaneEndpoint>* endpoints) {
+  for (const ControlPlaneEndpoint& endpoint : more) {
+    if (std::find(endpoints->begin(), endpoints->end(), endpoint) == endpoints->end()) endpoints->push_back(endpoint);
+  }
+}
+
 }  // namespace
 
-// One call of getaddrinfo on a thread of its own. It cannot be interrupted, so the thread is detached and owns what it
+// One look-up on a thread of its own. It cannot be interrupted, so the thread is detached and owns what it
 // needs; at most one runs for each name.
-struct Resolver::Lookup {
+struct Resolver::Running {
   absl::Mutex mutex;
   bool done ABSL_GUARDED_BY(mutex) = false;
   std::vector<IpPrefix> addresses ABSL_GUARDED_BY(mutex);
 
-  static std::shared_ptr<Lookup> Start(const std::string& host) {
-    auto lookup = std::make_shared<Lookup>();
+  static std::shared_ptr<Running> Start(const std::string& host, const Lookup& find) {
+    auto lookup = std::make_shared<Running>();
     if (const absl::StatusOr<IpPrefix> numeric = IpPrefix::Parse(host); numeric.ok()) {
       absl::MutexLock lock(&lookup->mutex);
       lookup->addresses = {*numeric};
       lookup->done = true;
       return lookup;
     }
-    std::thread([lookup, host] {
-      std::vector<IpPrefix> found = GetAddresses(host);
+    std::thread([lookup, host, find] {
+      std::vector<IpPrefix> found = find(host);
       absl::MutexLock lock(&lookup->mutex);
       lookup->addresses = std::move(found);
       lookup->done = true;
@@ -70,33 +76,35 @@ struct Resolver::Lookup {
   }
 };
 
-Resolver::Resolver(std::vector<ResolvedHost> known) : known_(std::move(known)) {}
+Resolver::Resolver(std::vector<ResolvedHost> known, Lookup lookup)
+    : lookup_(lookup != nullptr ? std::move(lookup) : GetAddresses), known_(std::move(known)), kept_(known_) {
+  // The oldest are in front, so that answers that never worked cannot push out one that did, however many there are.
+  for (ResolvedHost& host : kept_) host.endpoints.resize(std::min(host.endpoints.size(), kMostAddresses));
+}
 
 std::vector<ResolvedHost> Resolver::Resolve(const std::vector<HostPort>& names, absl::Duration timeout) {
   const absl::Time deadline = absl::Now() + timeout;
   for (const HostPort& name : names) {
-    if (running_.count(name.host) == 0) running_[name.host] = Lookup::Start(name.host);
+    if (running_.count(name.host) == 0) running_[name.host] = Running::Start(name.host, lookup_);
   }
   std::vector<ResolvedHost> out;
   for (const HostPort& name : names) {
     ResolvedHost host{name};
-    const std::shared_ptr<Lookup> lookup = running_[name.host];
+    std::vector<ControlPlaneEndpoint> answered;
+    const std::shared_ptr<Running> lookup = running_[name.host];
     {
       absl::MutexLock lock(&lookup->mutex);
       lookup->mutex.AwaitWithDeadline(absl::Condition(&lookup->done), deadline);
-      for (const IpPrefix& address : lookup->addresses) host.endpoints.push_back({address, name.port});
+      for (const IpPrefix& address : lookup->addresses) answered.push_back({address, name.port});
     }
     const ResolvedHost* known = FindName(known_, name);
-    if (host.endpoints.empty() && known != nullptr) host.endpoints = known->endpoints;
-    const ResolvedHost* working = FindName(working_, name);
-    if (working != nullptr &&
-        std::find(host.endpoints.begin(), host.endpoints.end(), working->endpoints[0]) == host.endpoints.end()) {
-      host.endpoints.push_back(working->endpoints[0]);
-    }
+    if (answered.empty() && known != nullptr) answered = known->endpoints;
+    if (const ResolvedHost* kept = FindName(kept_, name); kept != nullptr) host.endpoints = kept->endpoints;
+    AddMissing(answered, &host.endpoints);
     if (!host.endpoints.empty()) out.push_back(std::move(host));
   }
   for (auto it = running_.begin(); it != running_.end();) {
-    const std::shared_ptr<Lookup> lookup = it->second;
+    const std::shared_ptr<Running> lookup = it->second;
     absl::MutexLock lock(&lookup->mutex);
     it = lookup->done ? running_.erase(it) : std::next(it);
   }
@@ -105,10 +113,10 @@ std::vector<ResolvedHost> Resolver::Resolve(const std::vector<HostPort>& names, 
 }
 
 void Resolver::MarkWorking(const HostPort& name, const ControlPlaneEndpoint& endpoint) {
-  if (ResolvedHost* host = FindName(working_, name); host != nullptr) {
+  if (ResolvedHost* host = FindName(kept_, name); host != nullptr) {
     host->endpoints = {endpoint};
   } else {
-    working_.push_back({name, {endpoint}});
+    kept_.push_back({name, {endpoint}});
   }
 }
 

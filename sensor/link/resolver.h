@@ -1,6 +1,7 @@
 // Names of control planes to addresses, in bounded time.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -15,8 +16,12 @@ namespace bulkhead::sensor {
 // Used by one thread.
 class Resolver {
  public:
-  // `known`: what earlier runs resolved.
-  explicit Resolver(std::vector<ResolvedHost> known);
+  // Addresses of a name; empty when it does not resolve. Called on threads of its own; may take long.
+  using Lookup = std::function<std::vector<IpPrefix>(const std::string& host)>;
+
+  // `known`: what earlier runs resolved. Until one address has proved itself, these stay in the list: a forged answer
+  // right after a restart must not hide the way that worked before. `lookup`: getaddrinfo when not given.
+  explicit Resolver(std::vector<ResolvedHost> known, Lookup lookup = nullptr);
 
   // Resolves every name, all at the same time, waiting at most `timeout`. A name that does not resolve keeps its known
   // addresses; one that has none is left out.
@@ -27,11 +32,12 @@ class Resolver {
   void MarkWorking(const HostPort& name, const ControlPlaneEndpoint& endpoint);
 
  private:
-  struct Lookup;
+  struct Running;
 
+  const Lookup lookup_;
   std::vector<ResolvedHost> known_;
-  std::vector<ResolvedHost> working_;  // one endpoint each
-  std::map<std::string, std::shared_ptr<Lookup>> running_;
+  std::vector<ResolvedHost> kept_;  // what DNS cannot take away
+  std::map<std::string, std::shared_ptr<Running>> running_;
 };
 
 }  // namespace bulkhead::sensor

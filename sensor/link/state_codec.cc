@@ -4,6 +4,7 @@
 #include <google/protobuf/util/json_util.h>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "common/hex.h"
 #include "sensor/link/convert_in.h"
 #include "sensor/link/convert_out.h"
@@ -23,16 +24,20 @@ std::string ToJson(const google::protobuf::Message& message) {
 
 }  // namespace
 
-std::string EncodeDesiredState(const DesiredState& state) {
-  return DesiredStateToProto(state).SerializeAsString();
+std::string EncodeDesiredState(const DesiredState& state, absl::Time now) {
+  v1::DesiredState message = DesiredStateToProto(state);
+  message.mutable_sent_at()->set_seconds(absl::ToUnixSeconds(now));
+  return message.SerializeAsString();
 }
 
-absl::StatusOr<DesiredState> DecodeDesiredState(absl::string_view bytes) {
+absl::StatusOr<DesiredState> DecodeDesiredState(absl::string_view bytes, absl::Time now) {
   v1::DesiredState message;
   if (!message.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
     return absl::DataLossError("the bytes are not a bulkhead.v1.DesiredState");
   }
-  return DesiredStateFromProto(message);
+  // The same clock wrote it, so its times stand, unless that clock was set back.
+  if (now >= absl::FromUnixSeconds(message.sent_at().seconds())) message.clear_sent_at();
+  return DesiredStateFromProto(message, now);
 }
 
 absl::StatusOr<DesiredState> LocalDesiredStateFromJson(const std::string& json) {
@@ -54,7 +59,9 @@ absl::StatusOr<DesiredState> LocalDesiredStateFromJson(const std::string& json) 
   }
   message.clear_digest();
   message.set_digest(Sha256(message.SerializeAsString()));
-  return DesiredStateFromProto(message);
+  // Times in a file are this host's.
+  message.clear_sent_at();
+  return DesiredStateFromProto(message, absl::Now());
 }
 
 std::string ObservedStateToJson(const ObservedState& observed) {

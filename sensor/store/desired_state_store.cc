@@ -35,12 +35,12 @@ absl::Status DesiredStateStore::Discard() const {
   return next_.Remove();
 }
 
-std::vector<std::string> DesiredStateStore::Load(std::vector<std::string>* problems) const {
-  std::vector<std::string> out;
+std::vector<StoredState> DesiredStateStore::Load(std::vector<std::string>* problems) const {
+  std::vector<StoredState> out;
   for (const StateFile* file : {&next_, &current_}) {
     absl::StatusOr<std::string> payload = file->Read();
     if (payload.ok()) {
-      out.push_back(*std::move(payload));
+      out.push_back({*std::move(payload), file == &next_});
     } else if (!absl::IsNotFound(payload.status())) {
       problems->push_back(std::string(payload.status().message()));
     }

@@ -11,6 +11,12 @@
 
 namespace bulkhead::sensor {
 
+// What was found on disk.
+struct StoredState {
+  std::string payload;
+  bool staged = false;  // accepted and perhaps applied, not committed
+};
+
 // Two files: `desired-state` is in force, `desired-state.next` was accepted and is being applied. After a crash between
 // the two the next one is tried first, so the disk is never behind the kernel, and a state that the kernel refused is
 // never the only one. Payloads are opaque here. Not thread safe.
@@ -27,7 +33,7 @@ class DesiredStateStore {
 
   // What to enforce at start, the one to try first at the front; empty when there is nothing. A damaged file is kept
   // aside (see StateFile), left out, and told in `problems`.
-  std::vector<std::string> Load(std::vector<std::string>* problems) const;
+  std::vector<StoredState> Load(std::vector<std::string>* problems) const;
 
  private:
   StateFile current_;

@@ -12,9 +12,10 @@ namespace {
 
 // What was accepted is written and read back as the same state.
 void CheckRoundTrip(const std::string& bytes) {
-  const auto state = bulkhead::sensor::DecodeDesiredState(bytes);
+  const auto state = bulkhead::sensor::DecodeDesiredState(bytes, absl::UnixEpoch());
   if (!state.ok()) return;
-  const auto again = bulkhead::sensor::DecodeDesiredState(bulkhead::sensor::EncodeDesiredState(*state));
+  const auto again = bulkhead::sensor::DecodeDesiredState(
+      bulkhead::sensor::EncodeDesiredState(*state, absl::UnixEpoch()), absl::UnixEpoch());
   if (!again.ok() || !(*again == *state)) std::abort();
 }
 

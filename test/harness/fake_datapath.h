@@ -39,6 +39,17 @@ class FakeDatapath : public sensor::Datapath {
     return absl::OkStatus();
   }
 
+  std::vector<sensor::ActiveProbe> Prove() override {
+    absl::MutexLock lock(&mutex_);
+    if (!state_.has_wall()) return {};
+    return {{"connect_refused", true, "a fake connect: Operation not permitted", true}};
+  }
+
+  void DestroyForbidden() override {
+    absl::MutexLock lock(&mutex_);
+    ++destroyed_;
+  }
+
   absl::StatusOr<sensor::ObservedState> Observe() override {
     absl::MutexLock lock(&mutex_);
     sensor::ObservedState observed;
@@ -93,6 +104,11 @@ class FakeDatapath : public sensor::Datapath {
     absl::MutexLock lock(&mutex_);
     return endpoints_;
   }
+  // How often sockets were destroyed.
+  int destroyed() const {
+    absl::MutexLock lock(&mutex_);
+    return destroyed_;
+  }
   int applies() const {
     absl::MutexLock lock(&mutex_);
     return applies_;
@@ -108,6 +124,7 @@ class FakeDatapath : public sensor::Datapath {
   std::vector<std::string> repairs_ ABSL_GUARDED_BY(mutex_);
   std::vector<sensor::Event> events_ ABSL_GUARDED_BY(mutex_);
   int applies_ ABSL_GUARDED_BY(mutex_) = 0;
+  int destroyed_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
 // Kills nobody; counts.

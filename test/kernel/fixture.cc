@@ -155,6 +155,7 @@ bool CgroupFixture::Has(const std::string& mechanism) const {
 
 void CgroupFixture::Apply(std::vector<Policy> policies, std::vector<IsolationRule> rules) {
   REQUIRE_OK(datapath().Apply(State(std::move(policies), std::move(rules))));
+  datapath().DestroyForbidden();
 }
 
 ObservedState CgroupFixture::Observe() {

@@ -52,6 +52,7 @@ TEST_CASE("host-wide isolation covers every namespace and cgroup", "[hostwide]")
   REQUIRE(Connect(established, At(kPeer4, 7000), test::kMustComeMillis) == 0);
   const UniqueFd accepted = test::Accept(listener);
   REQUIRE_OK(f.datapath_->Apply(State({Isolation()})));
+  f.datapath_->DestroyForbidden();
   CHECK(Connect(f.net_.host().Socket(AF_INET, SOCK_STREAM), At(kPeer4, 7000)) == EPERM);
   CHECK(test::Send(established, "x") != 0);
   CHECK(test::Receive(accepted, test::kMustNotComeMillis).empty());

@@ -79,7 +79,9 @@ absl::Status BulkheadWall::Order(const std::string& order) {
   }
   for (sensor::Policy& policy : state.policies) policy.action = sensor::PolicyAction::kDeny;
   RETURN_IF_ERROR(datapath_->Maintain().status());  // as the sensor does every second
-  return datapath_->Apply(state);
+  const absl::Status applied = datapath_->Apply(state);
+  if (applied.ok()) datapath_->DestroyForbidden();
+  return applied;
 }
 
 std::string BulkheadWall::Layers() const {

@@ -13,7 +13,7 @@
 #define BH_ASSERT(condition) _Static_assert(condition, #condition)
 #endif
 
-#define BH_ABI_VERSION 1
+#define BH_ABI_VERSION 2
 
 /* Capacities. What happens when one is full stands beside it. */
 #define BH_SLOTS 2                  /* the set in force and the one being filled */
@@ -26,6 +26,7 @@
 #define BH_MAX_FLOWS 16384          /* least recently used flow forgotten: its replies are dropped */
 #define BH_MAX_FORWARDED 65536      /* least recently used forwarded connection forgotten: counts as opened from inside */
 #define BH_MAX_LISTENERS 65536      /* further listeners: their old connections count as outbound */
+#define BH_MAX_CUTS 4096            /* least recently seen destination of a shadow forgotten */
 #define BH_EVENT_BYTES (256 * 1024) /* event dropped and counted */
 #define BH_RULE_RANGES 8            /* more intervals go to a port set */
 #define BH_PORT_SET_BYTES 8192      /* one bit a port */
@@ -70,6 +71,7 @@ enum bh_counter {
 	BH_FAIL_POLICY_STAT,      /* hit not counted for its policy */
 	BH_FAIL_EVENT,            /* event dropped: ring buffer full */
 	BH_DROP_INTERFACE,        /* dropped on an interface: no socket of this host sent it so */
+	BH_FAIL_CUT,              /* what a shadow would cut was not listed */
 	BH_COUNTERS
 };
 
@@ -96,6 +98,8 @@ struct bh_config {
 	__u8 reserved;
 	__u32 exec_policies; /* 0: the exec hooks return at once */
 	__u64 enforced_at;   /* wall clock, nanoseconds since 1970: when this set was published */
+	__u64 contain_expires; /* CLOCK_BOOTTIME, ns: from then on containment counts as off; 0: never */
+	__u64 isolate_expires; /* the same for isolation */
 };
 
 /* What does not belong to a generation; value of bh_host. */
@@ -181,6 +185,19 @@ struct bh_path_key {
 struct bh_exec_rule {
 	struct bh_policy_key policy;
 	__u32 action; /* enum bh_action */
+	__u32 zero;
+	__u64 expires; /* CLOCK_BOOTTIME, ns: from then on the rule counts as absent; 0: never */
+};
+
+/* What a network policy in shadow mode would have cut; key of bh_cuts, value is how often. */
+struct bh_cut_key {
+	struct bh_policy_key policy;
+	__u8 remote[16];
+	__u16 port;     /* the remote one where this host opens, this host's where others do; 0: none */
+	__u8 protocol;
+	__u8 direction; /* who opens: enum bh_direction */
+	__u32 zero;
+	char comm[16];  /* of the caller of connect or sendto; empty for a packet */
 };
 
 /* One record of the ring buffer. */
@@ -212,8 +229,9 @@ struct bh_socket {
 };
 
 BH_ASSERT(sizeof(struct bh_policy_stat) == 72);
-BH_ASSERT(sizeof(struct bh_config) == 88 && offsetof(struct bh_config, contain) == 72);
+BH_ASSERT(sizeof(struct bh_config) == 104 && offsetof(struct bh_config, contain) == 72);
 BH_ASSERT(offsetof(struct bh_config, enforced_at) == 80);
+BH_ASSERT(offsetof(struct bh_config, contain_expires) == 88 && offsetof(struct bh_config, isolate_expires) == 96);
 BH_ASSERT(sizeof(struct bh_host) == 32 && offsetof(struct bh_host, kill_connect) == 28);
 BH_ASSERT(sizeof(struct bh_rule_key) == 24 && offsetof(struct bh_rule_key, address) == 8);
 BH_ASSERT(sizeof(struct bh_rule_value) == 40 && offsetof(struct bh_rule_value, range) == 8);
@@ -221,6 +239,7 @@ BH_ASSERT(sizeof(struct bh_flow_key) == 24);
 BH_ASSERT(sizeof(struct bh_endpoint) == 20);
 BH_ASSERT(sizeof(struct bh_file_key) == 16);
 BH_ASSERT(sizeof(struct bh_path_key) == 24);
-BH_ASSERT(sizeof(struct bh_exec_rule) == 20);
+BH_ASSERT(sizeof(struct bh_exec_rule) == 32 && offsetof(struct bh_exec_rule, expires) == 24);
+BH_ASSERT(sizeof(struct bh_cut_key) == 56 && offsetof(struct bh_cut_key, comm) == 40);
 BH_ASSERT(sizeof(struct bh_event) == 328 && offsetof(struct bh_event, path) == 72);
 BH_ASSERT(sizeof(struct bh_socket) == 48);

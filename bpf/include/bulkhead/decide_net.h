@@ -5,13 +5,7 @@
  * inbound for its whole life, whatever its ports are. For datagrams the first packet that a rule allowed is recorded. */
 #pragma once
 
-#include "bulkhead/abi.h"
-
-#ifdef __cplusplus
-#define BH_PURE static inline
-#else
-#define BH_PURE static __attribute__((always_inline)) inline
-#endif
+#include "bulkhead/decide_lease.h"
 
 #define BH_PROTO_ICMP 1
 #define BH_PROTO_TCP 6
@@ -72,20 +66,24 @@ BH_PURE struct bh_decision bh_deny(__u16 reason)
 	return decision;
 }
 
-/* The wall whose verdict counts. Isolation is the stricter one: it wins when both are ordered. */
-BH_PURE __u8 bh_enforced_wall(const struct bh_config *config)
+/* The strictest wall in this mode whose lease is not over. Isolation is stricter: it wins when both are ordered. */
+BH_PURE __u8 bh_wall_in_mode(const struct bh_config *config, __u8 mode, __u64 now)
 {
-	if (config->isolate == BH_WALL_ENFORCE)
+	if (bh_leased_mode(config->isolate, config->isolate_expires, now) == mode)
 		return BH_ISOLATE;
-	return config->contain == BH_WALL_ENFORCE ? BH_CONTAIN : BH_NO_WALL;
+	return bh_leased_mode(config->contain, config->contain_expires, now) == mode ? BH_CONTAIN : BH_NO_WALL;
+}
+
+/* The wall whose verdict counts. `now`: CLOCK_BOOTTIME, ns. */
+BH_PURE __u8 bh_enforced_wall(const struct bh_config *config, __u64 now)
+{
+	return bh_wall_in_mode(config, BH_WALL_ENFORCE, now);
 }
 
 /* The wall that is only counted. */
-BH_PURE __u8 bh_shadow_wall(const struct bh_config *config)
+BH_PURE __u8 bh_shadow_wall(const struct bh_config *config, __u64 now)
 {
-	if (config->isolate == BH_WALL_SHADOW)
-		return BH_ISOLATE;
-	return config->contain == BH_WALL_SHADOW ? BH_CONTAIN : BH_NO_WALL;
+	return bh_wall_in_mode(config, BH_WALL_SHADOW, now);
 }
 
 BH_PURE __u8 bh_has_ports(__u8 protocol)

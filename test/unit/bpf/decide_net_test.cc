@@ -99,16 +99,16 @@ TEST_CASE("a flow has the direction of its first packet") {
 
 TEST_CASE("isolation is the wall that counts when both are ordered") {
   bh_config config{};
-  CHECK(bh_enforced_wall(&config) == BH_NO_WALL);
+  CHECK(bh_enforced_wall(&config, 0) == BH_NO_WALL);
   config.contain = BH_WALL_ENFORCE;
-  CHECK(bh_enforced_wall(&config) == BH_CONTAIN);
+  CHECK(bh_enforced_wall(&config, 0) == BH_CONTAIN);
   config.isolate = BH_WALL_SHADOW;
-  CHECK(bh_enforced_wall(&config) == BH_CONTAIN);
-  CHECK(bh_shadow_wall(&config) == BH_ISOLATE);
+  CHECK(bh_enforced_wall(&config, 0) == BH_CONTAIN);
+  CHECK(bh_shadow_wall(&config, 0) == BH_ISOLATE);
   config.isolate = BH_WALL_ENFORCE;
-  CHECK(bh_enforced_wall(&config) == BH_ISOLATE);
+  CHECK(bh_enforced_wall(&config, 0) == BH_ISOLATE);
   config.contain = BH_WALL_SHADOW;
-  CHECK(bh_shadow_wall(&config) == BH_CONTAIN);
+  CHECK(bh_shadow_wall(&config, 0) == BH_CONTAIN);
 }
 
 TEST_CASE("neighbour discovery stays on the link and carries nothing else") {

@@ -47,7 +47,7 @@ v1::Command ValidCommand() {
 }
 
 TEST_CASE("a desired state survives the way in and out") {
-  const auto state = DesiredStateFromProto(ValidState());
+  const auto state = DesiredStateFromProto(ValidState(), kReceived);
   REQUIRE_OK(state);
   CHECK(state->generation == 7);
   CHECK(state->digest[31] == 'd');
@@ -56,7 +56,7 @@ TEST_CASE("a desired state survives the way in and out") {
   CHECK(state->policies[1].binary_path == "/usr/bin/nc");
   CHECK(state->isolation_rules[0].remote.ToString() == "10.0.0.0/8");
   CHECK(state->isolation_rules[0].last_port == 23);
-  const auto again = DecodeDesiredState(EncodeDesiredState(*state));
+  const auto again = DecodeDesiredState(EncodeDesiredState(*state, kReceived), kReceived);
   REQUIRE_OK(again);
   CHECK(*again == *state);
 }
@@ -77,6 +77,13 @@ TEST_CASE("a malformed desired state is refused with the field") {
        [](auto* s) { s->mutable_enforcement_policies(0)->set_template_(static_cast<v1::PolicyTemplate>(99)); }},
       {"enforcement_policies[0].action",
        [](auto* s) { s->mutable_enforcement_policies(0)->set_action(static_cast<v1::PolicyAction>(99)); }},
+      {"enforcement_policies[0].on_expiry",
+       [](auto* s) { s->mutable_enforcement_policies(0)->set_on_expiry(static_cast<v1::OnExpiry>(9)); }},
+      {"enforcement_policies[0].on_unreachable",
+       [](auto* s) { s->mutable_enforcement_policies(0)->set_on_unreachable(static_cast<v1::OnUnreachable>(9)); }},
+      {"enforcement_policies[0].expires_at",
+       [](auto* s) { s->mutable_enforcement_policies(0)->mutable_expires_at()->set_seconds(-1); }},
+      {"sent_at", [](auto* s) { s->mutable_sent_at()->set_nanos(-1); }},
       {"isolation_rules[0].address", [](auto* s) { s->mutable_isolation_rules(0)->set_address("10.0.0.1/8"); }},
       {"isolation_rules[0].ports", [](auto* s) { s->mutable_isolation_rules(0)->mutable_ports()->set_last(70000); }},
       {"isolation_rules[0].ports", [](auto* s) { s->mutable_isolation_rules(0)->mutable_ports()->set_first(0); }},
@@ -89,10 +96,41 @@ TEST_CASE("a malformed desired state is refused with the field") {
     INFO(one.field);
     v1::DesiredState state = ValidState();
     one.spoil(&state);
-    const auto result = DesiredStateFromProto(state);
+    const auto result = DesiredStateFromProto(state, kReceived);
     CHECK_CODE(result, kInvalidArgument);
     CHECK(absl::StrContains(result.status().message(), one.field));
   }
+}
+
+TEST_CASE("a lease ends by the sensor's clock, however far it is from the control plane's") {
+  v1::DesiredState sent = ValidState();
+  sent.mutable_enforcement_policies(0)->mutable_expires_at()->set_seconds(2000);
+  sent.mutable_enforcement_policies(0)->set_on_expiry(v1::ON_EXPIRY_HOLD);
+  sent.mutable_sent_at()->set_seconds(1005);
+  for (const absl::Duration ahead :
+       {-absl::Hours(24), -absl::Milliseconds(27), absl::ZeroDuration(), absl::Hours(24)}) {
+    INFO(absl::FormatDuration(ahead));
+    const auto state = DesiredStateFromProto(sent, absl::FromUnixSeconds(1005) + ahead);
+    REQUIRE_OK(state);
+    CHECK(state->policies[0].expires_at == absl::FromUnixSeconds(2000) + ahead);
+    CHECK(state->policies[0].on_expiry == OnExpiry::kHold);
+    CHECK_FALSE(state->policies[1].expires_at.has_value());
+  }
+}
+
+TEST_CASE("a stored lease has what is left of it after a reboot, and never more than it had") {
+  v1::DesiredState sent = ValidState();
+  sent.mutable_enforcement_policies(0)->mutable_expires_at()->set_seconds(2000);
+  const auto state = DesiredStateFromProto(sent, kReceived);
+  REQUIRE_OK(state);
+  const absl::Time stored = absl::FromUnixSeconds(1100);
+  const std::string bytes = EncodeDesiredState(*state, stored);
+  // The clock went on: the end is where it was, also when it has passed meanwhile.
+  for (const int64_t now : {1100, 1500, 3000}) {
+    CHECK(DecodeDesiredState(bytes, absl::FromUnixSeconds(now))->policies[0].expires_at == absl::FromUnixSeconds(2000));
+  }
+  // The clock was set back: what was left when it was stored is left now.
+  CHECK(DecodeDesiredState(bytes, absl::FromUnixSeconds(100))->policies[0].expires_at == absl::FromUnixSeconds(1000));
 }
 
 TEST_CASE("a command's times are read by the sensor's clock, however far it is from the control plane's") {
@@ -233,8 +271,8 @@ TEST_CASE("text from the kernel is made UTF-8, so that one process name cannot s
 }
 
 TEST_CASE("bytes that are not a desired state are refused") {
-  CHECK_CODE(DecodeDesiredState("\xff\xff"), kDataLoss);
-  CHECK_CODE(DecodeDesiredState(""), kInvalidArgument);
+  CHECK_CODE(DecodeDesiredState("\xff\xff", kReceived), kDataLoss);
+  CHECK_CODE(DecodeDesiredState("", kReceived), kInvalidArgument);
 }
 
 }  // namespace

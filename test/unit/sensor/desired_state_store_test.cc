@@ -10,11 +10,17 @@
 namespace bulkhead::sensor {
 namespace {
 
+std::vector<std::string> Payloads(const std::vector<StoredState>& loaded) {
+  std::vector<std::string> payloads;
+  for (const StoredState& one : loaded) payloads.push_back(one.payload);
+  return payloads;
+}
+
 std::vector<std::string> LoadClean(const DesiredStateStore& store) {
   std::vector<std::string> problems;
-  std::vector<std::string> loaded = store.Load(&problems);
+  const std::vector<StoredState> loaded = store.Load(&problems);
   CHECK(problems.empty());
-  return loaded;
+  return Payloads(loaded);
 }
 
 TEST_CASE("staged, committed, discarded") {
@@ -28,6 +34,9 @@ TEST_CASE("staged, committed, discarded") {
   REQUIRE_OK(store.Stage("two"));
   // A crash here: the new one may be in the kernel, so it is tried first.
   CHECK(LoadClean(store) == std::vector<std::string>{"two", "one"});
+  std::vector<std::string> problems;
+  CHECK(store.Load(&problems)[0].staged);
+  CHECK_FALSE(store.Load(&problems)[1].staged);
   REQUIRE_OK(store.Discard());
   CHECK(LoadClean(store) == std::vector<std::string>{"one"});
 }
@@ -39,7 +48,7 @@ TEST_CASE("a damaged next state does not hide the current one") {
   REQUIRE_OK(store.Commit());
   REQUIRE_OK(WriteFileAtomically(dir / "desired-state.next", "half a fi", 0600));
   std::vector<std::string> problems;
-  CHECK(store.Load(&problems) == std::vector<std::string>{"one"});
+  CHECK(Payloads(store.Load(&problems)) == std::vector<std::string>{"one"});
   CHECK(problems.size() == 1);
 }
 

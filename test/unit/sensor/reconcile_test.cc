@@ -77,6 +77,23 @@ TEST_CASE("strictness") {
   }
 }
 
+TEST_CASE("a wall that ends earlier is weaker") {
+  const auto until = [](const std::string& id, int64_t second, OnExpiry on_expiry = OnExpiry::kRelease) {
+    Policy policy = kContain;
+    policy.id = id;
+    policy.expires_at = absl::FromUnixSeconds(second);
+    policy.on_expiry = on_expiry;
+    return policy;
+  };
+  CHECK_FALSE(AtLeastAsStrict(State(1, {until("x", 100)}), State(1, {kContain})));
+  CHECK(AtLeastAsStrict(State(1, {kContain}), State(1, {until("x", 100)})));
+  CHECK_FALSE(AtLeastAsStrict(State(1, {until("x", 99)}), State(1, {until("y", 100)})));
+  CHECK(AtLeastAsStrict(State(1, {until("x", 100)}), State(1, {until("y", 100)})));
+  CHECK(AtLeastAsStrict(State(1, {until("x", 100, OnExpiry::kHold)}), State(1, {kContain})));
+  // One order; the time on the way made the difference.
+  CHECK(AtLeastAsStrict(State(1, {until("x", 99)}), State(1, {until("x", 100)})));
+}
+
 TEST_CASE("the id of a rule does not change its meaning") {
   IsolationRule renamed = kSsh;
   renamed.id = "other";

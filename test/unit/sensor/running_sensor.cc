@@ -45,7 +45,9 @@ RunningSensor::RunningSensor(Host* host, int port)
   options.uniform = Zero;
   link_ = std::make_unique<sensor::GrpcLink>(
       options, [this](sensor::LinkMessage message) { mailbox_.Post(std::move(message)); });
+  proofs_.emplace(&host->prover, [this](sensor::ProofDone done) { mailbox_.Post(std::move(done)); });
   sensor::UplinkParts parts;
+  parts.proofs = &*proofs_;
   parts.link = link_.get();
   parts.datapath = &host->kernel;
   parts.enforcer = &enforcer_;

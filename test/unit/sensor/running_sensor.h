@@ -9,6 +9,7 @@
 #include "common/clock.h"
 #include "harness/fake_control_plane.h"
 #include "harness/fake_datapath.h"
+#include "harness/fake_prover.h"
 #include "harness/fake_tamper_guard.h"
 #include "harness/temp_dir.h"
 #include "sensor/app/loop.h"
@@ -42,6 +43,7 @@ struct Host {
   FakeKiller killer;
   FakeGuardState guard;       // used by the loop thread while a sensor runs
   bool tamper_guard = false;  // the option
+  FakeProver prover;
   ManualClock clock;
 };
 
@@ -66,6 +68,7 @@ class RunningSensor {
   sensor::CommandRunner commands_;
   sensor::Renewer renewer_;
   std::unique_ptr<sensor::GrpcLink> link_;
+  std::optional<sensor::ProofWorker> proofs_;
   std::optional<sensor::Uplink> uplink_;
   std::thread thread_;
 };

@@ -1,0 +1,73 @@
+// Proves with TCP, then TLS, that the control plane can be reached anew.
+#include "sensor/link/grpc_prover.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "sensor/link/channel.h"
+#include "sensor/link/tcp_prober.h"
+
+namespace bulkhead::sensor {
+namespace {
+
+struct Candidate {
+  HostPort name;
+  ControlPlaneEndpoint endpoint;
+};
+
+std::vector<Candidate> CandidatesOf(const std::vector<ResolvedHost>& hosts) {
+  std::vector<Candidate> out;
+  for (const ResolvedHost& host : hosts) {
+    for (const ControlPlaneEndpoint& endpoint : host.endpoints) out.push_back({host.name, endpoint});
+  }
+  return out;
+}
+
+// A channel is ready when TLS and the first HTTP/2 frames worked. One that fails sooner than the time is over was
+// answered: by a reset, an alert, or a certificate that is not the control plane's.
+Reachability TryTls(const Candidate& candidate, const Credentials& credentials, absl::Time deadline) {
+  const auto channel = MakeChannel(candidate.name, candidate.endpoint, credentials);
+  grpc_connectivity_state state = channel->GetState(/*try_to_connect=*/true);
+  while (state != GRPC_CHANNEL_READY && state != GRPC_CHANNEL_TRANSIENT_FAILURE) {
+    if (!channel->WaitForStateChange(state, absl::ToChronoTime(deadline))) return Reachability::kSilent;
+    state = channel->GetState(true);
+  }
+  return state == GRPC_CHANNEL_READY ? Reachability::kConnected : Reachability::kAnswered;
+}
+
+Reachability FromErrno(int error) {
+  if (error == EPERM || error == EACCES) return Reachability::kRefusedHere;
+  return error == ECONNREFUSED || error == ECONNRESET ? Reachability::kAnswered : Reachability::kSilent;
+}
+
+const char* TlsText(Reachability seen) {
+  if (seen == Reachability::kConnected) return "a new TLS session was opened";
+  return seen == Reachability::kAnswered ? "TCP works, TLS was refused" : "TCP works, TLS got no answer in time";
+}
+
+}  // namespace
+
+ConnectionProof GrpcProver::Prove(const std::vector<ResolvedHost>& hosts, const Credentials& credentials,
+                                  absl::Duration timeout) {
+  const absl::Time deadline = absl::Now() + timeout;
+  const std::vector<Candidate> candidates = CandidatesOf(hosts);
+  std::vector<ControlPlaneEndpoint> endpoints;
+  for (const Candidate& candidate : candidates) endpoints.push_back(candidate.endpoint);
+  // Half for TCP, so that TLS has its time too when the first answer comes late.
+  const std::vector<int> errors = TryTcp(endpoints, timeout / 2);
+  ConnectionProof proof{Reachability::kRefusedHere, candidates.empty() ? "no address of it is known" : ""};
+  if (candidates.empty()) proof.seen = Reachability::kSilent;
+  for (size_t i = 0; i < candidates.size() && proof.seen != Reachability::kConnected; ++i) {
+    const Reachability seen = errors[i] == 0 ? TryTls(candidates[i], credentials, deadline) : FromErrno(errors[i]);
+    absl::StrAppend(&proof.detail, proof.detail.empty() ? "" : "; ", candidates[i].endpoint.address.ToString(),
+                    " port ", candidates[i].endpoint.port, ": ", errors[i] == 0 ? TlsText(seen) : strerror(errors[i]));
+    proof.seen = std::min(proof.seen, seen);  // the best first
+  }
+  return proof;
+}
+
+}  // namespace bulkhead::sensor
