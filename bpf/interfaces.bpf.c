@@ -104,7 +104,7 @@ int bh_if_out(struct __sk_buff *skb)
 		bh_add(BH_FAIL_NO_SET);
 		return TC_ACT_SHOT;
 	}
-	wall = bh_enforced_wall(config);
+	wall = bh_enforced_wall(config, bh_wall_clock(config));
 	kind = bh_kind_of(skb);
 	if (wall == BH_NO_WALL || kind == BH_FRAME_LINK)
 		return TC_ACT_UNSPEC;

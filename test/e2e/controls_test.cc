@@ -65,6 +65,13 @@ TEST_CASE("contain cuts all that the host opens, keeps what others open, and rel
   CHECK(sensor.observed().receipt().generation() == sensor.desired_generation());
   CHECK(sensor.observed().receipt().digest() == sensor.desired_digest());
   CHECK(sensor.observed().receipt().programs_size() > 0);
+  CHECK(sensor.observed().receipt().complete());
+  for (const v1::ProbeResult& probe : sensor.observed().receipt().probes()) {
+    INFO(probe.name() << ": " << probe.detail());
+    CHECK((probe.passed() || !probe.required()));
+  }
+  CHECK_THAT(REQUIRE_CTL({"sensor", "get", "e2e"}).out,
+             Contains("probe connect_refused passed") && Contains("probe control_plane_reachable passed"));
 
   const Result again = REQUIRE_CTL({"sensor", "contain", "e2e"});
   CHECK_THAT(again.out, Contains("is contained already"));
@@ -74,15 +81,18 @@ TEST_CASE("contain cuts all that the host opens, keeps what others open, and rel
   CHECK_THAT(REQUIRE_CTL({"sensor", "release", "e2e"}).out, Contains("nothing to lift"));
 }
 
-TEST_CASE("notify counts and cuts nothing") {
+TEST_CASE("a shadow counts, lists what would be cut, and cuts nothing") {
   System& system = System::Get();
   system.Reset();
-  REQUIRE_CTL({"sensor", "contain", "e2e", "--action", "notify", "--wait"});
+  REQUIRE_CTL({"sensor", "contain", "e2e", "--shadow", "--wait"});
   CHECK(Outbound(system.sandbox()) == "++++++");
   CHECK(Eventually(std::chrono::seconds(10), [&] {
     const v1::Sensor sensor = system.GetSensor();
-    return sensor.observed().policies_size() == 1 && sensor.observed().policies(0).hits() > 0;
+    return sensor.observed().policies_size() == 1 && sensor.observed().policies(0).hits() > 0 &&
+           sensor.observed().policies(0).would_cut_size() > 0;
   }));
+  const Result shown = REQUIRE_CTL({"sensor", "get", "e2e"});
+  CHECK_THAT(shown.out, Contains("would be cut") && Contains(system.sandbox().peer4()));
   REQUIRE_CTL({"sensor", "release", "e2e", "--wait"});
 }
 

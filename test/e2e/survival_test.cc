@@ -46,6 +46,20 @@ TEST_CASE("kill -9 of the sensor leaves enforcement in place, and a new one adop
   CHECK(system.sandbox().In(4));
 }
 
+TEST_CASE("a lease ends in the kernel while the sensor is dead, and the control plane follows") {
+  System& system = System::Get();
+  system.Reset();
+  REQUIRE(system.Ctl({"sensor", "contain", "e2e", "--for", "15s", "--wait"}).exit_code == 0);
+  system.sensor().Kill();
+  CHECK_FALSE(system.sandbox().Out("tcp", 4));
+  CHECK(Eventually(std::chrono::seconds(30), [&] { return system.sandbox().Out("tcp", 4); }));
+  CHECK(Eventually(std::chrono::seconds(15), [&] { return !system.GetSensor().is_contained(); }));
+  CHECK_THAT(system.Ctl({"audit", "list"}).out, Contains("policy_expired"));
+  system.StartSensor();
+  REQUIRE(system.Converged());
+  CHECK(system.sandbox().Out("tcp", 4));
+}
+
 TEST_CASE("kill -9 of the control plane loses nothing") {
   System& system = System::Get();
   system.Reset();
