@@ -10,7 +10,7 @@ namespace bulkhead::sensor {
 // What came of new connections to every pinned address, the best first.
 enum class Reachability {
   kConnected,    // TCP and TLS to one of them
-  kAnswered,     // none, but packets of one came back: a reset, or a TLS alert. No wall swallowed them
+  kAnswered,     // none, but packets of one came back: a reset, or TCP without TLS. No wall swallowed them
   kSilent,       // nothing came back in time, or there is no route
   kRefusedHere,  // this host's own wall refused every one
 };

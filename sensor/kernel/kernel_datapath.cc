@@ -38,6 +38,20 @@ std::vector<std::string> PolicyIds(const DesiredState& state) {
   return ids;
 }
 
+// Asked before anything is loaded: maps of another layout cannot be taken over, and what the kernel says about that
+// helps nobody.
+absl::Status CheckAbi(const std::string& directory) {
+  const absl::StatusOr<BpfMap> host = BpfMap::OpenPinned(absl::StrCat(directory, "/bh_host"));
+  if (absl::IsNotFound(host.status())) return absl::OkStatus();
+  RETURN_IF_ERROR(host.status());
+  ASSIGN_OR_RETURN(const bh_host found, host->Get<bh_host>(kZero));
+  if (found.abi == 0 || found.abi == BH_ABI_VERSION) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat(
+      "what is pinned at ", directory, " was left by a sensor with layout ", found.abi, ", this one has ",
+      BH_ABI_VERSION,
+      "; enforcement goes on. Release the host and run uninstall with the sensor that left it, then start this one"));
+}
+
 absl::Status RequireTier(Tier tier, absl::string_view what) {
   if (tier != Tier::kNone) return absl::OkStatus();
   return absl::FailedPreconditionError(
@@ -69,6 +83,7 @@ absl::StatusOr<std::unique_ptr<Datapath>> KernelDatapath::Open(const DatapathOpt
   ASSIGN_OR_RETURN(const std::string directory, PinDirectory(options.bpffs, options.pin_key, scope));
   RETURN_IF_ERROR(MakeDirectories(directory, 0700));
   ASSIGN_OR_RETURN(UniqueFd lock, LockDirectory(directory));
+  RETURN_IF_ERROR(CheckAbi(directory));
   ASSIGN_OR_RETURN(ProbeResult probed, ProbeKernel());
   std::set<std::string> wanted = probed.programs;
   wanted.insert("bh_file_id");
@@ -79,7 +94,6 @@ absl::StatusOr<std::unique_ptr<Datapath>> KernelDatapath::Open(const DatapathOpt
                                                               std::move(probed), std::move(programs), std::move(store),
                                                               std::move(walker)));
   RETURN_IF_ERROR(datapath->OpenMaps());
-  RETURN_IF_ERROR(datapath->CheckAbi());
   RETURN_IF_ERROR(datapath->WriteHostFacts(options.sensor_cgroup));
   RETURN_IF_ERROR(datapath->walker_.MarkOldConnections());
   RETURN_IF_ERROR(datapath->RefreshAddresses(nullptr));
@@ -101,14 +115,6 @@ absl::Status KernelDatapath::OpenMaps() {
   ASSIGN_OR_RETURN(events_,
                    EventReader::Open(maps_.events.fd(), [this](const bh_policy_key& key) { return PolicyId(key); }));
   return absl::OkStatus();
-}
-
-absl::Status KernelDatapath::CheckAbi() const {
-  ASSIGN_OR_RETURN(const bh_host found, maps_.host.Get<bh_host>(kZero));
-  if (found.abi == 0 || found.abi == BH_ABI_VERSION) return absl::OkStatus();
-  return absl::FailedPreconditionError(
-      absl::StrCat("what is pinned at ", directory_, " was left by a sensor with layout ", found.abi, ", this one has ",
-                   BH_ABI_VERSION, "; enforcement goes on, remove it before starting this sensor"));
 }
 
 absl::Status KernelDatapath::WriteHostFacts(const std::string& sensor_cgroup) {

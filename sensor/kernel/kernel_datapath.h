@@ -51,7 +51,6 @@ class KernelDatapath : public Datapath {
                  RuleSetStore store, SocketWalker walker);
   absl::Status OpenMaps();
   absl::Status WriteHostFacts(const std::string& sensor_cgroup);
-  absl::Status CheckAbi() const;
 
   // The parts of Apply.
   absl::Status CheckSupported(const DesiredState& state) const;

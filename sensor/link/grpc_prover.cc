@@ -27,26 +27,21 @@ std::vector<Candidate> CandidatesOf(const std::vector<ResolvedHost>& hosts) {
   return out;
 }
 
-// A channel is ready when TLS and the first HTTP/2 frames worked. One that fails sooner than the time is over was
-// answered: by a reset, an alert, or a certificate that is not the control plane's.
-Reachability TryTls(const Candidate& candidate, const Credentials& credentials, absl::Time deadline) {
+// A channel is ready when TLS and the first HTTP/2 frames worked. Short of that the peer still answered: its packets
+// came back when TCP was tried, so a slow or foreign control plane is never taken for a wall that cuts it off.
+bool TryTls(const Candidate& candidate, const Credentials& credentials, absl::Time deadline) {
   const auto channel = MakeChannel(candidate.name, candidate.endpoint, credentials);
   grpc_connectivity_state state = channel->GetState(/*try_to_connect=*/true);
   while (state != GRPC_CHANNEL_READY && state != GRPC_CHANNEL_TRANSIENT_FAILURE) {
-    if (!channel->WaitForStateChange(state, absl::ToChronoTime(deadline))) return Reachability::kSilent;
+    if (!channel->WaitForStateChange(state, absl::ToChronoTime(deadline))) return false;
     state = channel->GetState(true);
   }
-  return state == GRPC_CHANNEL_READY ? Reachability::kConnected : Reachability::kAnswered;
+  return state == GRPC_CHANNEL_READY;
 }
 
 Reachability FromErrno(int error) {
   if (error == EPERM || error == EACCES) return Reachability::kRefusedHere;
   return error == ECONNREFUSED || error == ECONNRESET ? Reachability::kAnswered : Reachability::kSilent;
-}
-
-const char* TlsText(Reachability seen) {
-  if (seen == Reachability::kConnected) return "a new TLS session was opened";
-  return seen == Reachability::kAnswered ? "TCP works, TLS was refused" : "TCP works, TLS got no answer in time";
 }
 
 }  // namespace
@@ -62,9 +57,16 @@ ConnectionProof GrpcProver::Prove(const std::vector<ResolvedHost>& hosts, const 
   ConnectionProof proof{Reachability::kRefusedHere, candidates.empty() ? "no address of it is known" : ""};
   if (candidates.empty()) proof.seen = Reachability::kSilent;
   for (size_t i = 0; i < candidates.size() && proof.seen != Reachability::kConnected; ++i) {
-    const Reachability seen = errors[i] == 0 ? TryTls(candidates[i], credentials, deadline) : FromErrno(errors[i]);
+    const bool opened = errors[i] == 0;
+    const bool secured = opened && TryTls(candidates[i], credentials, deadline);
+    const Reachability seen = secured  ? Reachability::kConnected
+                              : opened ? Reachability::kAnswered
+                                       : FromErrno(errors[i]);
     absl::StrAppend(&proof.detail, proof.detail.empty() ? "" : "; ", candidates[i].endpoint.address.ToString(),
-                    " port ", candidates[i].endpoint.port, ": ", errors[i] == 0 ? TlsText(seen) : strerror(errors[i]));
+                    " port ", candidates[i].endpoint.port, ": ",
+                    secured  ? "a new TLS session was opened"
+                    : opened ? "TCP works, TLS does not"
+                             : strerror(errors[i]));
     proof.seen = std::min(proof.seen, seen);  // the best first
   }
   return proof;
