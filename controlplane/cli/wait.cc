@@ -23,6 +23,12 @@ bool Reached(const v1::Sensor& sensor, const Goal& goal) {
          sensor.observed().receipt().generation() >= goal.generation;
 }
 
+// The rules are in the kernel, and something got past them all the same.
+bool ProbeFailed(const v1::Receipt& receipt) {
+  return std::any_of(receipt.probes().begin(), receipt.probes().end(),
+                     [](const v1::ProbeResult& probe) { return probe.required() && !probe.passed(); });
+}
+
 // What is known about the sensors that are waited for.
 class Progress {
  public:
@@ -38,11 +44,10 @@ class Progress {
     const bool refused = change.sensor().convergence() == v1::CONVERGENCE_STATE_FAILED &&
                          change.sensor().desired_generation() >= goal->generation;
     if (!refused) return absl::OkStatus();
-    return NotConverged(absl::StrCat(
-        "sensor ", goal->name, " could not apply it: ", ConvergenceProblem(change.sensor(), now),
-        change.sensor().observed().receipt().generation() < goal->generation ? "\n  what was enforced before still is"
-                                                                             : "",
-        "\n  see: bulkheadctl sensor get ", goal->name));
+    return NotConverged(
+        absl::StrCat("sensor ", goal->name, " could not apply it: ", ConvergenceProblem(change.sensor(), now),
+                     !ProbeFailed(change.sensor().observed().receipt()) ? "\n  what was enforced before still is" : "",
+                     "\n  see: bulkheadctl sensor get ", goal->name));
   }
 
   bool Done() const {

@@ -89,7 +89,7 @@ TEST_CASE("contain sends what was asked, with a request id of its own, and says 
   CHECK(cli.sensors.contain.allow_degraded());
   CHECK(cli.sensors.contain.request_id().size() == 36);
   CHECK(cli.out ==
-        "web-1: containment ordered\n"
+        "web-1: containment in shadow ordered: nothing is cut, only counted and listed\n"
         "policy: network-containment 22222222-2222-4222-8222-222222222222\n"
         "undo:   bulkheadctl sensor release web-1\n"
         "not yet confirmed by the kernel: add --wait, or see bulkheadctl sensor get web-1\n");

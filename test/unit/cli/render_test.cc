@@ -28,6 +28,7 @@ v1::Sensor FullSensor() {
   host.set_kernel_release("6.1.0-30-cloud-amd64");
   host.set_sensor_version("0.1.0");
   v1::Receipt& receipt = *sensor.mutable_observed()->mutable_receipt();
+  receipt.set_complete(true);
   receipt.set_digest(std::string(32, '\x11'));
   receipt.mutable_enforced_at()->set_seconds(1'767'225'500);
   sensor.mutable_observed_at()->set_seconds(1'767'225'595);
