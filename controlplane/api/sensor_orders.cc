@@ -72,9 +72,14 @@ absl::StatusOr<v1::KillProcessResponse> Kill(const ApiContext& api, Transaction&
 
 absl::StatusOr<v1::BlockBinaryResponse> Block(const ApiContext& api, Transaction& tx, const OrderContext& context,
                                               const v1::BlockBinaryRequest& request) {
+  orders::BinaryOrder order;
+  order.path = request.binary().path();
+  order.sha256 = request.binary().sha256();
+  order.kill_running = request.binary().kill_running();
+  order.force = request.force();
   ASSIGN_OR_RETURN(const PolicyTerms terms, TermsOf(request, PolicyAction::kSigkill, api.clock->Now()));
   ASSIGN_OR_RETURN(const orders::PolicyOrdered ordered,
-                   orders::BlockBinary(tx, context, request.sensor(), request.binary().path(), terms, request.force()));
+                   orders::BlockBinary(tx, context, request.sensor(), order, terms));
   v1::BlockBinaryResponse response;
   *response.mutable_policy() = ToProto(ordered.policy);
   *response.mutable_sensor() = Shown(api, ordered.sensor);

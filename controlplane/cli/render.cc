@@ -1,6 +1,7 @@
 // Tables of everything that can be listed.
 #include "controlplane/cli/render.h"
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "controlplane/cli/table.h"
@@ -22,7 +23,11 @@ std::string HealthWord(const v1::Sensor& sensor) {
 }
 
 std::string SubjectOf(const v1::EnforcementPolicy& policy) {
-  return policy.has_block_binary() ? policy.block_binary().path() : "";
+  if (!policy.has_block_binary()) return "";
+  const v1::BlockBinary& binary = policy.block_binary();
+  if (binary.sha256().empty()) return binary.path();
+  return absl::StrCat(binary.path(), binary.path().empty() ? "" : " ",
+                      "sha256:", absl::BytesToHexString(binary.sha256()));
 }
 
 std::string OrderedLine(const v1::Command& command) {

@@ -106,6 +106,11 @@ std::string Policies(const v1::Sensor& sensor) {
       absl::StrAppend(&line, ": expired, the kernel does not enforce it any more, ", seen->hits(), " hits");
     } else {
       absl::StrAppend(&line, ": ", absl::StrJoin(seen->mechanisms(), " + "), ", ", seen->hits(), " hits");
+      if (seen->killed_running() != 0) absl::StrAppend(&line, ", killed ", seen->killed_running(), " that ran it");
+      if (seen->running() != 0) {
+        absl::StrAppend(&line, ", still run by ", seen->running(), " (pid ", absl::StrJoin(seen->running_pids(), " "),
+                        ")");
+      }
       if (!seen->degraded().empty()) absl::StrAppend(&line, ", weaker than ordered: ", seen->degraded());
     }
     lines.push_back(line);

@@ -1,7 +1,10 @@
 // bulkheadctl sensor contain, release, isolate, block-binary and kill: orders to a kernel.
+#include <algorithm>
 #include <map>
 #include <optional>
 
+#include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "common/status_macros.h"
@@ -28,6 +31,8 @@ struct Flags : OrderFlags {
   bool allow_degraded = false;
   bool force = false;
   std::string path;
+  std::string sha256;  // hexadecimal digits
+  bool kill_running = false;
   bool only_containment = false;
   bool only_isolation = false;
 };
@@ -172,11 +177,30 @@ absl::Status Release(Session& session, const Flags& flags) {
   return ReportOrder(session, flags, called, response, *response.mutable_sensor(), text);
 }
 
+// The bytes behind 64 hexadecimal digits.
+absl::StatusOr<std::string> DigestOf(const std::string& digits) {
+  const bool hexadecimal = std::all_of(digits.begin(), digits.end(), absl::ascii_isxdigit);
+  if (hexadecimal && digits.size() == 64) return absl::HexStringToBytes(digits);
+  return UsageError(absl::StrCat("--sha256 takes 64 hexadecimal digits, as sha256sum prints them, not ",
+                                 hexadecimal ? absl::StrCat(digits.size(), " of them") : "other characters"));
+}
+
+// Fills the part of the order that names the file.
+absl::Status NameBinary(const Flags& flags, v1::BlockBinary& binary) {
+  if (flags.path.empty() && flags.sha256.empty()) return UsageError("name the file: --path, --sha256 or both");
+  binary.set_path(flags.path);
+  if (!flags.sha256.empty()) {
+    ASSIGN_OR_RETURN(*binary.mutable_sha256(), DigestOf(flags.sha256));
+  }
+  binary.set_kill_running(flags.kill_running);
+  return absl::OkStatus();
+}
+
 absl::Status BlockBinary(Session& session, const Flags& flags) {
   v1::BlockBinaryRequest request;
   flags.Fill(request);
   request.set_sensor(flags.sensor);
-  request.mutable_binary()->set_path(flags.path);
+  RETURN_IF_ERROR(NameBinary(flags, *request.mutable_binary()));
   request.set_action(ActionOf(flags.action));
   request.set_force(flags.force);
   request.set_allow_degraded(flags.allow_degraded);
@@ -184,9 +208,10 @@ absl::Status BlockBinary(Session& session, const Flags& flags) {
   const absl::Time called = absl::Now();
   ASSIGN_OR_RETURN(v1::BlockBinaryResponse response,
                    session.Call(&v1::SensorService::Stub::BlockBinary, request, flags.request_id));
+  const std::string file = flags.path.empty() ? absl::StrCat("sha256:", flags.sha256) : flags.path;
   const std::string text = absl::StrCat(
-      response.already_blocked() ? absl::StrCat(flags.path, " is blocked already; nothing changed\n")
-                                 : absl::StrCat(response.sensor().name(), ": block of ", flags.path, " ordered\n"),
+      response.already_blocked() ? absl::StrCat(file, " is blocked already; nothing changed\n")
+                                 : absl::StrCat(response.sensor().name(), ": block of ", file, " ordered\n"),
       PolicyLine(response.policy(), absl::StrCat("bulkheadctl policy delete ", response.policy().id())));
   return ReportOrder(session, flags, called, response, *response.mutable_sensor(), text);
 }
@@ -284,16 +309,19 @@ void AddProcessVerbs(CLI::App& sensor, Action& action) {
   const auto block_flags = std::make_shared<Flags>();
   CLI::App* block =
       AddOrder(sensor, action, "block-binary", "Stop one binary from being executed on this host",
-               "Does: stop every future execution, by path and by file identity (hard links, renames, symlinks).\n"
-               "Does not: kill processes that run already (use kill), nor stop a copy of the file.\n"
+               "Does: stop every future execution by path, by file identity (hard links, renames, symlinks) and by\n"
+               "content (copies; sensor get shows whether the host's kernel can), and its use as a library.\n"
+               "Does not: kill processes that run it already (without --kill-running), nor stop an interpreter that\n"
+               "reads a blocked script as data.\n"
                "Undo: bulkheadctl policy delete ID, with the id that is printed\n"
-               "Example: bulkheadctl sensor block-binary web-1 /usr/bin/nc --wait",
+               "Example: bulkheadctl sensor block-binary web-1 --path /tmp/.x/miner --kill-running --wait",
                block_flags, BlockBinary);
-  block->add_option("path", block_flags->path, "Absolute path; the file need not exist yet")
-      ->required()
-      ->type_name("PATH");
+  block->add_option("path,--path", block_flags->path, "Absolute path; the file need not exist yet")->type_name("PATH");
+  block->add_option("--sha256", block_flags->sha256, "Content, with or without a path, as sha256sum prints it")
+      ->type_name("HEX");
   AddAction(*block, *block_flags, "sigkill");
   AddLease(*block, *block_flags);
+  block->add_flag("--kill-running", block_flags->kill_running, "Also kill the processes that run it already");
   block->add_flag("--force", block_flags->force, "Block even a shell, the loader, init or the package manager");
   AddAllowDegraded(*block, *block_flags);
 

@@ -19,7 +19,8 @@ std::string EncodeRule(const IsolationRule& rule) {
 std::string EncodePolicy(const Policy& policy) {
   CanonicalEncoding out;
   out.Add(policy.id).Add(static_cast<uint64_t>(policy.policy_template)).Add(static_cast<uint64_t>(policy.action));
-  out.Add(policy.binary_path);
+  out.Add(policy.binary_path).Add(policy.binary_sha256);
+  out.Add(uint64_t{policy.kill_running}).Add(uint64_t{policy.forced});
   out.Add(policy.expires_at ? static_cast<uint64_t>(absl::ToUnixMicros(*policy.expires_at)) : uint64_t{0});
   out.Add(static_cast<uint64_t>(policy.on_expiry)).Add(static_cast<uint64_t>(policy.on_unreachable));
   return out.bytes();

@@ -12,6 +12,7 @@ namespace {
 
 constexpr size_t kSuffixLength = 64;
 constexpr size_t kHashDigits = 8;
+constexpr size_t kDigestDigits = 16;
 
 }  // namespace
 
@@ -30,12 +31,16 @@ std::string SanitizePathSuffix(absl::string_view path) {
   return out.empty() ? "path" : out;
 }
 
-std::string BlockBinaryPolicyName(absl::string_view path, const std::vector<Policy>& existing) {
-  const std::string name = absl::StrCat(kBlockBinaryPrefix, SanitizePathSuffix(path));
+std::string BlockBinaryPolicyName(absl::string_view path, absl::string_view sha256,
+                                  const std::vector<Policy>& existing) {
+  const std::string name = absl::StrCat(
+      kBlockBinaryPrefix, path.empty() ? ToHex(sha256).substr(0, kDigestDigits) : SanitizePathSuffix(path));
   const bool taken = std::any_of(existing.begin(), existing.end(), [&](const Policy& policy) {
-    return policy.name == name && policy.binary_path != path;
+    return policy.name == name && (policy.binary_path != path || (path.empty() && policy.binary_sha256 != sha256));
   });
-  return taken ? absl::StrCat(name, "-", ToHex(Sha256(path)).substr(0, kHashDigits)) : name;
+  if (!taken) return name;
+  if (path.empty()) return absl::StrCat(kBlockBinaryPrefix, ToHex(sha256));
+  return absl::StrCat(name, "-", ToHex(Sha256(path)).substr(0, kHashDigits));
 }
 
 }  // namespace bulkhead::controlplane

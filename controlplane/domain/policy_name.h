@@ -20,8 +20,9 @@ inline constexpr char kBlockBinaryPrefix[] = "bulkhead-block-binary-";
 std::string SanitizePathSuffix(absl::string_view path);
 
 // "bulkhead-block-binary-<sanitized-path-suffix>", unique among `existing` (the sensor's policies): when another path
-// there has the name already, "-" and the first 8 hexadecimal digits of the SHA-256 of the path are appended. Pure;
-// thread safe.
-std::string BlockBinaryPolicyName(absl::string_view path, const std::vector<Policy>& existing);
+// there has the name already, "-" and the first 8 hexadecimal digits of the SHA-256 of the path are appended. Without
+// a path the suffix is the first 16 hexadecimal digits of `sha256`, all 64 where those are taken. Pure; thread safe.
+std::string BlockBinaryPolicyName(absl::string_view path, absl::string_view sha256,
+                                  const std::vector<Policy>& existing);
 
 }  // namespace bulkhead::controlplane

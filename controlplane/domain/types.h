@@ -41,7 +41,10 @@ struct Policy {
   std::string sensor_id;
   PolicyTemplate policy_template = PolicyTemplate::kNetworkContainment;
   PolicyAction action = PolicyAction::kDeny;
-  std::string binary_path;
+  std::string binary_path;    // block-binary: absolute, or empty when the digest alone names the file
+  std::string binary_sha256;  // block-binary: 32 bytes, or empty when the path alone names the file
+  bool kill_running = false;
+  bool forced = false;
   absl::Time created_at;
   std::string created_by;
   std::string etag;

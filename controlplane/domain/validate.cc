@@ -17,6 +17,7 @@ constexpr size_t kMaxNameBytes = 63;
 constexpr size_t kMaxOperatorBytes = 64;
 constexpr size_t kMaxRequestIdBytes = 64;
 constexpr size_t kMaxEtagBytes = 64;
+constexpr size_t kSha256Bytes = 32;
 
 // Length of the well-formed sequence at the start of `text`, 0 when there is none (Unicode 15, table 3-7).
 size_t Utf8SequenceLength(absl::string_view text) {
@@ -132,6 +133,12 @@ absl::Status ValidateText(absl::string_view field, absl::string_view text, size_
   if (std::any_of(text.begin(), text.end(), control))
     return InvalidField(field, "must be one line without control characters");
   return absl::OkStatus();
+}
+
+absl::Status ValidateSha256(absl::string_view field, absl::string_view digest) {
+  if (digest.size() == kSha256Bytes) return absl::OkStatus();
+  return InvalidField(field, absl::StrCat("is ", digest.size(), " bytes long; a SHA-256 has ", kSha256Bytes,
+                                          " (64 hexadecimal digits), as sha256sum prints it"));
 }
 
 absl::Status ValidateBinaryPath(absl::string_view field, absl::string_view path) {

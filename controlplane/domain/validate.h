@@ -50,6 +50,9 @@ absl::Status ValidateText(absl::string_view field, absl::string_view text, size_
 // Absolute, 2..4095 bytes of UTF-8, no NUL, no "//", "." or ".." components, no "/" at the end.
 absl::Status ValidateBinaryPath(absl::string_view field, absl::string_view path);
 
+// 32 bytes.
+absl::Status ValidateSha256(absl::string_view field, absl::string_view digest);
+
 // 2..4194304. Pid 1 gets an error of its own.
 absl::Status ValidatePid(absl::string_view field, uint32_t pid);
 // pid, boot_id (empty or a UUID) and executable (empty or an absolute path).

@@ -1,5 +1,6 @@
 // Orders that change what a host enforces: contain, isolate, block a binary, release, lift a policy.
 #include "absl/strings/str_cat.h"
+#include "common/hex.h"
 #include "common/status_macros.h"
 #include "common/uuid.h"
 #include "controlplane/domain/dangerous_binaries.h"
@@ -41,16 +42,19 @@ struct Wanted {
   }
 };
 
-// Everything that an order can choose about a policy but its template and file.
+// Everything that an order can choose about a policy but its template and path.
 bool SameTerms(const Policy& a, const Policy& b) {
   return a.action == b.action && a.expires_at == b.expires_at && a.on_expiry == b.on_expiry &&
-         a.on_unreachable == b.on_unreachable;
+         a.on_unreachable == b.on_unreachable && a.binary_sha256 == b.binary_sha256 &&
+         a.kill_running == b.kill_running && a.forced == b.forced;
 }
 
 JsonObject Details(const Wanted& wanted, const Policy& policy) {
   JsonObject details;
   details.Add("policy_id", policy.id).Add("policy", policy.name).Add("action", Word(policy.action));
-  details.AddIfSet("path", policy.binary_path);
+  details.AddIfSet("path", policy.binary_path).AddIfSet("sha256", ToHex(policy.binary_sha256));
+  if (policy.kill_running) details.AddBool("kill_running", true);
+  if (policy.forced) details.AddBool("forced", true);
   if (wanted.allow_degraded) details.AddBool("allow_degraded", true);
   if (policy.expires_at) {
     details.Add("expires_at", absl::FormatTime(absl::RFC3339_full, *policy.expires_at, absl::UTCTimeZone()));
@@ -71,6 +75,23 @@ absl::StatusOr<Sensor> LockForOrder(Transaction& tx, const OrderContext& context
   RETURN_IF_ERROR(CheckTakesOrders(sensor));
   RETURN_IF_ERROR(CheckEtag(sensor, context));
   return sensor;
+}
+
+absl::Status CheckBinaryOrder(const BinaryOrder& order, const PolicyTerms& terms) {
+  if (order.path.empty() && order.sha256.empty()) {
+    return InvalidField("binary.path", "is empty, and so is binary.sha256; one of them must name the file");
+  }
+  if (!order.sha256.empty()) RETURN_IF_ERROR(ValidateSha256("binary.sha256", order.sha256));
+  if (order.kill_running && terms.action == PolicyAction::kNotify) {
+    return InvalidField("binary.kill_running", "must be unset with NOTIFY, which stops nothing");
+  }
+  if (order.path.empty()) return absl::OkStatus();
+  RETURN_IF_ERROR(ValidateBinaryPath("binary.path", order.path));
+  return CheckBlockable("binary.path", order.path, order.force);
+}
+
+bool NamesSameFile(const Policy& policy, const BinaryOrder& order) {
+  return policy.binary_path == order.path && (!order.path.empty() || policy.binary_sha256 == order.sha256);
 }
 
 // Puts the wanted policy in force. One that exists with the same terms stays; one with others is replaced in the same
@@ -126,17 +147,21 @@ absl::StatusOr<PolicyOrdered> IsolateSensor(Transaction& tx, const OrderContext&
 }
 
 absl::StatusOr<PolicyOrdered> BlockBinary(Transaction& tx, const OrderContext& context, const std::string& sensor,
-                                          const std::string& path, const PolicyTerms& terms, bool force) {
-  RETURN_IF_ERROR(ValidateBinaryPath("binary.path", path));
-  RETURN_IF_ERROR(CheckBlockable("binary.path", path, force));
+                                          const BinaryOrder& order, const PolicyTerms& terms) {
+  RETURN_IF_ERROR(CheckBinaryOrder(order, terms));
   ASSIGN_OR_RETURN(const Sensor target, LockForOrder(tx, context, sensor));
   Wanted wanted(PolicyTemplate::kBlockBinary, terms);
   for (const Policy& policy : target.policies) {
-    if (policy.policy_template == PolicyTemplate::kBlockBinary && policy.binary_path == path) wanted.existing = &policy;
+    if (policy.policy_template == PolicyTemplate::kBlockBinary && NamesSameFile(policy, order)) {
+      wanted.existing = &policy;
+    }
   }
-  wanted.policy.name =
-      wanted.existing != nullptr ? wanted.existing->name : BlockBinaryPolicyName(path, target.policies);
-  wanted.policy.binary_path = path;
+  wanted.policy.name = wanted.existing != nullptr ? wanted.existing->name
+                                                  : BlockBinaryPolicyName(order.path, order.sha256, target.policies);
+  wanted.policy.binary_path = order.path;
+  wanted.policy.binary_sha256 = order.sha256;
+  wanted.policy.kill_running = order.kill_running;
+  wanted.policy.forced = order.force;
   wanted.audit_action = "binary_blocked";
   return Order(tx, context, target, std::move(wanted));
 }
@@ -177,6 +202,7 @@ absl::StatusOr<Policy> DeletePolicy(Transaction& tx, const OrderContext& context
   RETURN_IF_ERROR(tx.BumpGeneration(sensor.id));
   JsonObject details;
   details.Add("policy_id", policy.id).Add("policy", policy.name).AddIfSet("path", policy.binary_path);
+  details.AddIfSet("sha256", ToHex(policy.binary_sha256));
   RETURN_IF_ERROR(Audit(tx, context, "policy_deleted", SensorTarget(sensor.id), false, details));
   return policy;
 }

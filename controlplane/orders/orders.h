@@ -22,8 +22,18 @@ absl::StatusOr<PolicyOrdered> ContainSensor(Transaction& tx, const OrderContext&
                                             const PolicyTerms& terms);
 absl::StatusOr<PolicyOrdered> IsolateSensor(Transaction& tx, const OrderContext& context, const std::string& sensor,
                                             const PolicyTerms& terms);
+
+// Which file to block, by path, by content or both, and what else to do about it.
+struct BinaryOrder {
+  std::string path;
+  std::string sha256;  // 32 bytes, or empty
+  bool kill_running = false;
+  bool force = false;
+};
+// A path is blocked once, and so is a digest without a path: an order that differs in anything else replaces the
+// policy.
 absl::StatusOr<PolicyOrdered> BlockBinary(Transaction& tx, const OrderContext& context, const std::string& sensor,
-                                          const std::string& path, const PolicyTerms& terms, bool force);
+                                          const BinaryOrder& order, const PolicyTerms& terms);
 
 struct Released {
   Sensor sensor;

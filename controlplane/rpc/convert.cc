@@ -101,8 +101,12 @@ v1::EnforcementPolicy ToProto(const Policy& policy) {
   proto.set_sensor_id(policy.sensor_id);
   proto.set_template_(static_cast<v1::PolicyTemplate>(policy.policy_template));
   proto.set_action(static_cast<v1::PolicyAction>(policy.action));
-  if (policy.policy_template == PolicyTemplate::kBlockBinary)
+  if (policy.policy_template == PolicyTemplate::kBlockBinary) {
     proto.mutable_block_binary()->set_path(policy.binary_path);
+    proto.mutable_block_binary()->set_sha256(policy.binary_sha256);
+    proto.mutable_block_binary()->set_kill_running(policy.kill_running);
+    proto.mutable_block_binary()->set_forced(policy.forced);
+  }
   *proto.mutable_created_at() = ToProto(policy.created_at);
   proto.set_created_by(policy.created_by);
   proto.set_etag(policy.etag);

@@ -12,8 +12,8 @@ namespace bulkhead::controlplane {
 namespace {
 
 constexpr char kSelect[] =
-    "SELECT id, name, sensor_id, template, action, binary_path, created_at, created_by, etag, expires_at,"
-    " on_expiry, on_unreachable FROM enforcement_policies ";
+    "SELECT id, name, sensor_id, template, action, binary_path, binary_sha256, kill_running, forced, created_at,"
+    " created_by, etag, expires_at, on_expiry, on_unreachable FROM enforcement_policies ";
 
 }  // namespace
 
@@ -25,6 +25,9 @@ Policy PolicyFrom(const pqxx::row& row) {
   policy.policy_template = PolicyTemplateFrom(row["template"]);
   policy.action = PolicyActionFrom(row["action"]);
   policy.binary_path = row["binary_path"].c_str();
+  policy.binary_sha256 = BytesFrom(row["binary_sha256"]);
+  policy.kill_running = row["kill_running"].as<bool>();
+  policy.forced = row["forced"].as<bool>();
   policy.created_at = TimeFrom(row["created_at"]);
   policy.created_by = row["created_by"].c_str();
   policy.etag = row["etag"].c_str();
@@ -35,14 +38,14 @@ Policy PolicyFrom(const pqxx::row& row) {
 }
 
 absl::Status PgTransaction::InsertPolicy(const Policy& policy) {
-  return Execute(
-             "store a policy",
-             "INSERT INTO enforcement_policies (id, sensor_id, name, template, action, binary_path, created_by, etag,"
-             " expires_at, on_expiry, on_unreachable)"
-             " VALUES ($1::uuid, $2::uuid, $3, $4, $5, $6, $7, $8, NULLIF($9, '')::timestamptz, $10, $11)",
-             policy.id, policy.sensor_id, policy.name, ToText(policy.policy_template), ToText(policy.action),
-             policy.binary_path, policy.created_by, policy.etag, TimeText(policy.expires_at), ToText(policy.on_expiry),
-             ToText(policy.on_unreachable))
+  return Execute("store a policy",
+                 "INSERT INTO enforcement_policies (id, sensor_id, name, template, action, binary_path, binary_sha256,"
+                 " kill_running, forced, created_by, etag, expires_at, on_expiry, on_unreachable)"
+                 " VALUES ($1::uuid, $2::uuid, $3, $4, $5, $6, $7, $8, $9, $10, $11, NULLIF($12, '')::timestamptz,"
+                 " $13, $14)",
+                 policy.id, policy.sensor_id, policy.name, ToText(policy.policy_template), ToText(policy.action),
+                 policy.binary_path, Bytes(policy.binary_sha256), policy.kill_running, policy.forced, policy.created_by,
+                 policy.etag, TimeText(policy.expires_at), ToText(policy.on_expiry), ToText(policy.on_unreachable))
       .status();
 }
 

@@ -38,7 +38,11 @@ struct Policy {
   std::string name;
   PolicyTemplate policy_template = PolicyTemplate::kNetworkContainment;
   PolicyAction action = PolicyAction::kDeny;
-  std::string binary_path;  // absolute and normalized; set for kBlockBinary only
+  // For kBlockBinary only, which has a path, a digest or both.
+  std::string binary_path;    // absolute and normalized
+  std::string binary_sha256;  // 32 bytes
+  bool kill_running = false;
+  bool forced = false;  // block even what this host needs
   // End of the lease by the sensor's clock; none: never. What an id has here never changes: another lease is another
   // policy.
   std::optional<absl::Time> expires_at;

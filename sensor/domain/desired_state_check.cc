@@ -12,6 +12,7 @@ namespace bulkhead::sensor {
 namespace {
 
 constexpr size_t kLongestPath = 4095;
+constexpr size_t kSha256Bytes = 32;
 constexpr uint8_t kTcp = 6;
 constexpr uint8_t kUdp = 17;
 
@@ -22,9 +23,20 @@ absl::Status Invalid(absl::string_view field, absl::string_view problem) {
 absl::Status CheckPolicy(const Policy& policy, const std::string& field, const SensorFacts& facts) {
   if (policy.id.empty()) return Invalid(absl::StrCat(field, ".id"), "is empty; every policy has an id");
   if (policy.policy_template != PolicyTemplate::kBlockBinary) {
-    if (policy.binary_path.empty()) return absl::OkStatus();
+    if (policy.binary_path.empty() && policy.binary_sha256.empty()) return absl::OkStatus();
     return Invalid(absl::StrCat(field, ".block_binary"), "is set, but the template is not BLOCK_BINARY");
   }
+  if (policy.binary_path.empty() && policy.binary_sha256.empty()) {
+    return Invalid(absl::StrCat(field, ".block_binary"), "has neither a path nor a sha256; one must name the file");
+  }
+  if (!policy.binary_sha256.empty() && policy.binary_sha256.size() != kSha256Bytes) {
+    return Invalid(absl::StrCat(field, ".block_binary.sha256"),
+                   absl::StrCat("has ", policy.binary_sha256.size(), " bytes; a SHA-256 has ", kSha256Bytes));
+  }
+  if (policy.kill_running && policy.action == PolicyAction::kNotify) {
+    return Invalid(absl::StrCat(field, ".block_binary.kill_running"), "is set with NOTIFY, which stops nothing");
+  }
+  if (policy.binary_path.empty()) return absl::OkStatus();
   if (absl::Status status = CheckBinaryPath(policy.binary_path); !status.ok()) {
     return Invalid(absl::StrCat(field, ".block_binary.path"), status.message());
   }

@@ -29,7 +29,8 @@ bool Keeps(const DesiredState& incoming, const Policy& policy) {
         candidate.policy_template == PolicyTemplate::kNetworkIsolation) {
       return true;
     }
-    return candidate.policy_template == policy.policy_template && candidate.binary_path == policy.binary_path;
+    return candidate.policy_template == policy.policy_template && candidate.binary_path == policy.binary_path &&
+           (policy.binary_sha256.empty() || candidate.binary_sha256 == policy.binary_sha256);
   });
 }
 

@@ -86,7 +86,12 @@ absl::StatusOr<Policy> PolicyFromProto(const v1::EnforcementPolicy& in, const st
   Policy out{in.id(), in.name()};
   ASSIGN_OR_RETURN(out.policy_template, TemplateFromProto(in.template_(), absl::StrCat(field, ".template")));
   ASSIGN_OR_RETURN(out.action, ActionFromProto(in.action(), out.policy_template, absl::StrCat(field, ".action")));
-  if (in.has_block_binary()) out.binary_path = in.block_binary().path();
+  if (in.has_block_binary()) {
+    out.binary_path = in.block_binary().path();
+    out.binary_sha256 = in.block_binary().sha256();
+    out.kill_running = in.block_binary().kill_running();
+    out.forced = in.block_binary().forced();
+  }
   RETURN_IF_ERROR(LeaseFromProto(in, field, clock_offset, &out));
   return out;
 }

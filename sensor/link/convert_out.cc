@@ -82,6 +82,10 @@ void PolicyToProto(const ObservedPolicy& in, v1::ObservedPolicy* out) {
   out->set_degraded(Utf8(in.degraded));
   if (in.expires_at.has_value()) *out->mutable_expires_at() = TimeToProto(*in.expires_at);
   out->set_expired(in.expired);
+  out->set_running(in.running);
+  for (const uint32_t pid : in.running_pids) out->add_running_pids(pid);
+  out->set_killed_running(in.killed_running);
+  out->set_sha256(in.sha256);
   for (const WouldCut& cut : in.would_cut) {
     v1::WouldCut* added = out->add_would_cut();
     added->set_address(cut.remote.ToString());
@@ -249,10 +253,14 @@ v1::DesiredState DesiredStateToProto(const DesiredState& in) {
     added->set_sensor_id(in.sensor_id);
     added->set_template_(static_cast<v1::PolicyTemplate>(policy.policy_template));
     added->set_action(static_cast<v1::PolicyAction>(policy.action));
-    if (!policy.binary_path.empty()) added->mutable_block_binary()->set_path(policy.binary_path);
     if (policy.expires_at.has_value()) *added->mutable_expires_at() = TimeToProto(*policy.expires_at);
     added->set_on_expiry(static_cast<v1::OnExpiry>(policy.on_expiry));
     added->set_on_unreachable(static_cast<v1::OnUnreachable>(policy.on_unreachable));
+    if (policy.policy_template != PolicyTemplate::kBlockBinary) continue;
+    added->mutable_block_binary()->set_path(policy.binary_path);
+    added->mutable_block_binary()->set_sha256(policy.binary_sha256);
+    added->mutable_block_binary()->set_kill_running(policy.kill_running);
+    added->mutable_block_binary()->set_forced(policy.forced);
   }
   for (const IsolationRule& rule : in.isolation_rules) {
     v1::IsolationRule* added = out.add_isolation_rules();

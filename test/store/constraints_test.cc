@@ -96,6 +96,28 @@ TEST_CASE("policies: one of each network kind, names that fit the template, path
         "23505 enforcement_policies_one_block_key");
 }
 
+TEST_CASE(
+    "blocks by content: 32 bytes, once each, killing nobody that NOTIFY spares, and no part of a network policy") {
+  const WithSensor database;
+  const auto block = [&](const std::string& name, const std::string& values) {
+    return database.Refusal(absl::StrCat(
+        "INSERT INTO enforcement_policies (id, sensor_id, created_by, etag, name, template, action, binary_path,"
+        " binary_sha256, kill_running) VALUES (gen_random_uuid(), '",
+        kSensor, "', 'olga', 'e', '", name, "', ", values, ")"));
+  };
+  const std::string digest = "decode(repeat('ab', 32), 'hex')";
+  CHECK(block("bulkhead-block-binary-a", "'block-binary', 'deny', '', " + digest + ", true").empty());
+  CHECK(block("bulkhead-block-binary-b", "'block-binary', 'deny', '', " + digest + ", false") ==
+        "23505 enforcement_policies_one_digest_key");
+  CHECK(block("bulkhead-block-binary-c", "'block-binary', 'deny', '/x', " + digest + ", false").empty());
+  CHECK(block("bulkhead-block-binary-d", "'block-binary', 'notify', '/y', '', true") ==
+        "23514 enforcement_policies_template_check");
+  CHECK(block("bulkhead-block-binary-e", "'block-binary', 'deny', '/z', '\\xab', false") ==
+        "23514 enforcement_policies_template_check");
+  CHECK(block("network-isolation", "'network-isolation', 'deny', '', " + digest + ", false") ==
+        "23514 enforcement_policies_template_check");
+}
+
 TEST_CASE("rules: ports in order, protocols that have ports, prefixes without host bits, no doubles") {
   const WithSensor database;
   CHECK(database.Rule("NULL, 22, 22, 6, 'inbound'").empty());

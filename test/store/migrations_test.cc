@@ -53,6 +53,11 @@ const std::vector<Step>& Steps() {
        " on_unreachable = 'hold'",
        "SELECT bool_and(on_expiry = 'hold' AND on_unreachable = 'hold' AND expires_at IS NOT NULL)"
        " FROM enforcement_policies WHERE created_by = 'olga' AND template = 'network-containment'"},
+      {"INSERT INTO enforcement_policies (id, sensor_id, name, template, action, created_by, etag, binary_sha256,"
+       " kill_running) VALUES ('00000000-0000-4000-8000-000000000004', '00000000-0000-4000-8000-000000000001',"
+       " 'bulkhead-block-binary-abab', 'block-binary', 'sigkill', 'olga', 'e', decode(repeat('ab', 32), 'hex'), true)",
+       "SELECT kill_running AND octet_length(binary_sha256) = 32 FROM enforcement_policies"
+       " WHERE template = 'block-binary'"},
   };
   return steps;
 }

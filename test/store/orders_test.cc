@@ -128,7 +128,8 @@ TEST_CASE("a block has a name from its path, and deleting the policy lifts it") 
   Enroll(*store, "web-1");
   const auto block = [&](const std::string& path, bool force = false) {
     return Give(*store, [&](Transaction& tx) {
-      return orders::BlockBinary(tx, By("olga"), "web-1", path, {.action = PolicyAction::kSigkill}, force);
+      return orders::BlockBinary(tx, By("olga"), "web-1", {.path = path, .force = force},
+                                 {.action = PolicyAction::kSigkill});
     });
   };
   const auto first = block("/opt/tool/nc");
@@ -149,6 +150,44 @@ TEST_CASE("a block has a name from its path, and deleting the policy lifts it") 
   REQUIRE_OK(lift(first->policy.etag));
   CHECK(ReasonOf(lift("").status()) == "POLICY_NOT_FOUND");
   CHECK(Read(*store, "web-1").policies.size() == 1);
+}
+
+TEST_CASE("a block by content is stored, replaced by what asks more, and a network policy's equal in every other way") {
+  const Database database;
+  const auto store = database.Open();
+  Enroll(*store, "web-1");
+  PolicyTerms terms{.action = PolicyAction::kSigkill};
+  const auto block = [&](const orders::BinaryOrder& order) {
+    return Give(*store, [&](Transaction& tx) { return orders::BlockBinary(tx, By("olga"), "web-1", order, terms); });
+  };
+  const std::string digest(32, '\xab');
+  orders::BinaryOrder order;
+  CHECK(FieldOf(block(order).status()) == "binary.path");
+  order.sha256 = "ab";
+  CHECK(FieldOf(block(order).status()) == "binary.sha256");
+  order.sha256 = digest;
+  const auto first = block(order);
+  REQUIRE_OK(first);
+  CHECK(first->policy.name == "bulkhead-block-binary-abababababababab");
+  CHECK(first->policy.binary_sha256 == digest);
+  CHECK(block(order)->unchanged);
+  order.kill_running = true;
+  const auto harder = block(order);
+  REQUIRE_OK(harder);
+  CHECK(!harder->unchanged);
+  CHECK(harder->policy.kill_running);
+  CHECK(Read(*store, "web-1").policies.size() == 1);
+  CHECK(harder->sensor.desired_digest != first->sensor.desired_digest);
+  terms.action = PolicyAction::kNotify;
+  CHECK(FieldOf(block(order).status()) == "binary.kill_running");
+  terms.action = PolicyAction::kDeny;
+  order = {.path = "/opt/tool", .sha256 = digest};
+  REQUIRE_OK(block(order));
+  order.sha256[0] = 'x';
+  CHECK(block(order)->policy.binary_sha256[0] == 'x');  // the path is blocked once
+  CHECK(Read(*store, "web-1").policies.size() == 2);
+  order = {.path = "/bin/sh", .force = true};
+  CHECK(block(order)->policy.forced);
 }
 
 TEST_CASE("a stale etag is refused and the current one is not") {

@@ -140,8 +140,8 @@ TEST_CASE("policies, rules and tokens are listed whole in pages of any size") {
   REQUIRE_OK(Contain(*store, "web-2"));
   for (int i = 0; i < 5; ++i) {
     REQUIRE_OK(Give(*store, [&](Transaction& tx) {
-      return orders::BlockBinary(tx, By("olga"), "web-1", absl::StrCat("/opt/x", i), {.action = PolicyAction::kSigkill},
-                                 false);
+      return orders::BlockBinary(tx, By("olga"), "web-1", {.path = absl::StrCat("/opt/x", i)},
+                                 {.action = PolicyAction::kSigkill});
     }));
     REQUIRE_OK(Give(*store, [&](Transaction& tx) {
       IsolationRule rule;

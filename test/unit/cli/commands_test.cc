@@ -95,6 +95,33 @@ TEST_CASE("contain sends what was asked, with a request id of its own, and says 
         "not yet confirmed by the kernel: add --wait, or see bulkheadctl sensor get web-1\n");
 }
 
+TEST_CASE("a block names a path, a content or both, and refuses what is neither before anything is sent") {
+  const std::string digits(64, 'a');
+  {
+    Cli cli;
+    REQUIRE(cli.Run({"sensor", "block-binary", "web-1", "/usr/bin/nc"}) == 0);
+    CHECK(cli.sensors.block.binary().path() == "/usr/bin/nc");
+    CHECK(cli.sensors.block.binary().sha256().empty());
+  }
+  Cli cli;
+  REQUIRE(cli.Run({"sensor", "block-binary", "web-1", "--path", "/usr/bin/nc", "--sha256", digits, "--kill-running",
+                   "--action", "deny", "--force"}) == 0);
+  CHECK(cli.sensors.block.binary().path() == "/usr/bin/nc");
+  CHECK(cli.sensors.block.binary().sha256() == std::string(32, '\xaa'));
+  CHECK(cli.sensors.block.binary().kill_running());
+  CHECK(cli.sensors.block.action() == v1::POLICY_ACTION_DENY);
+  CHECK(cli.sensors.block.force());
+  for (const std::string& wrong : {std::string("abc"), digits + "a", std::string(63, 'a') + "g", "0x" + digits}) {
+    Cli refused;
+    CHECK(refused.Run({"sensor", "block-binary", "web-1", "--sha256", wrong}) == 2);
+    CHECK_THAT(refused.err, Contains("64 hexadecimal digits"));
+    CHECK(refused.sensors.block.sensor().empty());
+  }
+  Cli nothing;
+  CHECK(nothing.Run({"sensor", "block-binary", "web-1"}) == 2);
+  CHECK_THAT(nothing.err, Contains("--path, --sha256 or both"));
+}
+
 TEST_CASE("--wait returns once the kernel has the generation, not before") {
   Cli cli;
   v1::Sensor pending = SyncedSensor();

@@ -67,6 +67,14 @@ grpc::Status FakeSensors::ContainSensor(grpc::ServerContext*, const v1::ContainS
   return answer;
 }
 
+grpc::Status FakeSensors::BlockBinary(grpc::ServerContext*, const v1::BlockBinaryRequest* request,
+                                      v1::BlockBinaryResponse* response) {
+  block = *request;
+  *response->mutable_sensor() = SyncedSensor();
+  response->mutable_policy()->set_id(kPolicyId);
+  return answer;
+}
+
 grpc::Status FakeSensors::KillProcess(grpc::ServerContext*, const v1::KillProcessRequest* request,
                                       v1::KillProcessResponse* response) {
   kill = *request;

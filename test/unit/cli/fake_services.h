@@ -39,6 +39,7 @@ class FakeSensors : public v1::SensorService::Service {
                             grpc::ServerWriter<v1::WatchSensorsResponse>*) override;
   grpc::Status ContainSensor(grpc::ServerContext*, const v1::ContainSensorRequest*,
                              v1::ContainSensorResponse*) override;
+  grpc::Status BlockBinary(grpc::ServerContext*, const v1::BlockBinaryRequest*, v1::BlockBinaryResponse*) override;
   grpc::Status KillProcess(grpc::ServerContext*, const v1::KillProcessRequest*, v1::KillProcessResponse*) override;
   grpc::Status LowerGuard(grpc::ServerContext*, const v1::LowerGuardRequest*, v1::LowerGuardResponse*) override;
   grpc::Status CreateGuardCode(grpc::ServerContext*, const v1::CreateGuardCodeRequest*,
@@ -53,6 +54,7 @@ class FakeSensors : public v1::SensorService::Service {
 
   // Read after the call.
   v1::ContainSensorRequest contain;
+  v1::BlockBinaryRequest block;
   v1::KillProcessRequest kill;
   v1::LowerGuardRequest lower;
   int revokes = 0;

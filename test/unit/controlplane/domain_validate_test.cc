@@ -166,12 +166,31 @@ TEST_CASE("a block is named after the end of the path") {
 TEST_CASE("two paths that sanitize alike get different names, the same path the same") {
   Policy first;
   first.binary_path = "/opt/a b";
-  first.name = BlockBinaryPolicyName(first.binary_path, {});
+  first.name = BlockBinaryPolicyName(first.binary_path, "", {});
   CHECK(first.name == "bulkhead-block-binary-opt-a-b");
-  const std::string second = BlockBinaryPolicyName("/opt/a/b", {first});
+  const std::string second = BlockBinaryPolicyName("/opt/a/b", "", {first});
   CHECK(absl::StartsWith(second, "bulkhead-block-binary-opt-a-b-"));
   CHECK(second.size() == first.name.size() + 9);
-  CHECK(BlockBinaryPolicyName("/opt/a b", {first}) == first.name);
+  CHECK(BlockBinaryPolicyName("/opt/a b", std::string(32, 'x'), {first}) == first.name);
+}
+
+TEST_CASE("a block of a content is named after its digits, all of them where the first are taken") {
+  Policy first;
+  first.binary_sha256 = std::string(32, '\xab');
+  first.name = BlockBinaryPolicyName("", first.binary_sha256, {});
+  CHECK(first.name == "bulkhead-block-binary-abababababababab");
+  CHECK(BlockBinaryPolicyName("", first.binary_sha256, {first}) == first.name);
+  const std::string alike = std::string(31, '\xab') + '\x01';
+  CHECK(absl::EndsWith(BlockBinaryPolicyName("", alike, {first}), "abab01"));
+}
+
+TEST_CASE("a digest has 32 bytes") {
+  CHECK_CODE(ValidateSha256("d", std::string(32, '\0')), kOk);
+  for (const size_t size : {0, 1, 31, 33, 64}) {
+    const absl::Status refused = ValidateSha256("d", std::string(size, 'a'));
+    CHECK_CODE(refused, kInvalidArgument);
+    CHECK(FieldOf(refused) == "d");
+  }
 }
 
 TEST_CASE("what would break the host needs force, and the sensor is never blocked") {

@@ -27,6 +27,9 @@ v1::DesiredState ValidState() {
   block->set_id("p2");
   block->set_template_(v1::POLICY_TEMPLATE_BLOCK_BINARY);
   block->mutable_block_binary()->set_path("/usr/bin/nc");
+  block->mutable_block_binary()->set_sha256(std::string(32, '\xab'));
+  block->mutable_block_binary()->set_kill_running(true);
+  block->mutable_block_binary()->set_forced(true);
   v1::IsolationRule* rule = state.add_isolation_rules();
   rule->set_address("10.0.0.0/8");
   rule->mutable_ports()->set_first(22);
@@ -54,6 +57,9 @@ TEST_CASE("a desired state survives the way in and out") {
   CHECK(state->policies[0].action == PolicyAction::kDeny);
   CHECK(state->policies[1].action == PolicyAction::kSigkill);
   CHECK(state->policies[1].binary_path == "/usr/bin/nc");
+  CHECK(state->policies[1].binary_sha256 == std::string(32, '\xab'));
+  CHECK(state->policies[1].kill_running);
+  CHECK(state->policies[1].forced);
   CHECK(state->isolation_rules[0].remote.ToString() == "10.0.0.0/8");
   CHECK(state->isolation_rules[0].last_port == 23);
   const auto again = DecodeDesiredState(EncodeDesiredState(*state, kReceived), kReceived);

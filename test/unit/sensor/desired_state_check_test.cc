@@ -50,6 +50,18 @@ TEST_CASE("what is wrong is refused, with the field") {
       {"path on a network policy", [](DesiredState& s) { s.policies[0].binary_path = "/x/y"; },
        "enforcement_policies[0].block_binary"},
       {"relative path", [](DesiredState& s) { s.policies[1].binary_path = "usr/bin/nc"; }, "block_binary.path"},
+      {"neither path nor digest", [](DesiredState& s) { s.policies[1].binary_path = ""; },
+       "enforcement_policies[1].block_binary"},
+      {"half a digest", [](DesiredState& s) { s.policies[1].binary_sha256 = std::string(16, 'x'); },
+       "block_binary.sha256"},
+      {"killing what is only watched",
+       [](DesiredState& s) {
+         s.policies[1].kill_running = true;
+         s.policies[1].action = PolicyAction::kNotify;
+       },
+       "block_binary.kill_running"},
+      {"a digest on a network policy", [](DesiredState& s) { s.policies[0].binary_sha256 = std::string(32, 'x'); },
+       "enforcement_policies[0].block_binary"},
       {"half a port range", [](DesiredState& s) { s.isolation_rules[0].last_port = 0; }, "isolation_rules[0].ports"},
       {"a range backwards", [](DesiredState& s) { s.isolation_rules[0].last_port = 21; }, "isolation_rules[0].ports"},
       {"ports of ICMP", [](DesiredState& s) { s.isolation_rules[0].protocol = 1; }, "isolation_rules[0].ports"},

@@ -93,6 +93,14 @@ TEST_CASE_METHOD(Fixture, "a blocked binary is a policy that its id lifts") {
   v1::BlockBinaryRequest block;
   block.set_sensor("web-1");
   block.mutable_binary()->set_path("/usr/bin/ncat");
+  block.mutable_binary()->set_sha256("short");
+  v1::BlockBinaryResponse refused;
+  const grpc::Status short_digest = Call(*sensors, &v1::SensorService::Stub::BlockBinary, block, &refused);
+  CHECK_GRPC_CODE(short_digest, INVALID_ARGUMENT);
+  CHECK(FieldIn(short_digest) == "binary.sha256");
+  block.mutable_binary()->set_sha256(std::string(32, '\xab'));
+  block.mutable_binary()->set_kill_running(true);
+  block.mutable_binary()->set_forced(true);  // not the request's to say
   v1::BlockBinaryResponse blocked;
   REQUIRE_GRPC_OK(Call(*sensors, &v1::SensorService::Stub::BlockBinary, block, &blocked));
   CHECK_THAT(blocked.policy().name(), Catch::StartsWith("bulkhead-block-binary-"));
@@ -104,6 +112,9 @@ TEST_CASE_METHOD(Fixture, "a blocked binary is a policy that its id lifts") {
   REQUIRE_GRPC_OK(Call(*policies, &v1::PolicyService::Stub::ListEnforcementPolicies, list, &listed));
   REQUIRE(listed.policies_size() == 1);
   CHECK(listed.policies(0).block_binary().path() == "/usr/bin/ncat");
+  CHECK(listed.policies(0).block_binary().sha256() == std::string(32, '\xab'));
+  CHECK(listed.policies(0).block_binary().kill_running());
+  CHECK(!listed.policies(0).block_binary().forced());
 
   v1::DeleteEnforcementPolicyRequest lift;
   lift.set_id(blocked.policy().id());
