@@ -1,28 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0 OR GPL-2.0
-/* Stops binaries from being executed.
+/* Stops binaries from being executed: by path, by identity, and, where nothing can hash, by fingerprint.
  *
  * hook                                  sees                                does
  * ksyscall/execve, ksyscall/execveat    the path as the caller spells it    SIGKILL (DENY: only where nothing can refuse)
  * tracepoint sys_enter_execve(at)       the same, where there are no kprobes
  * lsm/bprm_check_security               the opened file, a script's too     EPERM; with SIGKILL the caller dies as well
  * fmod_ret/security_bprm_check          the same, where BPF LSM is off
+ * lsm/mmap_file, lsm/file_mprotect      a file that becomes code            the same
+ * fmod_ret/security_mmap_file, ...      the same, where BPF LSM is off
  * raw_tp/sched_process_exec             the file that was loaded            SIGKILL before its first instruction
  * iter/task_file                        one descriptor of the sensor        reads the identity of a file as the kernel has it
+ * iter/task_vma                         all mappings of all processes       lists who has a blocked file mapped as code
  *
- * Each enforcing hook matches the file's identity (device, inode, generation: survives rename, hard link, symlink, bind mount,
- * /proc/self/fd) and the path as given (survives replacement of the file). The hooks run for the whole host and look only at
- * processes inside the scope.
+ * Identity is device, inode and generation of the file itself, also through an overlay: it survives rename, hard link, symlink,
+ * bind mount and /proc/self/fd. The path as given survives replacement of the file. digest.bpf.c judges the content. The
+ * hooks run for the whole host and look only at processes inside the scope.
  *
  * The whole path counts, up to 4095 bytes: its length and a 128-bit hash are compared.
  *
- * Does not stop: a copy under another name; `ld.so BINARY` and `sh SCRIPT`, which execute another file; the same file seen
- * through an overlay mount, which gives it another identity; mmap of code.
+ * Does not stop: a copy that is not exec'ed but mapped, where no program can hash; `sh SCRIPT`, which reads a file like any
+ * other; a program that loads code in its own way, into memory that no file is behind.
  *
  * On failure: open at the system call (the caller's memory may be unreadable; counted), closed at identity for every file that
  * was resolved. */
-#include "maps.h"
-
-#include "bulkhead/decide_exec.h"
+#include "exec.h"
 
 #include <bpf/bpf_tracing.h>
 
@@ -34,15 +35,15 @@ struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
 	__uint(max_entries, BH_SLOTS);
 	__type(key, __u32);
-	__array(values, struct bh_inner_files);
-} bh_files SEC(".maps");
+	__array(values, struct bh_inner_paths);
+} bh_paths SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
 	__uint(max_entries, BH_SLOTS);
 	__type(key, __u32);
-	__array(values, struct bh_inner_paths);
-} bh_paths SEC(".maps");
+	__array(values, struct bh_inner_prints);
+} bh_prints SEC(".maps");
 
 struct bh_scratch {
 	__u64 words[BH_PATH_BYTES / 8];
@@ -96,19 +97,6 @@ static __always_inline struct bh_exec_rule *bh_path_rule(struct bh_scratch *scra
 	return bpf_map_lookup_elem(paths, &walk.key);
 }
 
-static __always_inline struct bh_exec_rule *bh_file_rule(const struct file *file, __u32 slot)
-{
-	void *files = bpf_map_lookup_elem(&bh_files, &slot);
-	struct inode *inode = BPF_CORE_READ(file, f_inode);
-	struct bh_file_key key = {
-		.inode = BPF_CORE_READ(inode, i_ino),
-		.device = BPF_CORE_READ(inode, i_sb, s_dev),
-		.generation = BPF_CORE_READ(inode, i_generation),
-	};
-
-	return files ? bpf_map_lookup_elem(files, &key) : NULL;
-}
-
 static __always_inline struct bh_scratch *bh_get_scratch(void)
 {
 	__u32 zero = 0;
@@ -119,13 +107,22 @@ static __always_inline struct bh_scratch *bh_get_scratch(void)
 	return scratch;
 }
 
-/* Slot + 1 when something is blocked and the current process is inside the scope; else 0. */
-static __always_inline __u32 bh_exec_slot(const struct bh_host *host)
+/* The rule for a file by its size and its head. The scratch buffer is overwritten. */
+static __always_inline struct bh_exec_rule *bh_print_rule(const struct linux_binprm *bprm, struct bh_scratch *scratch, __u32 slot)
 {
-	__u32 active = bh_active_slot();
-	const struct bh_config *config = active ? bh_slot_config(active) : NULL;
+	void *prints = bpf_map_lookup_elem(&bh_prints, &slot);
+	struct inode *inode = bh_real_inode(BPF_CORE_READ(bprm, file, f_inode));
+	struct bh_hash_walk walk = {.scratch = scratch};
+	struct bh_print_key key = {};
 
-	return config && host && config->exec_policies && bh_current_in_scope(host) ? active : 0;
+	if (!prints || bpf_probe_read_kernel(scratch->words, BH_HEAD_BYTES, bprm->buf))
+		return NULL;
+	bh_path_hash_start(&walk.key, BH_HEAD_BYTES);
+	bpf_loop(BH_HEAD_BYTES / 8, bh_hash_step, &walk, 0);
+	key.size = BPF_CORE_READ(inode, i_size);
+	key.hash[0] = walk.key.hash[0];
+	key.hash[1] = walk.key.hash[1];
+	return bpf_map_lookup_elem(prints, &key);
 }
 
 /* A SIGKILL is on its way, so this exec was counted by an earlier hook. */
@@ -136,37 +133,7 @@ static __always_inline bool bh_current_dying(void)
 	return BPF_CORE_READ(task, pending.signal.sig[0]) & (1UL << (SIGKILL - 1));
 }
 
-/* ---- Decide and record ---- */
-
-static __always_inline int bh_act(const struct bh_exec_rule *rule, enum bh_exec_hook hook, const struct bh_host *host,
-				  const char *path, bool user_path)
-{
-	__u32 todo = bh_decide_exec(rule->action, hook, host->deny_exec);
-	struct bh_event *event;
-
-	if (!todo || bh_lease_over(rule->expires, bh_lease_clock(rule->expires)))
-		return 0;
-	if ((todo & BH_DO_KILL) && !bh_kill_current())
-		todo &= ~BH_DO_KILL;
-	if (!todo)
-		return 0;
-	bh_add(todo & BH_DO_COUNT		   ? BH_SHADOW_EXEC
-	       : todo & BH_DO_REFUSE		   ? BH_DENY_EXEC
-	       : hook == BH_AT_SYSCALL ? BH_KILL_EXEC_PATH
-				       : BH_KILL_EXEC_FILE);
-	bh_hit(&rule->policy);
-	event = bh_new_event(BH_EVENT_EXEC,
-			     todo & BH_DO_COUNT ? BH_ACTION_NOTIFY : todo & BH_DO_KILL ? BH_ACTION_SIGKILL : BH_ACTION_DENY,
-			     &rule->policy);
-	if (event) {
-		if (user_path)
-			bpf_probe_read_user_str(event->path, sizeof(event->path), path);
-		else
-			bpf_probe_read_kernel_str(event->path, sizeof(event->path), path);
-		bpf_ringbuf_submit(event, 0);
-	}
-	return todo & BH_DO_REFUSE ? -EPERM : 0;
-}
+/* ---- Judge ---- */
 
 static __always_inline int bh_at_syscall(const char *path)
 {
@@ -187,29 +154,72 @@ static __always_inline int bh_at_syscall(const char *path)
 		return 0;
 	}
 	rule = bh_path_rule(scratch, bytes, active - 1);
-	return rule ? bh_act(rule, BH_AT_SYSCALL, host, path, true) : 0;
+	if (rule)
+		bh_act(rule, BH_MATCH_PATH, BH_AT_SYSCALL, host, path, true);
+	return 0;
 }
 
-static __always_inline int bh_at_file(const struct linux_binprm *bprm, enum bh_exec_hook hook)
+/* True: the hook is to refuse. */
+static __always_inline bool bh_at_file(const struct linux_binprm *bprm, enum bh_exec_hook hook)
 {
 	const struct bh_host *host = bh_host_facts();
 	__u32 active = bh_exec_slot(host);
+	const struct bh_config *config = active ? bh_slot_config(active) : NULL;
 	const char *path = BPF_CORE_READ(bprm, filename);
+	enum bh_match match = BH_MATCH_FILE;
 	struct bh_scratch *scratch;
 	struct bh_exec_rule *rule;
 
-	if (!active || !host)
-		return 0;
+	if (!config || !host)
+		return false;
 	rule = bh_file_rule(BPF_CORE_READ(bprm, file), active - 1);
 	if (!rule) {
 		scratch = bh_get_scratch();
 		if (!scratch)
-			return 0;
-		rule = bh_path_rule(scratch, bpf_probe_read_kernel_str(scratch->words, sizeof(scratch->words), path), active - 1);
+			return false;
+		/* A script's interpreter comes by under the script's name, which was judged when the script came by. */
+		if (hook == BH_AT_EXEC || BPF_CORE_READ(bprm, interp) == path) {
+			match = BH_MATCH_PATH;
+			rule = bh_path_rule(scratch, bpf_probe_read_kernel_str(scratch->words, sizeof(scratch->words), path),
+					    active - 1);
+		}
+		if (!rule && (config->exec_content & BH_CONTENT_PRINTS)) {
+			match = BH_MATCH_PRINT;
+			rule = bh_print_rule(bprm, scratch, active - 1);
+		}
 	}
 	if (!rule || (hook == BH_AT_EXEC && bh_current_dying()))
-		return 0;
-	return bh_act(rule, hook, host, path, false);
+		return false;
+	return bh_act(rule, match, hook, host, path, false);
+}
+
+/* True: the hook is to refuse. */
+static __always_inline bool bh_at_map(const struct file *file, unsigned long prot)
+{
+	const struct bh_host *host;
+	struct bh_exec_rule *rule;
+	__u32 active;
+
+	if (!file || !(prot & PROT_EXEC))
+		return false;
+	host = bh_host_facts();
+	active = bh_exec_slot(host);
+	if (!active || !host)
+		return false;
+	rule = bh_file_rule(file, active - 1);
+	if (!rule || bh_is_exec_image(file))
+		return false;
+	return bh_act(rule, BH_MATCH_FILE, BH_AT_MAP, host, bh_base_name(file), false);
+}
+
+/* What the kernel will make of `prot`: an old personality turns all that can be read into code. */
+static __always_inline unsigned long bh_real_prot(unsigned long prot)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+
+	if ((prot & PROT_READ) && (BPF_CORE_READ(task, personality) & READ_IMPLIES_EXEC))
+		return prot | PROT_EXEC;
+	return prot;
 }
 
 /* ---- Hooks ---- */
@@ -241,13 +251,49 @@ int bh_tp_execveat(struct trace_event_raw_sys_enter *ctx)
 SEC("lsm/bprm_check_security")
 int BPF_PROG(bh_lsm_bprm, struct linux_binprm *bprm, int result)
 {
-	return result ? result : bh_at_file(bprm, BH_AT_CHECK);
+	if (result)
+		return result;
+	return bh_refuse_if(bh_at_file(bprm, BH_AT_CHECK));
 }
 
 SEC("fmod_ret/security_bprm_check")
 int BPF_PROG(bh_fmod_bprm, struct linux_binprm *bprm, int result)
 {
-	return result ? result : bh_at_file(bprm, BH_AT_CHECK);
+	if (result)
+		return result;
+	return bh_refuse_if(bh_at_file(bprm, BH_AT_CHECK));
+}
+
+SEC("lsm/mmap_file")
+int BPF_PROG(bh_lsm_mmap, struct file *file, unsigned long asked, unsigned long prot, unsigned long flags, int result)
+{
+	if (result)
+		return result;
+	return bh_refuse_if(bh_at_map(file, prot));
+}
+
+SEC("fmod_ret/security_mmap_file")
+int BPF_PROG(bh_fmod_mmap, struct file *file, unsigned long prot, unsigned long flags, int result)
+{
+	if (result)
+		return result;
+	return bh_refuse_if(bh_at_map(file, bh_real_prot(prot)));
+}
+
+SEC("lsm/file_mprotect")
+int BPF_PROG(bh_lsm_mprot, struct vm_area_struct *vma, unsigned long asked, unsigned long prot, int result)
+{
+	if (result)
+		return result;
+	return bh_refuse_if(bh_at_map(BPF_CORE_READ(vma, vm_file), prot));
+}
+
+SEC("fmod_ret/security_file_mprotect")
+int BPF_PROG(bh_fmod_mprot, struct vm_area_struct *vma, unsigned long asked, unsigned long prot, int result)
+{
+	if (result)
+		return result;
+	return bh_refuse_if(bh_at_map(BPF_CORE_READ(vma, vm_file), prot));
 }
 
 SEC("raw_tp/sched_process_exec")
@@ -269,9 +315,30 @@ int bh_file_id(struct bpf_iter__task_file *ctx)
 	want = bpf_map_lookup_elem(&bh_want, &zero);
 	if (!want || !task || !file || (__u32)task->tgid != want->tgid || ctx->fd != want->fd)
 		return 0;
-	key.inode = BPF_CORE_READ(file, f_inode, i_ino);
-	key.device = BPF_CORE_READ(file, f_inode, i_sb, s_dev);
-	key.generation = BPF_CORE_READ(file, f_inode, i_generation);
+	bh_identify(BPF_CORE_READ(file, f_inode), &key);
 	bpf_seq_write(ctx->meta->seq, &key, sizeof(key));
+	return 0;
+}
+
+SEC("iter/task_vma")
+int bh_running(struct bpf_iter__task_vma *ctx)
+{
+	struct vm_area_struct *vma = ctx->vma;
+	struct task_struct *task = ctx->task;
+	__u32 active = bh_active_slot();
+	struct bh_runner runner = {};
+	struct bh_exec_rule *rule;
+	struct file *file;
+
+	if (!task || !vma || !active || !(BPF_CORE_READ(vma, vm_flags) & VM_EXEC))
+		return 0;
+	file = BPF_CORE_READ(vma, vm_file);
+	rule = file ? bh_file_rule(file, active - 1) : NULL;
+	if (!rule)
+		return 0;
+	runner.policy = rule->policy;
+	runner.tgid = task->tgid;
+	runner.action = rule->action;
+	bpf_seq_write(ctx->meta->seq, &runner, sizeof(runner));
 	return 0;
 }

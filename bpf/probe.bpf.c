@@ -129,3 +129,35 @@ int BPF_PROG(bh_p_fmod, struct linux_binprm *bprm, int result)
 {
 	return bh_refuse_child(result);
 }
+
+SEC("lsm/mmap_file")
+int BPF_PROG(bh_p_lsm_map, struct file *file, unsigned long asked, unsigned long prot, unsigned long flags, int result)
+{
+	return file && (prot & PROT_EXEC) ? bh_refuse_child(result) : result;
+}
+
+SEC("fmod_ret/security_mmap_file")
+int BPF_PROG(bh_p_fmod_map, struct file *file, unsigned long prot, unsigned long flags, int result)
+{
+	return file && (prot & PROT_EXEC) ? bh_refuse_child(result) : result;
+}
+
+/* From the SHA-256 of "bulkhead\n", which is what ProbeAction::kExecGarbage runs. */
+#define BH_GARBAGE_0 0x02
+#define BH_GARBAGE_1 0x21
+#define BH_GARBAGE_31 0x01
+
+SEC("lsm.s/bprm_check_security")
+int BPF_PROG(bh_p_digest, struct linux_binprm *bprm, int result)
+{
+	__u8 digest[BH_DIGEST_BYTES] = {};
+
+	if (result || !bh_is_child())
+		return result;
+	if (bpf_ima_file_hash(bprm->file, digest, sizeof(digest)) != HASH_ALGO_SHA256)
+		return 0;
+	if (digest[0] != BH_GARBAGE_0 || digest[1] != BH_GARBAGE_1 || digest[31] != BH_GARBAGE_31)
+		return 0;
+	asm volatile("" ::: "memory");
+	return -EPERM;
+}

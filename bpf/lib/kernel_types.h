@@ -75,25 +75,63 @@ struct sigpending {
 
 struct super_block {
 	__u32 s_dev;
+	unsigned long s_flags;
+	unsigned long s_magic;
 };
 
+typedef struct {
+	int counter;
+} atomic_t;
+
 struct inode {
+	unsigned short i_mode;
 	struct super_block *i_sb;
 	unsigned long i_ino;
 	__u32 i_generation;
+	long long i_size;
+	atomic_t i_writecount;
+};
+
+struct qstr {
+	const unsigned char *name;
+};
+
+struct dentry {
+	struct qstr d_name;
+	struct inode *d_inode;
+};
+
+struct path {
+	struct dentry *dentry;
 };
 
 struct file {
 	struct inode *f_inode;
+	struct path f_path;
+	unsigned int f_mode;
 };
 
 struct linux_binprm {
 	struct file *file;
 	const char *filename;
+	const char *interp;
+	char buf[256];
+};
+
+struct mm_struct {
+	struct file *exe_file;
+};
+
+struct vm_area_struct {
+	unsigned long vm_flags;
+	struct file *vm_file;
 };
 
 struct task_struct {
 	struct sigpending pending;
+	struct mm_struct *mm;
+	unsigned int personality;
+	unsigned int in_execve : 1;
 	int tgid;
 };
 
@@ -118,6 +156,12 @@ struct bpf_iter__task_file {
 	struct file *file;
 };
 
+struct bpf_iter__task_vma {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;
+	struct vm_area_struct *vma;
+};
+
 /* x86-64: the arguments of functions (di, si) and, through BPF_KSYSCALL, of system calls. */
 struct pt_regs {
 	unsigned long si;
@@ -135,6 +179,16 @@ struct trace_event_raw_sys_enter {
 #define AF_INET6 10
 #define SIGKILL 9
 #define EPERM 1
+#define S_IFMT 0170000
+#define S_IFREG 0100000
+#define PROT_READ 1
+#define PROT_EXEC 4
+#define VM_EXEC 4
+#define READ_IMPLIES_EXEC 0x0400000
+#define FMODE_WRITE 2
+#define SB_NOUSER (1UL << 31)
+#define HASH_ALGO_SHA256 4
+#define OVERLAYFS_SUPER_MAGIC 0x794c7630
 #define TCP_ESTABLISHED 1
 #define TCP_SYN_SENT 2
 #define TCP_TIME_WAIT 6

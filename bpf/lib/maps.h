@@ -51,6 +51,30 @@ struct bh_inner_paths {
 	__uint(value_size, sizeof(struct bh_exec_rule));
 };
 
+struct bh_inner_digests {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, BH_MAX_EXEC_ENTRIES);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(key_size, sizeof(struct bh_digest_key));
+	__uint(value_size, sizeof(struct bh_digest_rule));
+};
+
+struct bh_inner_prints {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, BH_MAX_EXEC_ENTRIES);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(key_size, sizeof(struct bh_print_key));
+	__uint(value_size, sizeof(struct bh_exec_rule));
+};
+
+struct bh_inner_sizes {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, BH_MAX_EXEC_ENTRIES);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(key_size, sizeof(__u64));
+	__uint(value_size, sizeof(__u32));
+};
+
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);

@@ -71,12 +71,14 @@ absl::Status Enforcer::Accept(const DesiredState& incoming, const SensorFacts& f
   const ReconcileDecision decision = reconciler_.Decide(incoming, in_force_);
   if (decision.action == ReconcileAction::kRefuse) return absl::FailedPreconditionError(decision.reason);
   if (decision.action == ReconcileAction::kAlreadyInForce && KernelHas(incoming)) return absl::OkStatus();
+  RETURN_IF_ERROR(datapath_->CheckBlocks(incoming, in_force_));
   if (!decision.reason.empty()) LogWarning("control plane went back in time", {{"decision", decision.reason}});
   return ApplyAndStore(incoming, /*with_trial=*/start_proof_ != nullptr && incoming.has_wall());
 }
 
 absl::Status Enforcer::AcceptLocal(const DesiredState& incoming, const SensorFacts& facts) {
   RETURN_IF_ERROR(CheckDesiredState(incoming, facts));
+  RETURN_IF_ERROR(datapath_->CheckBlocks(incoming, in_force_));
   return ApplyAndStore(incoming, /*with_trial=*/false);
 }
 

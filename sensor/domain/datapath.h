@@ -26,6 +26,12 @@ class Datapath {
   // What this host can enforce; found once, at start.
   virtual const Capabilities& capabilities() const = 0;
 
+  // May this host take `state` after `in_force`? FailedPrecondition, with the reason: a block that is not in `in_force`
+  // names a directory, or, not being forced, a file that this host needs: its init, loader, C library, shells, package
+  // manager, or the sensor's own program (that one also when forced). What is in force already is not asked about
+  // again: whoever swaps a file must not thereby keep later orders out. Changes nothing.
+  virtual absl::Status CheckBlocks(const DesiredState& state, const DesiredState& in_force) = 0;
+
   // Makes the kernel enforce exactly `state`: fills an idle rule set, reads it back, flips. On any error what was
   // enforced before still is. InvalidArgument: the state itself is unusable. FailedPrecondition: this host lacks a
   // mechanism.

@@ -1,20 +1,20 @@
-// Blocked binaries: path to file identity.
+// Blocked binaries: path and digest to what identifies the files.
 #include "sensor/kernel/blocked_files.h"
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
+#include <set>
+#include <utility>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "bulkhead/decide_exec.h"
-#include "common/errno_status.h"
 #include "common/hex.h"
 #include "common/status_macros.h"
 #include "common/uuid.h"
@@ -24,13 +24,65 @@ namespace bulkhead::sensor {
 namespace {
 
 // A path whose file is replaced over and over forgets the oldest ones.
-constexpr size_t kMaxFilesPerPolicy = 64;
+constexpr size_t kMaxPerPolicy = 64;
 
-bool Same(const bh_file_key& a, const bh_file_key& b) {
+template <typename T>
+bool Same(const T& a, const T& b) {
   return std::memcmp(&a, &b, sizeof(a)) == 0;
 }
-bool Same(const bh_policy_key& a, const bh_policy_key& b) {
-  return std::memcmp(&a, &b, sizeof(a)) == 0;
+
+bh_digest_key DigestKey(const std::string& sha256) {
+  bh_digest_key key{};
+  std::memcpy(key.bytes, sha256.data(), std::min(sha256.size(), sizeof(key.bytes)));
+  return key;
+}
+
+// True when it was not there.
+template <typename T>
+bool AddNew(const T& key, std::deque<T>* known) {
+  if (std::any_of(known->begin(), known->end(), [&key](const T& other) { return Same(other, key); })) return false;
+  known->push_back(key);
+  if (known->size() > kMaxPerPolicy) known->pop_front();
+  return true;
+}
+
+// A content that is known without its size, or with it, is one content. The first is the one that was ordered and
+// stays.
+bool AddNew(const std::pair<bh_digest_key, uint64_t>& content, std::deque<std::pair<bh_digest_key, uint64_t>>* known) {
+  for (auto& [digest, size] : *known) {
+    if (!Same(digest, content.first)) continue;
+    if (size != 0 || content.second == 0) return false;
+    size = content.second;
+    return true;
+  }
+  known->push_back(content);
+  if (known->size() > kMaxPerPolicy) known->erase(known->begin() + 1);
+  return true;
+}
+
+const bh_exec_rule& RuleOf(const bh_exec_rule& rule) {
+  return rule;
+}
+const bh_exec_rule& RuleOf(const bh_digest_rule& rule) {
+  return rule.rule;
+}
+
+// Two policies may lead to one file: the rule that stops wins, and of two such the one that lasts longer.
+bool IsStronger(const bh_exec_rule& a, const bh_exec_rule& b) {
+  const bool stops = a.action != BH_ACTION_NOTIFY;
+  if (stops != (b.action != BH_ACTION_NOTIFY)) return stops;
+  return b.expires != 0 && (a.expires == 0 || a.expires > b.expires);
+}
+
+template <typename Key, typename Value>
+void Merge(const Key& key, const Value& rule, std::vector<std::pair<Key, Value>>* rules) {
+  const auto known =
+      std::find_if(rules->begin(), rules->end(), [&key](const auto& entry) { return Same(entry.first, key); });
+  if (known == rules->end()) {
+    rules->emplace_back(key, rule);
+  } else if (IsStronger(RuleOf(rule), RuleOf(known->second))) {
+    known->second = rule;
+  }
 }
 
 uint32_t ActionNumber(PolicyAction action) {
@@ -66,84 +118,162 @@ bh_path_key PathKey(const std::string& path) {
   return key;
 }
 
-absl::StatusOr<bh_file_key> FileIdentifier::Identify(const std::string& path) const {
-  // O_PATH: needs no permission on the file, opens no device, wakes no automounter.
-  const UniqueFd file(open(path.c_str(), O_PATH | O_CLOEXEC));
-  if (!file.valid()) return ErrnoToStatus(errno, absl::StrCat("open ", path));
+absl::StatusOr<bh_file_key> FileIdentifier::Identify(const FoundFile& file) const {
   const uint32_t zero = 0;
-  const bh_target target{static_cast<uint32_t>(getpid()), static_cast<uint32_t>(file.get()), 0};
+  const bh_target target{static_cast<uint32_t>(getpid()), static_cast<uint32_t>(file.fd()), 0};
   RETURN_IF_ERROR(want_->Update(&zero, &target));
   bpf_iter_link_info info{};
   info.task.pid = getpid();
   LIBBPF_OPTS(bpf_iter_attach_opts, options, .link_info = &info, .link_info_len = sizeof(info));
   ASSIGN_OR_RETURN(const std::string written, RunIterator(program_, &options));
-  if (written.size() < sizeof(bh_file_key)) {
-    return absl::InternalError(absl::StrCat("the kernel did not identify ", path));
-  }
+  if (written.size() < sizeof(bh_file_key)) return absl::InternalError("the kernel did not identify a file");
   bh_file_key key;
   std::memcpy(&key, written.data(), sizeof(key));
   return key;
 }
 
-void BlockedFiles::Reset(const DesiredState& state, const FileRules& adopted,
+void BlockedFiles::Reset(const DesiredState& state, const FoundRules& adopted,
                          const std::function<uint64_t(const Policy&)>& expires) {
-  FileRules known = files();
-  known.insert(known.end(), adopted.begin(), adopted.end());
+  const FoundRules known = found();
   std::map<std::string, Blocked> next;
   for (const Policy& policy : state.policies) {
     if (policy.policy_template != PolicyTemplate::kBlockBinary) continue;
-    Blocked& blocked = next[policy.binary_path];
-    const bool taken = !blocked.path.empty();
-    if (taken && (policy.action == PolicyAction::kNotify || blocked.rule.action != BH_ACTION_NOTIFY)) continue;
+    Blocked& blocked = next[policy.id];
+    const auto before = blocked_.find(policy.id);
+    if (before != blocked_.end() && before->second.path == policy.binary_path) blocked = before->second;
     blocked.path = policy.binary_path;
+    blocked.forced = policy.forced;
+    blocked.ordered_content = !policy.binary_sha256.empty();
     blocked.rule = {PolicyKey(policy.id), ActionNumber(policy.action), 0, expires(policy)};
-  }
-  for (auto& [path, blocked] : next) {
-    for (const auto& [file, rule] : known) {
-      const bool seen =
-          std::any_of(blocked.files.begin(), blocked.files.end(), [&f = file](const auto& k) { return Same(k, f); });
-      if (!seen && Same(rule.policy, blocked.rule.policy)) blocked.files.push_back(file);
+    if (blocked.ordered_content) AddNew({DigestKey(policy.binary_sha256), 0}, &blocked.contents);
+    for (const FoundRules* rules : {&known, &adopted}) {
+      for (const auto& [file, rule] : rules->files) {
+        if (Same(rule.policy, blocked.rule.policy)) AddNew(file, &blocked.files);
+      }
+      for (const auto& [digest, rule] : rules->digests) {
+        if (Same(rule.rule.policy, blocked.rule.policy)) AddNew({digest, rule.size}, &blocked.contents);
+      }
+      for (const auto& [print, rule] : rules->prints) {
+        if (Same(rule.policy, blocked.rule.policy)) AddNew(print, &blocked.prints);
+      }
     }
   }
   blocked_ = std::move(next);
 }
 
+bool BlockedFiles::AddContent(const FileContent& content, Blocked* blocked) {
+  if (content.size == 0) return false;  // an empty file runs nowhere, and every empty file is its copy
+  const bool digest = AddNew({DigestKey(content.sha256), content.size}, &blocked->contents);
+  const bool print = AddNew(content.print, &blocked->prints);
+  return digest || print;
+}
+
+bool BlockedFiles::RefreshOne(const FileIdentifier& identifier, const NeededFiles& needed, Blocked* blocked) {
+  const absl::StatusOr<FoundFile> file = FoundFile::Open(blocked->path);
+  if (!file.ok()) {
+    // A block may come before its file.
+    blocked->problem = absl::IsNotFound(file.status()) ? std::string() : std::string(file.status().message());
+    return false;
+  }
+  if (file->witness() == blocked->witness) return false;
+  const absl::StatusOr<FileContent> content = file->Read();
+  const NeededFile* what = needed.Find(*file, content.value_or(FileContent()));
+  if (what != nullptr && (what->own || !blocked->forced)) {
+    blocked->problem = absl::StrCat("what is behind ", blocked->path, " now is ", what->what, " (", what->path,
+                                    "): blocked under this path only");
+    return false;
+  }
+  const absl::StatusOr<bh_file_key> key = identifier.Identify(*file);
+  if (!key.ok()) {
+    blocked->problem = absl::StrCat(blocked->path, " is blocked under this path only: ", key.status().message());
+    return false;
+  }
+  bool added = AddNew(*key, &blocked->files);
+  blocked->witness = file->witness();
+  blocked->sha256 = content.ok() ? content->sha256 : std::string();
+  blocked->problem = content.ok()
+                         ? std::string()
+                         : absl::StrCat("copies of ", blocked->path, " are not stopped: ", content.status().message());
+  if (content.ok()) added = AddContent(*content, blocked) || added;
+  return added;
+}
+
 bool BlockedFiles::Refresh(const FileIdentifier& identifier) {
+  std::optional<NeededFiles> needed;
   bool added = false;
-  for (auto& [path, blocked] : blocked_) {
-    const absl::StatusOr<bh_file_key> file = identifier.Identify(path);
-    if (!file.ok()) continue;
-    const auto known =
-        std::find_if(blocked.files.begin(), blocked.files.end(), [&file](const auto& key) { return Same(key, *file); });
-    if (known != blocked.files.end()) continue;
-    blocked.files.push_back(*file);
-    if (blocked.files.size() > kMaxFilesPerPolicy) blocked.files.pop_front();
-    added = true;
+  for (auto& [id, blocked] : blocked_) {
+    if (blocked.path.empty()) continue;
+    if (!needed.has_value()) needed = NeededFiles::OfThisHost();
+    added = RefreshOne(identifier, *needed, &blocked) || added;
   }
   return added;
 }
 
+void BlockedFiles::AddRunningCopies(const FileIdentifier& identifier, const Scope& scope) {
+  const bool any_size = (content_flags(true) & BH_CONTENT_ANY_SIZE) != 0;
+  const DigestRules digests = found().digests;
+  std::set<std::pair<uint64_t, uint64_t>> seen;
+  for (const pid_t pid : ProcessesIn(scope)) {
+    const absl::StatusOr<FoundFile> file = FoundFile::Open(absl::StrCat("/proc/", pid, "/exe"));
+    if (!file.ok() || !seen.insert({file->witness().device, file->witness().inode}).second) continue;
+    const bool likely = std::any_of(digests.begin(), digests.end(),
+                                    [&file](const auto& entry) { return entry.second.size == file->witness().size; });
+    if (!any_size && !likely) continue;
+    const absl::StatusOr<FileContent> content = file->Read();
+    if (!content.ok()) continue;
+    for (auto& [id, blocked] : blocked_) {
+      const bool copy = std::any_of(blocked.contents.begin(), blocked.contents.end(), [&content](const auto& entry) {
+        return Same(entry.first, DigestKey(content->sha256));
+      });
+      const absl::StatusOr<bh_file_key> key = copy ? identifier.Identify(*file) : absl::NotFoundError("no copy");
+      if (key.ok()) AddNew(*key, &blocked.files);
+      if (copy) AddContent(*content, &blocked);  // its size, and what a kernel that cannot hash looks for
+    }
+  }
+}
+
+void BlockedFiles::ForgetWitnesses() {
+  for (auto& [id, blocked] : blocked_) blocked.witness = FileWitness();
+}
+
 PathRules BlockedFiles::paths() const {
   PathRules rules;
-  for (const auto& [path, blocked] : blocked_) rules.emplace_back(PathKey(path), blocked.rule);
+  for (const auto& [id, blocked] : blocked_) {
+    if (!blocked.path.empty()) Merge(PathKey(blocked.path), blocked.rule, &rules);
+  }
   return rules;
 }
 
-// Two paths may lead to one file: the rule that stops wins, and each key is there once.
-FileRules BlockedFiles::files() const {
-  FileRules rules;
-  for (const auto& [path, blocked] : blocked_) {
-    for (const bh_file_key& file : blocked.files) {
-      const auto known =
-          std::find_if(rules.begin(), rules.end(), [&f = file](const auto& entry) { return Same(entry.first, f); });
-      if (known == rules.end()) {
-        rules.emplace_back(file, blocked.rule);
-      } else if (known->second.action == BH_ACTION_NOTIFY) {
-        known->second = blocked.rule;
-      }
-    }
+FoundRules BlockedFiles::found() const {
+  FoundRules rules;
+  for (const auto& [id, blocked] : blocked_) {
+    for (const bh_file_key& file : blocked.files) Merge(file, blocked.rule, &rules.files);
+    for (const bh_print_key& print : blocked.prints) Merge(print, blocked.rule, &rules.prints);
+    for (const auto& [digest, size] : blocked.contents) Merge(digest, {blocked.rule, size}, &rules.digests);
   }
   return rules;
+}
+
+uint8_t BlockedFiles::content_flags(bool can_hash) const {
+  uint8_t flags = 0;
+  for (const auto& [id, blocked] : blocked_) {
+    flags |= can_hash ? BH_CONTENT_DIGESTS : BH_CONTENT_PRINTS;
+    if (blocked.rule.action != BH_ACTION_NOTIFY) flags |= BH_CONTENT_STOPS;
+    for (const auto& [digest, size] : blocked.contents) {
+      if (size == 0) flags |= BH_CONTENT_ANY_SIZE;
+    }
+  }
+  return flags;
+}
+
+std::string BlockedFiles::ProblemOf(const std::string& policy_id) const {
+  const auto blocked = blocked_.find(policy_id);
+  return blocked == blocked_.end() ? std::string() : blocked->second.problem;
+}
+
+std::string BlockedFiles::ContentOf(const std::string& policy_id) const {
+  const auto blocked = blocked_.find(policy_id);
+  return blocked == blocked_.end() ? std::string() : blocked->second.sha256;
 }
 
 }  // namespace bulkhead::sensor

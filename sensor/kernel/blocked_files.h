@@ -1,16 +1,18 @@
-// Blocked binaries: paths to the identities of the files behind them, kept up to date.
+// Blocked binaries: paths and digests to what identifies the files, kept up to date.
 #pragma once
 
 #include <deque>
 #include <functional>
 #include <map>
-#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "bulkhead/abi.h"
 #include "sensor/domain/desired_state.h"
+#include "sensor/kernel/cgroup.h"
+#include "sensor/kernel/found_file.h"
+#include "sensor/kernel/needed_files.h"
 #include "sensor/kernel/rule_set_store.h"
 
 struct bpf_program;
@@ -30,8 +32,7 @@ class FileIdentifier {
   // `program` is bh_file_id, loaded; `want` its map.
   FileIdentifier(const bpf_program* program, const BpfMap* want) : program_(program), want_(want) {}
 
-  // NotFound when nothing is there.
-  absl::StatusOr<bh_file_key> Identify(const std::string& path) const;
+  absl::StatusOr<bh_file_key> Identify(const FoundFile& file) const;
 
  private:
   const bpf_program* program_;
@@ -41,28 +42,54 @@ class FileIdentifier {
 // Not thread safe.
 class BlockedFiles {
  public:
-  // Takes the policies of `state`; keeps the identities of policies that it already knew, and those that `adopted`
-  // holds. A policy that stops wins over one that only notifies for the same path. `expires` tells when a policy's
-  // lease ends, as bh_exec_rule.expires.
-  void Reset(const DesiredState& state, const FileRules& adopted,
+  // Takes the policies of `state`; keeps what it already knew of those that it had, and what `adopted` holds of them.
+  // `expires` tells when a policy's lease ends, as bh_exec_rule.expires.
+  void Reset(const DesiredState& state, const FoundRules& adopted,
              const std::function<uint64_t(const Policy&)>& expires);
 
-  // Looks at every path again. A file that is new behind a path is added; the one before stays blocked, because it
-  // lives on under another name when it was renamed. True when something was added.
+  // Looks at every path again. A file that is new behind a path is added, with its content; the one before stays
+  // blocked, because it lives on under another name when it was renamed. A file that this host needs is not added,
+  // unless its policy is forced: whoever controls a blocked path must not get the shell blocked by putting it there.
+  // True when something was added.
   bool Refresh(const FileIdentifier& identifier);
 
+  // Adds the identities of files that a process of `scope` runs and whose content is blocked: copies from before the
+  // order.
+  void AddRunningCopies(const FileIdentifier& identifier, const Scope& scope);
+
+  // Makes the next Refresh identify every file anew.
+  void ForgetWitnesses();
+
   PathRules paths() const;
-  FileRules files() const;
+  // A rule that stops wins over one that only notifies; each key is there once.
+  FoundRules found() const;
+  // BH_CONTENT_* for a kernel that can hash, or that cannot.
+  uint8_t content_flags(bool can_hash) const;
   size_t size() const { return blocked_.size(); }
+
+  // What is not blocked as ordered of one policy, in words; empty when all is.
+  std::string ProblemOf(const std::string& policy_id) const;
+  // SHA-256 of the file found behind the policy's path last; empty: none.
+  std::string ContentOf(const std::string& policy_id) const;
 
  private:
   struct Blocked {
     std::string path;
+    bool forced = false;
+    bool ordered_content = false;  // a digest was ordered
     bh_exec_rule rule{};
-    std::deque<bh_file_key> files;  // oldest first, at most kMaxFilesPerPolicy
+    std::deque<bh_file_key> files;                            // oldest first
+    std::deque<std::pair<bh_digest_key, uint64_t>> contents;  // with sizes, 0 where not known; oldest first
+    std::deque<bh_print_key> prints;                          // oldest first
+    FileWitness witness;                                      // of the file that was read last
+    std::string sha256;                                       // of that file
+    std::string problem;
   };
 
-  std::map<std::string, Blocked> blocked_;  // by path
+  static bool RefreshOne(const FileIdentifier& identifier, const NeededFiles& needed, Blocked* blocked);
+  static bool AddContent(const FileContent& content, Blocked* blocked);
+
+  std::map<std::string, Blocked> blocked_;  // by policy id
 };
 
 }  // namespace bulkhead::sensor

@@ -33,6 +33,21 @@ const char* ActionText(uint8_t action) {
   return action == BH_ACTION_SIGKILL ? "killed" : action == BH_ACTION_DENY ? "refused" : "would be stopped";
 }
 
+const char* MatchText(uint8_t match) {
+  switch (match) {
+    case BH_MATCH_FILE:
+      return ", matched by file identity";
+    case BH_MATCH_PATH:
+      return ", matched by path";
+    case BH_MATCH_DIGEST:
+      return ", matched by content (SHA-256)";
+    case BH_MATCH_PRINT:
+      return ", matched by fingerprint (size and first 256 bytes)";
+    default:
+      return "";
+  }
+}
+
 std::string FixedText(const char* text, size_t size) {
   return std::string(text, strnlen(text, size));
 }
@@ -70,7 +85,8 @@ Event EventReader::Convert(const bh_event& record) const {
   event.pid = record.pid;
   event.comm = FixedText(record.comm, sizeof(record.comm));
   if (record.kind == BH_EVENT_EXEC) {
-    event.detail = absl::StrCat(ActionText(record.action), ": exec of ", FixedText(record.path, sizeof(record.path)));
+    event.detail = absl::StrCat(ActionText(record.action), ": exec of ", FixedText(record.path, sizeof(record.path)),
+                                MatchText(record.match));
   } else {
     event.detail = absl::StrCat(ActionText(record.action), ": protocol ", record.protocol, " to ",
                                 AddressText(record.address), ":", record.port);

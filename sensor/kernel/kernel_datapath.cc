@@ -3,15 +3,20 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "common/errno_status.h"
 #include "common/file_util.h"
 #include "common/status_macros.h"
 #include "sensor/kernel/endpoint_map.h"
+#include "sensor/kernel/found_file.h"
 #include "sensor/kernel/interfaces/physical_interfaces.h"
 #include "sensor/kernel/lease_clock.h"
 #include "sensor/kernel/libbpf_log.h"
+#include "sensor/kernel/needed_files.h"
+#include "sensor/kernel/overlay_layout.h"
 #include "sensor/kernel/pins.h"
 #include "sensor/kernel/policy_stats.h"
 #include "sensor/kernel/shadow_list.h"
@@ -21,6 +26,7 @@ namespace bulkhead::sensor {
 namespace {
 
 constexpr uint32_t kZero = 0;
+constexpr int kListRunnersEvery = 10;  // rounds of Maintain, which comes once a second
 
 uint8_t WallMode(const Policy* policy) {
   if (policy == nullptr) return BH_WALL_OFF;
@@ -52,6 +58,30 @@ absl::Status CheckAbi(const std::string& directory) {
       "; enforcement goes on. Release the host and run uninstall with the sensor that left it, then start this one"));
 }
 
+absl::Status Needed(const NeededFile& file, absl::string_view subject) {
+  return absl::FailedPreconditionError(
+      absl::StrCat(subject, " is ", file.what, " (", file.path, "): ",
+                   file.own ? "blocking it would lock the sensor out, so it is refused also when forced"
+                            : "without it this host may not work or boot; order it with force to block it all the same",
+                   ". Until this policy is deleted the host keeps what was in force before"));
+}
+
+// Would this block break the host? A file that is not there yet cannot be told.
+absl::Status CheckBlock(const Policy& policy, const NeededFiles& needed) {
+  if (!policy.binary_sha256.empty()) {
+    const NeededFile* what = needed.FindContent(policy.binary_sha256);
+    if (what != nullptr && (what->own || !policy.forced)) return Needed(*what, "the content of that SHA-256");
+  }
+  if (policy.binary_path.empty()) return absl::OkStatus();
+  const absl::StatusOr<FoundFile> file = FoundFile::Open(policy.binary_path);
+  if (absl::IsFailedPrecondition(file.status())) return file.status();
+  if (!file.ok()) return absl::OkStatus();
+  const absl::StatusOr<FileContent> content = file->Read();
+  const NeededFile* what = needed.Find(*file, content.value_or(FileContent()));
+  if (what == nullptr || (policy.forced && !what->own)) return absl::OkStatus();
+  return Needed(*what, policy.binary_path);
+}
+
 absl::Status RequireTier(Tier tier, absl::string_view what) {
   if (tier != Tier::kNone) return absl::OkStatus();
   return absl::FailedPreconditionError(
@@ -70,7 +100,8 @@ KernelDatapath::KernelDatapath(Scope scope, std::string directory, UniqueFd lock
       store_(std::move(store)),
       walker_(std::move(walker)),
       frames_(directory_),
-      interfaces_(directory_, scope_.is_host()) {
+      interfaces_(directory_, scope_.is_host()),
+      runners_(programs_.Find("bh_running"), scope_) {
   probed_.capabilities.mechanisms.push_back(frames_.mechanism());
   probed_.capabilities.mechanisms.push_back(interfaces_.mechanism());
 }
@@ -86,7 +117,7 @@ absl::StatusOr<std::unique_ptr<Datapath>> KernelDatapath::Open(const DatapathOpt
   RETURN_IF_ERROR(CheckAbi(directory));
   ASSIGN_OR_RETURN(ProbeResult probed, ProbeKernel());
   std::set<std::string> wanted = probed.programs;
-  wanted.insert("bh_file_id");
+  wanted.insert({"bh_file_id", "bh_running"});
   ASSIGN_OR_RETURN(Programs programs, Programs::Load(directory, scope, wanted));
   ASSIGN_OR_RETURN(RuleSetStore store, RuleSetStore::Open(directory));
   ASSIGN_OR_RETURN(SocketWalker walker, SocketWalker::Open(directory, scope));
@@ -95,6 +126,7 @@ absl::StatusOr<std::unique_ptr<Datapath>> KernelDatapath::Open(const DatapathOpt
                                                               std::move(walker)));
   RETURN_IF_ERROR(datapath->OpenMaps());
   RETURN_IF_ERROR(datapath->WriteHostFacts(options.sensor_cgroup));
+  RETURN_IF_ERROR(datapath->RefreshOverlayLayout());
   RETURN_IF_ERROR(datapath->walker_.MarkOldConnections());
   RETURN_IF_ERROR(datapath->RefreshAddresses(nullptr));
   RETURN_IF_ERROR(datapath->store_.PrepareIdleSlot());
@@ -111,6 +143,7 @@ absl::Status KernelDatapath::OpenMaps() {
   ASSIGN_OR_RETURN(maps_.control_plane, open("bh_ctrl"));
   ASSIGN_OR_RETURN(maps_.local, open("bh_local"));
   ASSIGN_OR_RETURN(maps_.want, open("bh_want"));
+  ASSIGN_OR_RETURN(maps_.overlay, open("bh_overlay"));
   ASSIGN_OR_RETURN(control_plane_, maps_.control_plane.Keys<bh_endpoint>());
   ASSIGN_OR_RETURN(events_,
                    EventReader::Open(maps_.events.fd(), [this](const bh_policy_key& key) { return PolicyId(key); }));
@@ -141,7 +174,9 @@ absl::Status KernelDatapath::CheckSupported(const DesiredState& state) const {
       RETURN_IF_ERROR(RequireTier(capabilities().isolation, "network isolation"));
     } else {
       RETURN_IF_ERROR(RequireTier(capabilities().block_binary, "blocking binaries"));
-      if (policy.binary_path.empty() || policy.binary_path[0] != '/' || policy.binary_path.size() >= BH_PATH_BYTES) {
+      const std::string& path = policy.binary_path;
+      const bool content_only = path.empty() && policy.binary_sha256.size() == BH_DIGEST_BYTES;
+      if (!content_only && (path.empty() || path[0] != '/' || path.size() >= BH_PATH_BYTES)) {
         return absl::InvalidArgumentError(absl::StrCat("policy ", policy.id, ": path \"", policy.binary_path,
                                                        "\" is not absolute or longer than 4095 bytes"));
       }
@@ -162,6 +197,8 @@ absl::StatusOr<KernelDatapath::Leases> KernelDatapath::KnownLeases(const Desired
   known.emplace_back(config.isolate_policy, config.isolate_expires);
   ASSIGN_OR_RETURN(const PathRules paths, store_.ReadPaths());
   for (const auto& [path, rule] : paths) known.emplace_back(rule.policy, rule.expires);
+  ASSIGN_OR_RETURN(const FoundRules found, store_.ReadFound());
+  for (const auto& [digest, rule] : found.digests) known.emplace_back(rule.rule.policy, rule.rule.expires);
   return known;
 }
 
@@ -172,6 +209,18 @@ uint64_t KernelDatapath::ExpiryOf(const Policy& policy, const Leases& known) {
     if (expires != 0 && std::memcmp(&known_key, &key, sizeof(key)) == 0) return expires;
   }
   return ToBootNanoseconds(*policy.expires_at);
+}
+
+absl::Status KernelDatapath::CheckBlocks(const DesiredState& state, const DesiredState& in_force) {
+  std::optional<NeededFiles> needed;
+  for (const Policy& policy : state.policies) {
+    const bool known = std::any_of(in_force.policies.begin(), in_force.policies.end(),
+                                   [&policy](const Policy& other) { return other.id == policy.id; });
+    if (policy.policy_template != PolicyTemplate::kBlockBinary || known) continue;
+    if (!needed.has_value()) needed = NeededFiles::OfThisHost();
+    RETURN_IF_ERROR(Annotate(CheckBlock(policy, *needed), absl::StrCat("policy ", policy.name)));
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<RuleSet> KernelDatapath::Compile(const DesiredState& state, BlockedFiles* blocked) const {
@@ -193,14 +242,17 @@ absl::StatusOr<RuleSet> KernelDatapath::Compile(const DesiredState& state, Block
     set.config.isolate_expires = ExpiryOf(*isolate, leases);
     ASSIGN_OR_RETURN(set.network, CompileRules(state.isolation_rules));
   }
-  ASSIGN_OR_RETURN(const FileRules adopted, store_.ReadFiles());
+  ASSIGN_OR_RETURN(const FoundRules adopted, store_.ReadFound());
   blocked->Reset(state, adopted, [&leases](const Policy& policy) { return ExpiryOf(policy, leases); });
-  blocked->Refresh(FileIdentifier(programs_.Find("bh_file_id"), &maps_.want));
+  blocked->Refresh(identifier());
+  if (blocked->size() > 0) blocked->AddRunningCopies(identifier(), scope_);
   set.paths = blocked->paths();
-  set.files = blocked->files();
-  if (set.files.size() > BH_MAX_EXEC_ENTRIES) {
+  set.found = blocked->found();
+  const FoundRules& found = set.found;
+  if (std::max({found.files.size(), found.digests.size(), found.prints.size()}) > BH_MAX_EXEC_ENTRIES) {
     return absl::ResourceExhaustedError(absl::StrCat("more than ", BH_MAX_EXEC_ENTRIES, " blocked files"));
   }
+  set.config.exec_content = blocked->content_flags(probed_.Has("exec_digest"));
   set.config.exec_policies = blocked->size();
   return set;
 }
@@ -214,6 +266,7 @@ absl::Status KernelDatapath::Apply(const DesiredState& state) {
   set.config.enforced_at = absl::ToUnixNanos(absl::Now());
   RETURN_IF_ERROR(store_.Publish(set));
   blocked_ = std::move(blocked);
+  state_ = state;
   applied_ = true;
   apply_time_ = absl::Now() - start;
   has_wall_ = state.has_wall();
@@ -221,6 +274,8 @@ absl::Status KernelDatapath::Apply(const DesiredState& state) {
   sockets_destroyed_ = 0;
   socket_problem_.clear();
   RETURN_IF_ERROR(RemoveOtherCuts(maps_.cuts, PolicyIds(state)));
+  const absl::Status killed = blocked_.size() > 0 ? runners_.Kill(state) : runners_.List(state);
+  runner_problem_ = killed.ok() ? std::string() : std::string(killed.message());
   return RemoveOtherPolicyStats(maps_.policies, PolicyIds(state));
 }
 
@@ -265,8 +320,23 @@ absl::Status KernelDatapath::RefreshAddresses(std::vector<std::string>* repaired
 
 absl::Status KernelDatapath::RefreshBlockedFiles() {
   if (blocked_.size() == 0) return absl::OkStatus();
-  if (!blocked_.Refresh(FileIdentifier(programs_.Find("bh_file_id"), &maps_.want))) return absl::OkStatus();
-  return store_.ReplaceFiles(blocked_.files());
+  if (blocked_.Refresh(identifier())) {
+    RETURN_IF_ERROR(store_.ReplaceFound(blocked_.found()));
+    RETURN_IF_ERROR(runners_.Kill(state_));
+  } else if (++rounds_ % kListRunnersEvery == 0 && runners_.any()) {
+    RETURN_IF_ERROR(runners_.List(state_));
+  }
+  return absl::OkStatus();
+}
+
+// The module may be loaded at any time. From then on a file has another identity, so all are identified anew.
+absl::Status KernelDatapath::RefreshOverlayLayout() {
+  ASSIGN_OR_RETURN(const bh_overlay found, maps_.overlay.Get<bh_overlay>(kZero));
+  if (found.known != 0) return absl::OkStatus();
+  const bh_overlay layout = ReadOverlayLayout();
+  if (layout.known == 0) return absl::OkStatus();
+  blocked_.ForgetWitnesses();
+  return maps_.overlay.Update(&kZero, &layout);
 }
 
 absl::Status KernelDatapath::RepairHostFacts(std::vector<std::string>* repaired) {
@@ -287,9 +357,10 @@ absl::StatusOr<std::vector<std::string>> KernelDatapath::Maintain() {
     const std::vector<std::string> interfaces = interfaces_.Repair();
     repaired.insert(repaired.end(), interfaces.begin(), interfaces.end());
     ASSIGN_OR_RETURN(const std::vector<std::string> sets,
-                     store_.Repair(applied_ ? std::make_optional(blocked_.files()) : std::nullopt));
+                     store_.Repair(applied_ ? std::make_optional(blocked_.found()) : std::nullopt));
     repaired.insert(repaired.end(), sets.begin(), sets.end());
     RETURN_IF_ERROR(RefreshAddresses(&repaired));
+    RETURN_IF_ERROR(RefreshOverlayLayout());
     RETURN_IF_ERROR(RefreshBlockedFiles());
     return store_.PrepareIdleSlot();
   };

@@ -14,6 +14,7 @@
 #include "sensor/kernel/probe.h"
 #include "sensor/kernel/programs.h"
 #include "sensor/kernel/rule_set_store.h"
+#include "sensor/kernel/runners.h"
 #include "sensor/kernel/socket_walker.h"
 #include "sensor/kernel/wall_prover.h"
 
@@ -25,6 +26,7 @@ class KernelDatapath : public Datapath {
   static absl::StatusOr<std::unique_ptr<Datapath>> Open(const DatapathOptions& options);
 
   const Capabilities& capabilities() const override { return probed_.capabilities; }
+  absl::Status CheckBlocks(const DesiredState& state, const DesiredState& in_force) override;
   absl::Status Apply(const DesiredState& state) override;
   absl::Status SetControlPlane(const std::vector<ControlPlaneEndpoint>& endpoints) override;
   absl::StatusOr<ObservedState> Observe() override;
@@ -45,6 +47,7 @@ class KernelDatapath : public Datapath {
     BpfMap control_plane;
     BpfMap local;
     BpfMap want;
+    BpfMap overlay;
   };
 
   KernelDatapath(Scope scope, std::string directory, UniqueFd lock, ProbeResult probed, Programs programs,
@@ -63,13 +66,15 @@ class KernelDatapath : public Datapath {
 
   // The parts of Maintain.
   absl::Status RefreshBlockedFiles();
+  absl::Status RefreshOverlayLayout();
+  FileIdentifier identifier() const { return FileIdentifier(programs_.Find("bh_file_id"), &maps_.want); }
   absl::Status RefreshAddresses(std::vector<std::string>* repaired);
   absl::Status RepairHostFacts(std::vector<std::string>* repaired);
 
   // The parts of Observe.
   absl::Status ObservePolicies(const bh_config& config, ObservedState* observed) const;
   ObservedPolicy NetworkPolicy(const bh_config& config, bool containment) const;
-  ObservedPolicy BinaryPolicy(uint32_t action) const;
+  ObservedPolicy BinaryPolicy(const std::string& policy_id, uint32_t action, bool by_path) const;
 
   std::string PolicyId(const bh_policy_key& key) const;
 
@@ -85,9 +90,13 @@ class KernelDatapath : public Datapath {
   Maps maps_;
   std::unique_ptr<EventReader> events_;
   BlockedFiles blocked_;
-  bool has_wall_ = false;  // what was applied cuts something
+  Runners runners_;
+  DesiredState state_;     // what was applied last
+  bool has_wall_ = false;  // it cuts something
   WallProbePlan probe_plan_;
-  bool applied_ = false;  // by this process; before, what an earlier one left is taken as it is
+  int rounds_ = 0;              // of Maintain
+  std::string runner_problem_;  // why processes that run a blocked file were not listed or killed; empty when they were
+  bool applied_ = false;        // by this process; before, what an earlier one left is taken as it is
   bh_host host_{};
   std::vector<bh_endpoint> control_plane_;
   absl::Duration apply_time_;

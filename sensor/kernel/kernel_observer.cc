@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "bulkhead/decide_lease.h"
 #include "common/status_macros.h"
 #include "sensor/kernel/counters.h"
@@ -13,6 +14,8 @@
 
 namespace bulkhead::sensor {
 namespace {
+
+constexpr size_t kMaxRunningPids = 32;
 
 bool Same(const bh_policy_key& a, const bh_policy_key& b) {
   return std::memcmp(&a, &b, sizeof(a)) == 0;
@@ -52,28 +55,58 @@ ObservedPolicy KernelDatapath::NetworkPolicy(const bh_config& config, bool conta
   return policy;
 }
 
-ObservedPolicy KernelDatapath::BinaryPolicy(uint32_t action) const {
-  ObservedPolicy policy;
-  const std::vector<std::string> refusers = Available(probed_, {"lsm_bprm_check", "fmod_ret_bprm_check"});
-  const std::vector<std::string> paths = Available(probed_, {"ksyscall_execve", "tp_sys_enter_execve"});
-  if (!refusers.empty()) policy.mechanisms.push_back(refusers.front());
-  if (probed_.Has("exec_identity")) policy.mechanisms.push_back("exec_identity");
-  if (!paths.empty()) policy.mechanisms.push_back(paths.front());
-  if (action == BH_ACTION_DENY && refusers.empty()) {
-    policy.degraded = "neither BPF LSM nor fmod_ret works here: the process is killed instead of refused";
-  } else if (refusers.empty() && !probed_.Has("exec_identity")) {
-    policy.degraded = "only the path as the caller spells it is matched: another name of the file gets through";
+ObservedPolicy KernelDatapath::BinaryPolicy(const std::string& policy_id, uint32_t action, bool by_path) const {
+  ObservedPolicy observed;
+  const auto first = [this, &observed](const std::vector<const char*>& names) {
+    const std::vector<std::string> available = Available(probed_, names);
+    if (!available.empty()) observed.mechanisms.push_back(available.front());
+    return !available.empty();
+  };
+  const bool digest = first({"exec_digest"});
+  const bool refuses = first({"lsm_bprm_check", "fmod_ret_bprm_check"});
+  const bool maps = first({"lsm_mmap_file", "fmod_ret_mmap_file"});
+  const bool identity = first({"exec_identity"});
+  first({"ksyscall_execve", "tp_sys_enter_execve"});
+  std::vector<std::string> weaker;
+  if (action == BH_ACTION_DENY && !refuses) {
+    weaker.push_back("neither BPF LSM nor fmod_ret works here: the process is killed instead of refused");
   }
-  return policy;
+  if (!refuses && !identity) {
+    weaker.push_back("only the path as the caller spells it is matched: another name of the file gets through");
+  }
+  if (!maps) {
+    weaker.push_back(
+        "nothing here sees a file mapped as code: the loader given the file, or its use as a library, is not stopped");
+  }
+  if (!digest) {
+    weaker.push_back(
+        by_path ? "this kernel cannot hash what it runs: copies are known by size and first 256 bytes"
+                : "this kernel cannot hash what it runs: only copies of files that the sensor saw are stopped");
+  }
+  if (!blocked_.ProblemOf(policy_id).empty()) weaker.push_back(blocked_.ProblemOf(policy_id));
+  if (!runner_problem_.empty()) weaker.push_back(absl::StrCat("who runs it is not known: ", runner_problem_));
+  observed.degraded = absl::StrJoin(weaker, "; ");
+  observed.sha256 = blocked_.ContentOf(policy_id);
+  const auto runners = runners_.all().find(policy_id);
+  if (runners == runners_.all().end()) return observed;
+  const std::vector<uint32_t>& pids = runners->second.pids;
+  observed.running = static_cast<uint32_t>(pids.size());
+  observed.running_pids.assign(pids.begin(), pids.begin() + std::min(pids.size(), kMaxRunningPids));
+  observed.killed_running = runners->second.killed;
+  return observed;
 }
 
 absl::Status KernelDatapath::ObservePolicies(const bh_config& config, ObservedState* observed) const {
   ASSIGN_OR_RETURN(const std::vector<bh_policy_stat> stats, ReadPolicyStats(maps_.policies));
   ASSIGN_OR_RETURN(const PathRules paths, store_.ReadPaths());
+  ASSIGN_OR_RETURN(const FoundRules found, store_.ReadFound());
   for (const bh_policy_stat& stat : stats) {
-    const bh_policy_key key = PolicyKey(StatId(stat));
-    const auto rule =
+    const std::string id = StatId(stat);
+    const bh_policy_key key = PolicyKey(id);
+    const auto path =
         std::find_if(paths.begin(), paths.end(), [&key](const auto& entry) { return Same(entry.second.policy, key); });
+    const auto digest = std::find_if(found.digests.begin(), found.digests.end(),
+                                     [&key](const auto& entry) { return Same(entry.second.rule.policy, key); });
     ObservedPolicy policy;
     uint64_t expires = 0;
     uint8_t mode = BH_WALL_OFF;
@@ -85,13 +118,16 @@ absl::Status KernelDatapath::ObservePolicies(const bh_config& config, ObservedSt
       policy = NetworkPolicy(config, false);
       expires = config.isolate_expires;
       mode = config.isolate;
-    } else if (rule != paths.end()) {
-      policy = BinaryPolicy(rule->second.action);
-      expires = rule->second.expires;
+    } else if (path != paths.end()) {
+      policy = BinaryPolicy(id, path->second.action, true);
+      expires = path->second.expires;
+    } else if (digest != found.digests.end()) {
+      policy = BinaryPolicy(id, digest->second.rule.action, false);
+      expires = digest->second.rule.expires;
     } else {
       continue;  // an entry of an order that failed half-way
     }
-    policy.policy_id = StatId(stat);
+    policy.policy_id = id;
     policy.hits = stat.hits;
     if (mode == BH_WALL_SHADOW) {
       ASSIGN_OR_RETURN(policy.would_cut, ReadCuts(maps_.cuts, key));

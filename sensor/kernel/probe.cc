@@ -9,6 +9,7 @@
 
 #include <algorithm>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "bulkhead/abi.h"
 #include "common/errno_status.h"
@@ -58,6 +59,13 @@ const std::vector<Experiment>& Experiments() {
       {"exec_identity", "bh_p_rtp_exec", ProbeAction::kExecFile, Expect::kKilled, {"bh_rtp_exec"}},
       {"lsm_bprm_check", "bh_p_lsm", ProbeAction::kExecGarbage, Expect::kEperm, {"bh_lsm_bprm"}},
       {"fmod_ret_bprm_check", "bh_p_fmod", ProbeAction::kExecGarbage, Expect::kEperm, {"bh_fmod_bprm"}},
+      {"lsm_mmap_file", "bh_p_lsm_map", ProbeAction::kMapCode, Expect::kEperm, {"bh_lsm_mmap", "bh_lsm_mprot"}},
+      {"fmod_ret_mmap_file", "bh_p_fmod_map", ProbeAction::kMapCode, Expect::kEperm, {"bh_fmod_mmap", "bh_fmod_mprot"}},
+      {"exec_digest",
+       "bh_p_digest",
+       ProbeAction::kExecGarbage,
+       Expect::kEperm,
+       {"bh_d_bprm", "bh_d_mmap", "bh_d_mprot", "bh_d_open", "bh_d_truncate"}},
   };
   return *kAll;
 }
@@ -68,6 +76,7 @@ const std::vector<std::vector<std::string>>& Alternatives() {
       {"kprobe_tcp_connect", "fentry_tcp_connect", "tp_inet_sock_set_state"},
       {"ksyscall_execve", "tp_sys_enter_execve"},
       {"lsm_bprm_check", "fmod_ret_bprm_check"},
+      {"lsm_mmap_file", "fmod_ret_mmap_file"},
   };
   return *kAll;
 }
@@ -102,7 +111,8 @@ absl::Status Judge(const Experiment& experiment, const ProbeEffect& effect, uint
 
 // Needs the kernel's type information to be loaded, and fails to where the kernel forbids such programs.
 bool NeedsBtf(const std::string& mechanism) {
-  return mechanism == "fentry_tcp_connect" || mechanism == "lsm_bprm_check" || mechanism == "fmod_ret_bprm_check";
+  return mechanism == "fentry_tcp_connect" || mechanism == "exec_digest" || absl::StartsWith(mechanism, "lsm_") ||
+         absl::StartsWith(mechanism, "fmod_ret_");
 }
 
 absl::StatusOr<ObjectPtr> LoadProbes(const std::set<std::string>& probes) {
@@ -189,7 +199,9 @@ Tier ContainmentTier(const ProbeResult& result) {
 }
 
 Tier BlockBinaryTier(const ProbeResult& result) {
-  if (Works(result, "exec_identity")) return result.deny_exec ? Tier::kFull : Tier::kWall;
+  const bool maps = Works(result, "lsm_mmap_file") || Works(result, "fmod_ret_mmap_file");
+  const bool full = result.deny_exec && maps && Works(result, "exec_digest");
+  if (Works(result, "exec_identity")) return full ? Tier::kFull : Tier::kWall;
   if (result.deny_exec) return Tier::kWall;
   return Works(result, "ksyscall_execve") || Works(result, "tp_sys_enter_execve") ? Tier::kPartial : Tier::kNone;
 }

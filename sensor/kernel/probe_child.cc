@@ -107,6 +107,12 @@ int SendForbiddenIcmp(const sockaddr_in& target) {
   return sendto(fd, echo, sizeof(echo), MSG_DONTWAIT, address, sizeof(target)) >= 0 ? 0 : errno;
 }
 
+int MapCode() {
+  const int fd = memfd_create("bulkhead-probe", 0);
+  if (fd < 0 || write(fd, "bulkhead\n", 9) != 9) return kSetupFailed;
+  return mmap(nullptr, 9, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0) == MAP_FAILED ? errno : 0;
+}
+
 int Act(ProbeAction action, const sockaddr_in& target) {
   char* const arguments[] = {const_cast<char*>("nothing"), nullptr};
   switch (action) {
@@ -125,6 +131,8 @@ int Act(ProbeAction action, const sockaddr_in& target) {
       return ExecFile();
     case ProbeAction::kExecGarbage:
       return ExecGarbage();
+    case ProbeAction::kMapCode:
+      return MapCode();
     case ProbeAction::kConnectForbiddenTcp:
       return ConnectForbidden(SOCK_STREAM, target);
     case ProbeAction::kConnectForbiddenUdp:

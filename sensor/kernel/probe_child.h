@@ -19,6 +19,7 @@ enum class ProbeAction {
   kExecNothing,  // a path that does not exist
   kExecFile,     // a real program
   kExecGarbage,  // a file that is no program
+  kMapCode,      // a file, mapped as code
   // To a target that a wall forbids:
   kConnectForbiddenTcp,  // from a network namespace without a route, so that nothing leaves even where no wall is
   kConnectForbiddenUdp,  // the same; a UDP connect sends nothing

@@ -13,6 +13,7 @@
 #include "common/errno_status.h"
 #include "common/status_macros.h"
 #include "containment.skel.h"
+#include "digest.skel.h"
 #include "exec.skel.h"
 #include "isolation.skel.h"
 #include "sensor/kernel/libbpf_log.h"
@@ -65,6 +66,14 @@ UniqueFd TakeDescriptor(bpf_link* link) {
   return fd;
 }
 
+bool LoadsAnything(const bpf_object* object) {
+  bpf_program* program;
+  bpf_object__for_each_program(program, object) {
+    if (bpf_program__autoload(program)) return true;
+  }
+  return false;
+}
+
 std::string PurposeOf(const bpf_program* program) {
   const char* function = bpf_program__section_name(program);
   return function == nullptr ? "" : function;
@@ -107,10 +116,12 @@ absl::StatusOr<Programs> Programs::Load(const std::string& directory, const Scop
   programs.scope_ = scope;
   programs.scope_fd_.Reset(open(scope.path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!programs.scope_fd_.valid()) return ErrnoToStatus(errno, absl::StrCat("open cgroup ", scope.path));
-  for (const auto elf_bytes : {isolation_bpf::elf_bytes, containment_bpf::elf_bytes, exec_bpf::elf_bytes}) {
+  for (const auto elf_bytes :
+       {isolation_bpf::elf_bytes, containment_bpf::elf_bytes, exec_bpf::elf_bytes, digest_bpf::elf_bytes}) {
     size_t size = 0;
     const void* bytes = elf_bytes(&size);
     ASSIGN_OR_RETURN(ObjectPtr object, OpenObject(bytes, size, wanted));
+    if (!LoadsAnything(object.get())) continue;  // its maps may be of a kind that this kernel does not know
     RETURN_IF_ERROR(LoadObject(object.get(), directory));
     programs.objects_.push_back(std::move(object));
   }

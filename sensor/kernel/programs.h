@@ -34,9 +34,9 @@ absl::Status LoadObject(bpf_object* object, const std::string& directory);
 // Not thread safe.
 class Programs {
  public:
-  // Loads `wanted` (program names of isolation, containment and exec) with maps and links pinned below `directory`. A
-  // pinned link stays attached all the time: its program is replaced in place where the kernel can do so and the
-  // program differs, else a second link is attached before the first is removed.
+  // Loads `wanted` (program names of isolation, containment, exec and digest) with maps and links pinned below
+  // `directory`. A pinned link stays attached all the time: its program is replaced in place where the kernel can do so
+  // and the program differs, else a second link is attached before the first is removed.
   static absl::StatusOr<Programs> Load(const std::string& directory, const Scope& scope,
                                        const std::set<std::string>& wanted);
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <map>
 
 #include "absl/strings/str_cat.h"
 #include "common/errno_status.h"
@@ -60,6 +61,28 @@ std::vector<std::pair<uint32_t, bh_port_set>> Numbered(const std::vector<bh_port
   return numbered;
 }
 
+// Makes `content` all that the map holds; what is in both is never missing meanwhile.
+template <typename Key, typename Value>
+absl::Status Replace(const BpfMap& map, const std::vector<std::pair<Key, Value>>& content) {
+  RETURN_IF_ERROR(PutAll(map, content));
+  ASSIGN_OR_RETURN(const std::vector<Key> keys, map.Keys<Key>());
+  for (const Key& key : keys) {
+    const bool wanted = std::any_of(content.begin(), content.end(), [&key](const auto& entry) {
+      return std::memcmp(&entry.first, &key, sizeof(key)) == 0;
+    });
+    if (!wanted) RETURN_IF_ERROR(map.Delete(&key));
+  }
+  return absl::OkStatus();
+}
+
+std::vector<std::pair<uint64_t, uint32_t>> SizesOf(const DigestRules& digests) {
+  std::map<uint64_t, uint32_t> sizes;
+  for (const auto& [key, value] : digests) {
+    if (value.size != 0) sizes[value.size] = 1;
+  }
+  return {sizes.begin(), sizes.end()};
+}
+
 }  // namespace
 
 MapSpec RuleSetStore::SpecOf(Part part) {
@@ -75,6 +98,15 @@ MapSpec RuleSetStore::SpecOf(Part part) {
     case kPaths:
       return {BPF_MAP_TYPE_HASH,    "bh_set_paths",      sizeof(bh_path_key),
               sizeof(bh_exec_rule), BH_MAX_EXEC_ENTRIES, BPF_F_NO_PREALLOC};
+    case kDigests:
+      return {BPF_MAP_TYPE_HASH,      "bh_set_digests",    sizeof(bh_digest_key),
+              sizeof(bh_digest_rule), BH_MAX_EXEC_ENTRIES, BPF_F_NO_PREALLOC};
+    case kSizes:
+      return {BPF_MAP_TYPE_HASH, "bh_set_sizes",      sizeof(uint64_t),
+              sizeof(uint32_t),  BH_MAX_EXEC_ENTRIES, BPF_F_NO_PREALLOC};
+    case kPrints:
+      return {BPF_MAP_TYPE_HASH,    "bh_set_prints",     sizeof(bh_print_key),
+              sizeof(bh_exec_rule), BH_MAX_EXEC_ENTRIES, BPF_F_NO_PREALLOC};
     case kFiles:
     case kParts:
       break;
@@ -84,7 +116,8 @@ MapSpec RuleSetStore::SpecOf(Part part) {
 }
 
 absl::StatusOr<RuleSetStore> RuleSetStore::Open(const std::string& directory) {
-  static constexpr const char* kNames[kParts] = {"bh_config", "bh_rules", "bh_ports", "bh_paths", "bh_files"};
+  static constexpr const char* kNames[kParts] = {"bh_config", "bh_rules",   "bh_ports", "bh_paths",
+                                                 "bh_files",  "bh_digests", "bh_sizes", "bh_prints"};
   RuleSetStore store;
   for (int part = 0; part < kParts; ++part) {
     ASSIGN_OR_RETURN(store.outer_[part], BpfMap::OpenPinned(absl::StrCat(directory, "/", kNames[part])));
@@ -128,10 +161,13 @@ absl::Status RuleSetStore::Fill(const RuleSet& set, const Slot& slot) const {
   RETURN_IF_ERROR(PutAll(slot[kRules], set.network.entries));
   RETURN_IF_ERROR(PutAll(slot[kPorts], Numbered(set.network.port_sets)));
   RETURN_IF_ERROR(PutAll(slot[kPaths], set.paths));
-  return PutAll(slot[kFiles], set.files);
+  RETURN_IF_ERROR(PutAll(slot[kFiles], set.found.files));
+  RETURN_IF_ERROR(PutAll(slot[kSizes], SizesOf(set.found.digests)));
+  RETURN_IF_ERROR(PutAll(slot[kDigests], set.found.digests));
+  return PutAll(slot[kPrints], set.found.prints);
 }
 
-// Nobody changes a frozen map by a system call. The files stay open: a path may get another file at any time.
+// Nobody changes a frozen map by a system call. What was found stays open: a path may get another file at any time.
 absl::Status RuleSetStore::Freeze(const Slot& slot) const {
   for (const Part part : {kConfig, kRules, kPorts, kPaths}) RETURN_IF_ERROR(slot[part].Freeze());
   return absl::OkStatus();
@@ -145,7 +181,14 @@ absl::Status RuleSetStore::Verify(const RuleSet& set, const Slot& slot) const {
   RETURN_IF_ERROR(Compare(slot[kRules], set.network.entries));
   RETURN_IF_ERROR(Compare(slot[kPorts], Numbered(set.network.port_sets)));
   RETURN_IF_ERROR(Compare(slot[kPaths], set.paths));
-  return Compare(slot[kFiles], set.files);
+  return CompareFound(set.found, slot);
+}
+
+absl::Status RuleSetStore::CompareFound(const FoundRules& found, const Slot& slot) const {
+  RETURN_IF_ERROR(Compare(slot[kFiles], found.files));
+  RETURN_IF_ERROR(Compare(slot[kSizes], SizesOf(found.digests)));
+  RETURN_IF_ERROR(Compare(slot[kDigests], found.digests));
+  return Compare(slot[kPrints], found.prints);
 }
 
 absl::Status RuleSetStore::Publish(const RuleSet& set) {
@@ -172,27 +215,28 @@ absl::StatusOr<std::optional<bh_config>> RuleSetStore::ReadConfig() const {
   return config;
 }
 
-absl::StatusOr<FileRules> RuleSetStore::ReadFiles() const {
-  return ReadAll<bh_file_key, bh_exec_rule>(current_[kFiles]);
+absl::StatusOr<FoundRules> RuleSetStore::ReadFound() const {
+  FoundRules found;
+  ASSIGN_OR_RETURN(found.files, (ReadAll<bh_file_key, bh_exec_rule>(current_[kFiles])));
+  ASSIGN_OR_RETURN(found.digests, (ReadAll<bh_digest_key, bh_digest_rule>(current_[kDigests])));
+  ASSIGN_OR_RETURN(found.prints, (ReadAll<bh_print_key, bh_exec_rule>(current_[kPrints])));
+  return found;
 }
 
 absl::StatusOr<PathRules> RuleSetStore::ReadPaths() const {
   return ReadAll<bh_path_key, bh_exec_rule>(current_[kPaths]);
 }
 
-absl::Status RuleSetStore::ReplaceFiles(const FileRules& files) {
-  RETURN_IF_ERROR(PutAll(current_[kFiles], files));
-  ASSIGN_OR_RETURN(const std::vector<bh_file_key> keys, current_[kFiles].Keys<bh_file_key>());
-  for (const bh_file_key& key : keys) {
-    const bool wanted = std::any_of(files.begin(), files.end(), [&key](const auto& entry) {
-      return std::memcmp(&entry.first, &key, sizeof(key)) == 0;
-    });
-    if (!wanted) RETURN_IF_ERROR(current_[kFiles].Delete(&key));
-  }
-  return absl::OkStatus();
+// A size comes before the digest that has it, and goes after: a file of that size is hashed as long as it matters.
+absl::Status RuleSetStore::ReplaceFound(const FoundRules& found) {
+  RETURN_IF_ERROR(Replace(current_[kFiles], found.files));
+  RETURN_IF_ERROR(PutAll(current_[kSizes], SizesOf(found.digests)));
+  RETURN_IF_ERROR(Replace(current_[kDigests], found.digests));
+  RETURN_IF_ERROR(Replace(current_[kSizes], SizesOf(found.digests)));
+  return Replace(current_[kPrints], found.prints);
 }
 
-absl::StatusOr<std::vector<std::string>> RuleSetStore::Repair(const std::optional<FileRules>& files) {
+absl::StatusOr<std::vector<std::string>> RuleSetStore::Repair(const std::optional<FoundRules>& found) {
   std::vector<std::string> repaired;
   for (int part = 0; part < kParts && current_[part].valid(); ++part) {
     const uint32_t index = active_ - 1;
@@ -207,9 +251,9 @@ absl::StatusOr<std::vector<std::string>> RuleSetStore::Repair(const std::optiona
     RETURN_IF_ERROR(active_word_.Update(&kZero, &active_));
     repaired.push_back("the active rule set was switched by somebody else: switched back");
   }
-  if (files.has_value() && current_[kFiles].valid() && !Compare(current_[kFiles], *files).ok()) {
-    RETURN_IF_ERROR(ReplaceFiles(*files));
-    repaired.push_back("blocked file identities were changed by somebody else: put back");
+  if (found.has_value() && current_[kFiles].valid() && !CompareFound(*found, current_).ok()) {
+    RETURN_IF_ERROR(ReplaceFound(*found));
+    repaired.push_back("identities or contents of blocked files were changed by somebody else: put back");
   }
   return repaired;
 }

@@ -17,13 +17,22 @@ namespace bulkhead::sensor {
 
 using FileRules = std::vector<std::pair<bh_file_key, bh_exec_rule>>;
 using PathRules = std::vector<std::pair<bh_path_key, bh_exec_rule>>;
+using DigestRules = std::vector<std::pair<bh_digest_key, bh_digest_rule>>;
+using PrintRules = std::vector<std::pair<bh_print_key, bh_exec_rule>>;
+
+// What identifies blocked binaries beside their paths. It follows the files, so it changes within a generation.
+struct FoundRules {
+  FileRules files;
+  DigestRules digests;
+  PrintRules prints;
+};
 
 // Everything that one generation puts into the kernel.
 struct RuleSet {
   bh_config config{};
   CompiledRules network;
   PathRules paths;
-  FileRules files;
+  FoundRules found;
 };
 
 // Not thread safe. A hook that runs during Publish sees the old set or the new one, never parts of both: the inner maps
@@ -43,23 +52,23 @@ class RuleSetStore {
   // The head of the set in force, read from the kernel; nullopt when nothing was ever published.
   absl::StatusOr<std::optional<bh_config>> ReadConfig() const;
 
-  // Replaces the file identities of the set in force, one by one; what stays is never missing meanwhile.
-  absl::Status ReplaceFiles(const FileRules& files);
-  absl::StatusOr<FileRules> ReadFiles() const;
+  // Replaces what was found of the set in force, one by one; what stays is never missing meanwhile.
+  absl::Status ReplaceFound(const FoundRules& found);
+  absl::StatusOr<FoundRules> ReadFound() const;
   absl::StatusOr<PathRules> ReadPaths() const;
 
-  // Puts the active word, the slot's maps and the file identities back when somebody changed them; says what it
-  // repaired.
-  absl::StatusOr<std::vector<std::string>> Repair(const std::optional<FileRules>& files);
+  // Puts the active word, the slot's maps and what was found back when somebody changed them; says what it repaired.
+  absl::StatusOr<std::vector<std::string>> Repair(const std::optional<FoundRules>& found);
 
  private:
-  enum Part { kConfig, kRules, kPorts, kPaths, kFiles, kParts };
+  enum Part { kConfig, kRules, kPorts, kPaths, kFiles, kDigests, kSizes, kPrints, kParts };
   using Slot = std::array<BpfMap, kParts>;
 
   static MapSpec SpecOf(Part part);
   absl::Status AdoptActiveSlot();
   absl::Status Fill(const RuleSet& set, const Slot& slot) const;
   absl::Status Verify(const RuleSet& set, const Slot& slot) const;
+  absl::Status CompareFound(const FoundRules& found, const Slot& slot) const;
   absl::Status Freeze(const Slot& slot) const;
   uint32_t idle_slot() const { return active_ == 1 ? 1 : 0; }
 

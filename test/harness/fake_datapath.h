@@ -25,6 +25,10 @@ class FakeDatapath : public sensor::Datapath {
 
   const sensor::Capabilities& capabilities() const override { return capabilities_; }
 
+  absl::Status CheckBlocks(const sensor::DesiredState&, const sensor::DesiredState&) override {
+    return absl::OkStatus();
+  }
+
   absl::Status Apply(const sensor::DesiredState& state) override {
     absl::MutexLock lock(&mutex_);
     ++applies_;

@@ -14,9 +14,10 @@ TEST_CASE_METHOD(CgroupFixture, "the probes name every mechanism and prove the w
               << (mechanism.available ? "" : ": ") << mechanism.reason << "\n";
     CHECK(mechanism.available == mechanism.reason.empty());
   }
-  for (const char* name : {"cgroup_skb", "sockops", "cgroup_connect", "cgroup_sendmsg", "kprobe_tcp_connect",
-                           "fentry_tcp_connect", "tp_inet_sock_set_state", "ksyscall_execve", "tp_sys_enter_execve",
-                           "exec_identity", "lsm_bprm_check", "fmod_ret_bprm_check", "sock_destroy"}) {
+  for (const char* name :
+       {"cgroup_skb", "sockops", "cgroup_connect", "cgroup_sendmsg", "kprobe_tcp_connect", "fentry_tcp_connect",
+        "tp_inet_sock_set_state", "ksyscall_execve", "tp_sys_enter_execve", "exec_identity", "lsm_bprm_check",
+        "fmod_ret_bprm_check", "lsm_mmap_file", "fmod_ret_mmap_file", "exec_digest", "sock_destroy"}) {
     INFO(name);
     CHECK(std::count_if(found.mechanisms.begin(), found.mechanisms.end(),
                         [name](const Mechanism& m) { return m.name == name; }) == 1);

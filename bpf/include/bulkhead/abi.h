@@ -32,6 +32,8 @@
 #define BH_PORT_SET_BYTES 8192      /* one bit a port */
 #define BH_PATH_BYTES 4096          /* PATH_MAX, with the NUL */
 #define BH_EVENT_PATH 256           /* longer paths are cut in events only */
+#define BH_DIGEST_BYTES 32          /* SHA-256 */
+#define BH_HEAD_BYTES 256           /* of a file that the kernel reads before it chooses a loader */
 
 #define BH_NSEC_PER_SEC 1000000000ULL
 #define BH_REPLY_NS (60 * BH_NSEC_PER_SEC) /* how long after a datagram its reply may come */
@@ -42,6 +44,15 @@ enum bh_direction { BH_INBOUND = 1, BH_OUTBOUND = 2 };
 enum bh_family { BH_IPV4 = 4, BH_IPV6 = 6 };
 enum bh_origin { BH_ORIGIN_UNKNOWN = 0, BH_ORIGIN_PASSIVE = 1, BH_ORIGIN_ACTIVE = 2 };
 enum bh_event_kind { BH_EVENT_CONNECT = 1, BH_EVENT_EXEC = 2 };
+
+/* What made a file the blocked one; the first that holds, in this order. */
+enum bh_match { BH_MATCH_NONE = 0, BH_MATCH_FILE = 1, BH_MATCH_PATH = 2, BH_MATCH_DIGEST = 3, BH_MATCH_PRINT = 4 };
+
+/* bh_config.exec_content, a set of flags. */
+#define BH_CONTENT_DIGESTS 1   /* contents are blocked by digest */
+#define BH_CONTENT_ANY_SIZE 2  /* ... and one of them of a size that is not known: every file is hashed */
+#define BH_CONTENT_STOPS 4     /* ... and not all of them only NOTIFY: what cannot be hashed is refused */
+#define BH_CONTENT_PRINTS 8    /* contents are blocked by fingerprint */
 
 /* Index into bh_count; names in sensor/kernel/counters.cc. */
 enum bh_counter {
@@ -61,10 +72,12 @@ enum bh_counter {
 	BH_KILL_EXEC_PATH,        /* killed at the execve system call by path */
 	BH_KILL_EXEC_FILE,        /* killed at sched_process_exec */
 	BH_DENY_EXEC,             /* refused with EPERM before exec */
+	BH_DENY_MAP,              /* mapping of a blocked file as code refused */
 	BH_SHADOW_EXEC,           /* would have been stopped */
 	BH_FAIL_NO_SET,           /* published rule set not found: network denied */
 	BH_FAIL_NO_SCRATCH,       /* per-CPU buffer not found: path not matched, file identity still is */
 	BH_FAIL_PATH_READ,        /* path not readable at the system call: file identity still matches */
+	BH_FAIL_DIGEST,           /* content not readable: exec or mapping refused while a blocked content stops */
 	BH_FAIL_SIGNAL,           /* SIGKILL not sent: pid 1 or a dying process */
 	BH_FAIL_FLOW_RECORD,      /* flow not recorded: its replies are dropped */
 	BH_FAIL_SOCKET_MARK,      /* socket not marked: counts as outbound */
@@ -95,7 +108,7 @@ struct bh_config {
 	__u8 contain;        /* enum bh_wall_mode */
 	__u8 isolate;        /* enum bh_wall_mode */
 	__u8 contain_action; /* enum bh_action */
-	__u8 reserved;
+	__u8 exec_content;   /* BH_CONTENT_* */
 	__u32 exec_policies; /* 0: the exec hooks return at once */
 	__u64 enforced_at;   /* wall clock, nanoseconds since 1970: when this set was published */
 	__u64 contain_expires; /* CLOCK_BOOTTIME, ns: from then on containment counts as off; 0: never */
@@ -182,6 +195,33 @@ struct bh_path_key {
 	__u32 zero;
 };
 
+/* SHA-256 of a file's content. */
+struct bh_digest_key {
+	__u8 bytes[BH_DIGEST_BYTES];
+};
+
+/* Where no program can hash a file: its size and the path hash of its first BH_HEAD_BYTES bytes, padded with zeros. A copy
+ * always has the same; a different file with the same is stopped too, and its event says "fingerprint". */
+struct bh_print_key {
+	__u64 size;
+	__u64 hash[2];
+};
+
+/* How this kernel's overlay module keeps the file behind a file: byte offsets, from its BTF; value of bh_overlay. */
+struct bh_overlay {
+	__u32 known; /* 0: the module is not there, or describes itself in no way that we know */
+	__u32 upper; /* from the inode that the VFS sees to the pointer to the upper dentry */
+	__u32 lower; /* ... to the pointer to the lower dentry, or to the entry that holds it */
+	__u32 entry; /* 0: `lower` is the dentry's; else from the start of the entry to the pointer to the dentry */
+};
+
+/* One process that has a blocked file mapped as code, as the iterator writes it. */
+struct bh_runner {
+	struct bh_policy_key policy;
+	__u32 tgid;
+	__u32 action; /* enum bh_action */
+};
+
 struct bh_exec_rule {
 	struct bh_policy_key policy;
 	__u32 action; /* enum bh_action */
@@ -200,6 +240,12 @@ struct bh_cut_key {
 	char comm[16];  /* of the caller of connect or sendto; empty for a packet */
 };
 
+/* Value of the digests' map. */
+struct bh_digest_rule {
+	struct bh_exec_rule rule;
+	__u64 size; /* of the content, in bytes; 0: not known */
+};
+
 /* One record of the ring buffer. */
 struct bh_event {
 	__u64 time_ns; /* CLOCK_MONOTONIC */
@@ -209,7 +255,8 @@ struct bh_event {
 	__u8 kind;     /* enum bh_event_kind */
 	__u8 action;   /* enum bh_action: what was done */
 	__u8 protocol;
-	__u8 zero[7];
+	__u8 match; /* enum bh_match, for BH_EVENT_EXEC */
+	__u8 zero[6];
 	__u8 address[16];
 	char comm[16];
 	char path[BH_EVENT_PATH];
@@ -241,5 +288,10 @@ BH_ASSERT(sizeof(struct bh_file_key) == 16);
 BH_ASSERT(sizeof(struct bh_path_key) == 24);
 BH_ASSERT(sizeof(struct bh_exec_rule) == 32 && offsetof(struct bh_exec_rule, expires) == 24);
 BH_ASSERT(sizeof(struct bh_cut_key) == 56 && offsetof(struct bh_cut_key, comm) == 40);
+BH_ASSERT(sizeof(struct bh_digest_key) == 32);
+BH_ASSERT(sizeof(struct bh_digest_rule) == 40 && offsetof(struct bh_digest_rule, size) == 32);
+BH_ASSERT(sizeof(struct bh_print_key) == 24);
+BH_ASSERT(sizeof(struct bh_overlay) == 16);
+BH_ASSERT(sizeof(struct bh_runner) == 24);
 BH_ASSERT(sizeof(struct bh_event) == 328 && offsetof(struct bh_event, path) == 72);
 BH_ASSERT(sizeof(struct bh_socket) == 48);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0
- * An ordered action and the hook that sees the exec, to what this hook does; and the hash of a path. Pure. */
+ * An ordered action and the hook that sees the exec, to what this hook does; which files are hashed; the hash of a path. Pure. */
 #pragma once
 
 #include "bulkhead/decide_net.h"
@@ -8,6 +8,7 @@
 enum bh_exec_hook {
 	BH_AT_SYSCALL, /* execve(2) entered; only the path is known, and the caller can still change it */
 	BH_AT_CHECK,   /* security_bprm_check; can refuse */
+	BH_AT_MAP,     /* security_mmap_file, security_file_mprotect; can refuse */
 	BH_AT_EXEC,    /* sched_process_exec; the new image is loaded and has not run */
 };
 
@@ -15,18 +16,28 @@ enum bh_exec_hook {
 #define BH_DO_REFUSE 2
 #define BH_DO_COUNT 4
 
-/* `deny_exec`: a hook that can refuse is attached, so DENY waits for it. The last hook kills whatever came that far. */
+/* `deny_exec`: a hook that can refuse an exec is attached, so DENY waits for it, and NOTIFY is counted there: it sees scripts too.
+ * The last hook kills whatever came that far. */
 BH_PURE __u32 bh_decide_exec(__u32 action, enum bh_exec_hook hook, __u8 deny_exec)
 {
 	if (action == BH_ACTION_NOTIFY)
-		return hook == BH_AT_EXEC ? BH_DO_COUNT : 0;
+		return hook == BH_AT_MAP || hook == (deny_exec ? BH_AT_CHECK : BH_AT_EXEC) ? BH_DO_COUNT : 0;
 	if (action == BH_ACTION_DENY && hook == BH_AT_SYSCALL && deny_exec)
 		return 0;
 	if (action != BH_ACTION_DENY && action != BH_ACTION_SIGKILL)
 		return 0;
-	if (hook != BH_AT_CHECK)
+	if (hook == BH_AT_SYSCALL || hook == BH_AT_EXEC)
 		return BH_DO_KILL;
 	return action == BH_ACTION_DENY ? BH_DO_REFUSE : BH_DO_REFUSE | BH_DO_KILL;
+}
+
+/* Must a file of this size be hashed? `size_blocked`: a blocked content has it. `size_trusted`: nobody can make the size that
+ * the kernel reports differ from that of the content. */
+BH_PURE int bh_must_hash(__u8 exec_content, int size_trusted, int size_blocked)
+{
+	if (!(exec_content & BH_CONTENT_DIGESTS))
+		return 0;
+	return (exec_content & BH_CONTENT_ANY_SIZE) || !size_trusted || size_blocked;
 }
 
 /* Two 64-bit multiply-and-fold hashes over words of 8 bytes; the last word is padded with zeros. A collision stops one more

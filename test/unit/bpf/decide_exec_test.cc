@@ -18,14 +18,39 @@ TEST_CASE("each action stops an exec at exactly one place, and the last hook sto
   }
 }
 
-TEST_CASE("NOTIFY is counted once, and an unknown action does nothing") {
-  CHECK(bh_decide_exec(BH_ACTION_NOTIFY, BH_AT_SYSCALL, 0) == 0);
-  CHECK(bh_decide_exec(BH_ACTION_NOTIFY, BH_AT_CHECK, 1) == 0);
-  CHECK(bh_decide_exec(BH_ACTION_NOTIFY, BH_AT_EXEC, 1) == BH_DO_COUNT);
-  for (const bh_exec_hook hook : {BH_AT_SYSCALL, BH_AT_CHECK, BH_AT_EXEC}) {
+TEST_CASE("a mapping is refused like an exec") {
+  CHECK(bh_decide_exec(BH_ACTION_DENY, BH_AT_MAP, 1) == BH_DO_REFUSE);
+  CHECK(bh_decide_exec(BH_ACTION_SIGKILL, BH_AT_MAP, 1) == (BH_DO_KILL | BH_DO_REFUSE));
+  CHECK(bh_decide_exec(BH_ACTION_NOTIFY, BH_AT_MAP, 1) == BH_DO_COUNT);
+}
+
+TEST_CASE(
+    "NOTIFY counts an exec once, where scripts are seen if anything sees them, and an unknown action does nothing") {
+  for (const uint8_t deny_exec : {0, 1}) {
+    int counted = 0;
+    for (const bh_exec_hook hook : {BH_AT_SYSCALL, BH_AT_CHECK, BH_AT_EXEC}) {
+      const uint32_t todo = bh_decide_exec(BH_ACTION_NOTIFY, hook, deny_exec);
+      CHECK((todo & ~uint32_t{BH_DO_COUNT}) == 0);
+      counted += todo == BH_DO_COUNT;
+    }
+    CHECK(counted == 1);
+  }
+  CHECK(bh_decide_exec(BH_ACTION_NOTIFY, BH_AT_CHECK, 1) == BH_DO_COUNT);
+  CHECK(bh_decide_exec(BH_ACTION_NOTIFY, BH_AT_EXEC, 0) == BH_DO_COUNT);
+  for (const bh_exec_hook hook : {BH_AT_SYSCALL, BH_AT_CHECK, BH_AT_MAP, BH_AT_EXEC}) {
     CHECK(bh_decide_exec(BH_ACTION_NONE, hook, 0) == 0);
     CHECK(bh_decide_exec(77, hook, 0) == 0);
   }
+}
+
+TEST_CASE("a file is hashed when its size is that of a blocked content, unknown, or not to be trusted") {
+  const uint8_t stops = BH_CONTENT_DIGESTS | BH_CONTENT_STOPS;
+  CHECK(bh_must_hash(0, 0, 1) == 0);
+  CHECK(bh_must_hash(BH_CONTENT_PRINTS | BH_CONTENT_STOPS, 0, 1) == 0);
+  CHECK(bh_must_hash(stops, 1, 0) == 0);
+  CHECK(bh_must_hash(stops, 1, 1) != 0);
+  CHECK(bh_must_hash(stops, 0, 0) != 0);
+  CHECK(bh_must_hash(stops | BH_CONTENT_ANY_SIZE, 1, 0) != 0);
 }
 
 TEST_CASE("bytes behind the end of a path do not count") {

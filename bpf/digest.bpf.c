@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: Apache-2.0 OR GPL-2.0
+/* Stops blocked contents from being executed, whatever file they are in.
+ *
+ * hook                          sees                                     does
+ * lsm.s/bprm_check_security     the opened file, a script's too          hashes it; EPERM; with SIGKILL the caller dies as well
+ * lsm.s/mmap_file               a file that becomes code                 the same
+ * lsm/file_mprotect             a mapping that becomes code              the same, with the digest that is known (it cannot sleep)
+ * lsm/file_open, path_truncate  whoever is about to change a file        forgets its digest
+ *
+ * Runs beside exec.bpf.c, which judges identity and path, and only where BPF LSM runs and IMA's hash is SHA-256. The kernel
+ * computes the digest (bpf_ima_file_hash); no IMA policy is needed.
+ *
+ * A digest is kept with the inode in memory (inode storage), so it ends with the inode and no other file can take it over. An open
+ * for writing, or a truncation, drops it before the content can change. It is kept only when nobody has the file open
+ * for writing, on file systems where every change comes by these hooks; elsewhere a file is hashed each time. Each dropped
+ * digest is an object of its own: whoever hashed the old content fills the one that nobody sees any more.
+ *
+ * Does not stop: what exec.bpf.c does not, but for copies; a file rewritten between the check and its first instruction, which the
+ * kernel forbids for files and not for a memfd.
+ *
+ * On failure: closed, counted. While a blocked content stops, what cannot be hashed does not run. */
+#include "exec.h"
+
+#include <bpf/bpf_tracing.h>
+
+char _license[] SEC("license") = "GPL";
+
+/* ---- Maps ---- */
+
+struct bh_known {
+	struct bh_digest_key digest;
+	__u32 valid;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_INODE_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct bh_known);
+} bh_known SEC(".maps");
+
+/* ---- Look-ups ---- */
+
+/* Local file systems on which i_size is the content's size and every change of content opens the file for writing. */
+static __always_inline bool bh_fs_is_plain(struct inode *inode)
+{
+	switch (BPF_CORE_READ(inode, i_sb, s_magic)) {
+	case 0xEF53:     /* ext2, ext3, ext4 */
+	case 0x58465342: /* xfs */
+	case 0x9123683E: /* btrfs */
+	case 0xF2F52010: /* f2fs */
+	case 0x01021994: /* tmpfs */
+	case 0x858458f6: /* ramfs */
+	case 0x73717368: /* squashfs */
+	case 0xE0F5E1E2: /* erofs */
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* May the digest be kept? Not on overlays, whose files change through another inode, and not for memfds: the descriptor that
+ * memfd_create(2) returns was never opened, so neither hook nor i_writecount knows of it. */
+static __always_inline bool bh_may_keep(struct inode *inode)
+{
+	return bh_fs_is_plain(inode) && !(BPF_CORE_READ(inode, i_sb, s_flags) & SB_NOUSER) &&
+	       BPF_CORE_READ(inode, i_writecount.counter) <= 0;
+}
+
+static __always_inline bool bh_size_blocked(__u64 size, __u32 slot)
+{
+	void *sizes = bpf_map_lookup_elem(&bh_sizes, &slot);
+
+	return sizes && bpf_map_lookup_elem(sizes, &size);
+}
+
+static __always_inline bool bh_worth_hashing(struct inode *inode, __u8 exec_content, __u32 slot)
+{
+	struct inode *real = bh_real_inode(inode);
+
+	return bh_must_hash(exec_content, bh_fs_is_plain(real), bh_size_blocked(BPF_CORE_READ(real, i_size), slot));
+}
+
+/* IMA hashes as many bytes as the inode claims to have; an overlay's may be stale. */
+static __always_inline bool bh_size_is_true(struct inode *inode)
+{
+	return BPF_CORE_READ(inode, i_size) == BPF_CORE_READ(bh_real_inode(inode), i_size);
+}
+
+static __always_inline bool bh_hash(struct file *file, struct inode *inode, struct bh_digest_key *digest)
+{
+	struct bh_known *known = bpf_inode_storage_get(&bh_known, inode, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	bool keep;
+
+	if (known && known->valid) {
+		*digest = known->digest;
+		return true;
+	}
+	keep = known && bh_may_keep(inode); /* after the storage was found: see the header */
+	if (!bh_size_is_true(inode) || bpf_ima_file_hash(file, digest, sizeof(*digest)) != HASH_ALGO_SHA256)
+		return false;
+	if (keep) {
+		known->digest = *digest;
+		asm volatile("" ::: "memory");
+		known->valid = 1;
+	}
+	return true;
+}
+
+static __always_inline struct bh_exec_rule *bh_digest_rule(const struct bh_digest_key *digest, __u32 slot)
+{
+	void *digests = bpf_map_lookup_elem(&bh_digests, &slot);
+	struct bh_digest_rule *found = digests ? bpf_map_lookup_elem(digests, digest) : NULL;
+
+	return found ? &found->rule : NULL;
+}
+
+/* ---- Judge ---- */
+
+static __always_inline bool bh_unreadable(__u8 exec_content)
+{
+	bh_add(BH_FAIL_DIGEST);
+	return exec_content & BH_CONTENT_STOPS;
+}
+
+/* What is in force for the current process; NULL when no content is blocked. */
+static __always_inline const struct bh_config *bh_content_config(const struct bh_host *host, __u32 *active)
+{
+	const struct bh_config *config;
+
+	*active = bh_exec_slot(host);
+	config = *active ? bh_slot_config(*active) : NULL;
+	return config && (config->exec_content & BH_CONTENT_DIGESTS) ? config : NULL;
+}
+
+/* True: the hook is to refuse. */
+static __always_inline bool bh_at_content(struct file *file, enum bh_exec_hook hook, const char *path)
+{
+	const struct bh_host *host = bh_host_facts();
+	struct inode *inode = file->f_inode;
+	struct bh_digest_key digest = {};
+	const struct bh_config *config;
+	struct bh_exec_rule *rule;
+	__u8 exec_content;
+	__u32 active;
+
+	config = bh_content_config(host, &active);
+	if (!config || !host || !inode || (BPF_CORE_READ(inode, i_mode) & S_IFMT) != S_IFREG)
+		return false;
+	exec_content = config->exec_content;
+	/* A file that is blocked by identity was judged by exec.bpf.c. */
+	if (bh_file_rule(file, active - 1) || !bh_worth_hashing(inode, exec_content, active - 1))
+		return false;
+	if (!bh_hash(file, inode, &digest))
+		return bh_unreadable(exec_content);
+	/* Hashing takes a while: another set may be in force by now, and this slot be used again. */
+	active = bh_exec_slot(host);
+	rule = active ? bh_digest_rule(&digest, active - 1) : NULL;
+	return rule ? bh_act(rule, BH_MATCH_DIGEST, hook, host, path, false) : false;
+}
+
+/* ---- Hooks ---- */
+
+SEC("lsm.s/bprm_check_security")
+int BPF_PROG(bh_d_bprm, struct linux_binprm *bprm, int result)
+{
+	if (result)
+		return result;
+	return bh_refuse_if(bh_at_content(bprm->file, BH_AT_CHECK, BPF_CORE_READ(bprm, filename)));
+}
+
+SEC("lsm.s/mmap_file")
+int BPF_PROG(bh_d_mmap, struct file *file, unsigned long asked, unsigned long prot, unsigned long flags, int result)
+{
+	if (result)
+		return result;
+	if (!file || !(prot & PROT_EXEC) || bh_is_exec_image(file))
+		return 0;
+	return bh_refuse_if(bh_at_content(file, BH_AT_MAP, bh_base_name(file)));
+}
+
+/* Cannot sleep, so it cannot hash. A file that nobody hashed and that has the size of a blocked content does not become code. */
+SEC("lsm/file_mprotect")
+int BPF_PROG(bh_d_mprot, struct vm_area_struct *vma, unsigned long asked, unsigned long prot, int result)
+{
+	const struct bh_host *host = bh_host_facts();
+	struct file *file = vma->vm_file;
+	const struct bh_config *config;
+	struct bh_exec_rule *rule;
+	struct bh_known *known;
+	struct inode *inode;
+	__u32 active;
+
+	if (result)
+		return result;
+	if (!file || !(prot & PROT_EXEC))
+		return 0;
+	config = bh_content_config(host, &active);
+	inode = file->f_inode;
+	if (!config || !host || !inode || bh_file_rule(file, active - 1))
+		return 0;
+	known = bpf_inode_storage_get(&bh_known, inode, NULL, 0);
+	if (!known || !known->valid)
+		return bh_refuse_if(bh_size_blocked(BPF_CORE_READ(bh_real_inode(inode), i_size), active - 1) &&
+				    bh_unreadable(config->exec_content));
+	rule = bh_digest_rule(&known->digest, active - 1);
+	return bh_refuse_if(rule && bh_act(rule, BH_MATCH_DIGEST, BH_AT_MAP, host, bh_base_name(file), false));
+}
+
+SEC("lsm/file_open")
+int BPF_PROG(bh_d_open, struct file *file, int result)
+{
+	if (!result && (file->f_mode & FMODE_WRITE))
+		bpf_inode_storage_delete(&bh_known, file->f_inode);
+	return result;
+}
+
+SEC("lsm/path_truncate")
+int BPF_PROG(bh_d_truncate, const struct path *path, int result)
+{
+	if (!result)
+		bpf_inode_storage_delete(&bh_known, path->dentry->d_inode);
+	return result;
+}

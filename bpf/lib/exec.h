@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0
+ * What the programs that judge files share: which file it really is, the rule for it, and what is done and recorded. */
+#pragma once
+
+#include "maps.h"
+#include "refuse.h"
+
+#include "bulkhead/decide_exec.h"
+
+/* ---- Maps ---- */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, BH_SLOTS);
+	__type(key, __u32);
+	__array(values, struct bh_inner_files);
+} bh_files SEC(".maps");
+
+/* Read by digest.bpf.c; here, because the sensor fills them also where that object is not loaded. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, BH_SLOTS);
+	__type(key, __u32);
+	__array(values, struct bh_inner_digests);
+} bh_digests SEC(".maps");
+
+/* Sizes of the blocked contents that are known. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, BH_SLOTS);
+	__type(key, __u32);
+	__array(values, struct bh_inner_sizes);
+} bh_sizes SEC(".maps");
+
+/* Written by the sensor, which reads the overlay module's BTF. Not known: a file on an overlay is its own identity only. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct bh_overlay);
+} bh_overlay SEC(".maps");
+
+/* ---- Which file ---- */
+
+/* The inode that an inode of an overlay stands for; NULL when it cannot be told. */
+static __always_inline struct inode *bh_behind_overlay(struct inode *inode)
+{
+	__u32 zero = 0;
+	const struct bh_overlay *at = bpf_map_lookup_elem(&bh_overlay, &zero);
+	struct dentry *dentry = NULL;
+	void *lower = NULL;
+
+	if (!at || !at->known)
+		return NULL;
+	bpf_probe_read_kernel(&dentry, sizeof(dentry), (void *)inode + at->upper);
+	if (!dentry) {
+		bpf_probe_read_kernel(&lower, sizeof(lower), (void *)inode + at->lower);
+		if (at->entry && lower)
+			bpf_probe_read_kernel(&dentry, sizeof(dentry), lower + at->entry);
+		else
+			dentry = lower;
+	}
+	return dentry ? BPF_CORE_READ(dentry, d_inode) : NULL;
+}
+
+static __always_inline bool bh_on_overlay(struct inode *inode)
+{
+	return BPF_CORE_READ(inode, i_sb, s_magic) == OVERLAYFS_SUPER_MAGIC;
+}
+
+/* The inode whose identity counts: an overlay lends files another one, and an overlay may lie on an overlay. */
+static __always_inline struct inode *bh_real_inode(struct inode *inode)
+{
+	struct inode *behind = bh_on_overlay(inode) ? bh_behind_overlay(inode) : inode;
+
+	if (behind && bh_on_overlay(behind))
+		behind = bh_behind_overlay(behind);
+	return behind ? behind : inode;
+}
+
+static __always_inline void bh_identify(struct inode *inode, struct bh_file_key *key)
+{
+	inode = bh_real_inode(inode);
+	key->inode = BPF_CORE_READ(inode, i_ino);
+	key->device = BPF_CORE_READ(inode, i_sb, s_dev);
+	key->generation = BPF_CORE_READ(inode, i_generation);
+}
+
+static __always_inline struct bh_exec_rule *bh_file_rule(const struct file *file, __u32 slot)
+{
+	void *files = bpf_map_lookup_elem(&bh_files, &slot);
+	struct bh_file_key key = {};
+
+	if (!files)
+		return NULL;
+	bh_identify(BPF_CORE_READ(file, f_inode), &key);
+	return bpf_map_lookup_elem(files, &key);
+}
+
+static __always_inline const char *bh_base_name(const struct file *file)
+{
+	return (const char *)BPF_CORE_READ(file, f_path.dentry, d_name.name);
+}
+
+/* ---- Who ---- */
+
+/* Slot + 1 when something is blocked and the current process is inside the scope; else 0. */
+static __always_inline __u32 bh_exec_slot(const struct bh_host *host)
+{
+	__u32 active = bh_active_slot();
+	const struct bh_config *config = active ? bh_slot_config(active) : NULL;
+
+	return config && host && config->exec_policies && bh_current_in_scope(host) ? active : 0;
+}
+
+/* Is this mapping made by execve(2) of the very file that security_bprm_check judged? Outside of execve the file behind
+ * /proc/self/exe means nothing: prctl(PR_SET_MM_EXE_FILE) sets it. */
+static __always_inline bool bh_is_exec_image(const struct file *file)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+
+	return BPF_CORE_READ_BITFIELD_PROBED(task, in_execve) &&
+	       BPF_CORE_READ(task, mm, exe_file, f_inode) == BPF_CORE_READ(file, f_inode);
+}
+
+/* ---- Act and record ---- */
+
+static __always_inline __u32 bh_exec_counter(__u32 todo, enum bh_exec_hook hook)
+{
+	if (todo & BH_DO_COUNT)
+		return BH_SHADOW_EXEC;
+	if (todo & BH_DO_REFUSE)
+		return hook == BH_AT_MAP ? BH_DENY_MAP : BH_DENY_EXEC;
+	return hook == BH_AT_SYSCALL ? BH_KILL_EXEC_PATH : BH_KILL_EXEC_FILE;
+}
+
+/* True: the hook is to refuse. */
+static __always_inline bool bh_act(const struct bh_exec_rule *rule, enum bh_match match, enum bh_exec_hook hook,
+				   const struct bh_host *host, const char *path, bool user_path)
+{
+	__u32 todo = bh_decide_exec(rule->action, hook, host->deny_exec);
+	struct bh_event *event;
+
+	if (!todo || bh_lease_over(rule->expires, bh_lease_clock(rule->expires)))
+		return false;
+	if ((todo & BH_DO_KILL) && !bh_kill_current())
+		todo &= ~BH_DO_KILL;
+	if (!todo)
+		return false;
+	bh_add(bh_exec_counter(todo, hook));
+	bh_hit(&rule->policy);
+	event = bh_new_event(BH_EVENT_EXEC,
+			     todo & BH_DO_COUNT ? BH_ACTION_NOTIFY : todo & BH_DO_KILL ? BH_ACTION_SIGKILL : BH_ACTION_DENY,
+			     &rule->policy);
+	if (event) {
+		event->match = match;
+		if (user_path)
+			bpf_probe_read_user_str(event->path, sizeof(event->path), path);
+		else
+			bpf_probe_read_kernel_str(event->path, sizeof(event->path), path);
+		bpf_ringbuf_submit(event, 0);
+	}
+	return todo & BH_DO_REFUSE;
+}

@@ -1,0 +1,85 @@
+// Who has a blocked file mapped as code.
+#include "sensor/kernel/runners.h"
+
+#include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+#include <set>
+
+#include "absl/time/clock.h"
+#include "common/status_macros.h"
+#include "common/unique_fd.h"
+#include "sensor/kernel/blocked_files.h"
+#include "sensor/kernel/bpf_iter.h"
+
+namespace bulkhead::sensor {
+namespace {
+
+constexpr int kKillRounds = 10;
+constexpr absl::Duration kBetweenRounds = absl::Milliseconds(100);
+
+}  // namespace
+
+absl::Status Runners::List(const DesiredState& state) {
+  ASSIGN_OR_RETURN(const std::string written, RunIterator(program_, nullptr));
+  std::map<std::string, std::set<uint32_t>> found;
+  for (size_t at = 0; at + sizeof(bh_runner) <= written.size(); at += sizeof(bh_runner)) {
+    bh_runner runner;
+    std::memcpy(&runner, written.data() + at, sizeof(runner));
+    if (runner.tgid <= 1 || runner.tgid == static_cast<uint32_t>(getpid())) continue;
+    for (const Policy& policy : state.policies) {
+      const bh_policy_key key = PolicyKey(policy.id);
+      if (std::memcmp(&key, &runner.policy, sizeof(key)) == 0) found[policy.id].insert(runner.tgid);
+    }
+  }
+  std::map<std::string, PolicyRunners> listed;
+  for (const Policy& policy : state.policies) {
+    if (policy.policy_template != PolicyTemplate::kBlockBinary) continue;
+    PolicyRunners& runners = listed[policy.id];
+    runners.killed = runners_[policy.id].killed;
+    for (const uint32_t pid : found[policy.id]) {
+      const absl::StatusOr<std::string> cgroup = CgroupOfProcess(static_cast<pid_t>(pid));
+      if (cgroup.ok() && IsInside(scope_, *cgroup)) runners.pids.push_back(pid);
+    }
+  }
+  runners_ = std::move(listed);
+  return absl::OkStatus();
+}
+
+absl::Status Runners::Kill(const DesiredState& state) {
+  std::set<std::string> deadly;
+  for (const Policy& policy : state.policies) {
+    if (policy.kill_running && policy.action != PolicyAction::kNotify) deadly.insert(policy.id);
+  }
+  RETURN_IF_ERROR(List(state));
+  std::set<uint32_t> killed;
+  for (int round = 0; round < kKillRounds && !deadly.empty(); ++round) {
+    std::map<std::pair<std::string, uint32_t>, UniqueFd> held;
+    for (const std::string& id : deadly) {
+      for (const uint32_t pid : runners_[id].pids) {
+        held[{id, pid}] = UniqueFd(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
+      }
+    }
+    if (held.empty()) break;
+    // Who is listed again while we hold it is the process that we hold: its number cannot have been given away.
+    RETURN_IF_ERROR(List(state));
+    for (const auto& [who, pidfd] : held) {
+      PolicyRunners& runners = runners_[who.first];
+      const bool still = std::binary_search(runners.pids.begin(), runners.pids.end(), who.second);
+      if (!still || !pidfd.valid() || syscall(SYS_pidfd_send_signal, pidfd.get(), SIGKILL, nullptr, 0) != 0) continue;
+      if (killed.insert(who.second).second) ++runners.killed;
+    }
+    absl::SleepFor(kBetweenRounds);
+    RETURN_IF_ERROR(List(state));
+  }
+  return absl::OkStatus();
+}
+
+bool Runners::any() const {
+  return std::any_of(runners_.begin(), runners_.end(), [](const auto& entry) { return !entry.second.pids.empty(); });
+}
+
+}  // namespace bulkhead::sensor
