@@ -1,16 +1,19 @@
 #!/usr/bin/env python3
-"""Writes docs/leak-matrix.md from the results of runs.
+"""Writes docs/leak-matrix.md from the results of runs. Its two sections are the leak matrix and the exec matrix; one that no run
+is given for stays as it is.
 
-  make_table.py build/dev/leak/*.json > docs/leak-matrix.md
+  make_table.py build/dev/leak/*.json
 """
 import json
 import pathlib
 import sys
 
+import exec_table
 from rows import ROWS
 from run_matrix import ENVIRONMENTS, ORDERS, is_known
 
 HERE = pathlib.Path(__file__).resolve().parent
+DOCUMENT = HERE.parents[1] / "docs/leak-matrix.md"
 
 INTRODUCTION = """# The leak matrix
 
@@ -74,17 +77,30 @@ def reasons(runs, known):
             yield f"* {'; '.join(titles)} ({', '.join(where)}): {leak['because']}"
 
 
-def main():
-    runs = [json.loads(pathlib.Path(path).read_text()) for path in sys.argv[1:]]
+def network_lines(runs):
+    yield INTRODUCTION
+    yield from summary(runs)
+    yield ""
+    yield from table(runs)
+    yield "\n## Why something leaks\n"
+    yield "\n".join(reasons(runs, json.loads((HERE / "known_leaks.json").read_text()))) or "Nothing does."
+
+
+def section(runs, write, present):
+    """The section written from these runs; the present one where none were given."""
     runs.sort(key=lambda run: ENVIRONMENTS.index(run["environment"]))
-    if not runs:
+    return "\n".join(write(runs)) if runs else present
+
+
+def main():
+    given = [json.loads(pathlib.Path(path).read_text()) for path in sys.argv[1:]]
+    if not given:
         sys.exit(__doc__)
-    known = json.loads((HERE / "known_leaks.json").read_text())
-    print(INTRODUCTION)
-    print("\n".join(summary(runs)), end="\n\n")
-    print("\n".join(table(runs)), end="\n\n")
-    print("## Why something leaks\n")
-    print("\n".join(reasons(runs, known)) or "Nothing does.")
+    network, _, execs = DOCUMENT.read_text().partition(exec_table.HEADING + "\n")
+    present = exec_table.HEADING + "\n" + execs
+    parts = (section([run for run in given if "rows" in run], network_lines, network),
+             section([run for run in given if "execs" in run], exec_table.lines, present))
+    DOCUMENT.write_text("\n\n".join(part.rstrip() for part in parts) + "\n")
 
 
 if __name__ == "__main__":
