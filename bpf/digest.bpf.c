@@ -179,7 +179,7 @@ int BPF_PROG(bh_d_mmap, struct file *file, unsigned long asked, unsigned long pr
 	return bh_refuse_if(bh_at_content(file, BH_AT_MAP, bh_base_name(file)));
 }
 
-/* Cannot sleep, so it cannot hash. A file that nobody hashed and that has the size of a blocked content does not become code. */
+/* Cannot sleep, so it cannot hash. A file that should be hashed and was not does not become code by a change of protection. */
 SEC("lsm/file_mprotect")
 int BPF_PROG(bh_d_mprot, struct vm_area_struct *vma, unsigned long asked, unsigned long prot, int result)
 {
@@ -201,7 +201,7 @@ int BPF_PROG(bh_d_mprot, struct vm_area_struct *vma, unsigned long asked, unsign
 		return 0;
 	known = bpf_inode_storage_get(&bh_known, inode, NULL, 0);
 	if (!known || !known->valid)
-		return bh_refuse_if(bh_size_blocked(BPF_CORE_READ(bh_real_inode(inode), i_size), active - 1) &&
+		return bh_refuse_if(bh_worth_hashing(inode, config->exec_content, active - 1) &&
 				    bh_unreadable(config->exec_content));
 	rule = bh_digest_rule(&known->digest, active - 1);
 	return bh_refuse_if(rule && bh_act(rule, BH_MATCH_DIGEST, BH_AT_MAP, host, bh_base_name(file), false));

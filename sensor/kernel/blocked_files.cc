@@ -25,6 +25,7 @@ namespace {
 
 // A path whose file is replaced over and over forgets the oldest ones.
 constexpr size_t kMaxPerPolicy = 64;
+constexpr size_t kMaxRead = 4096;
 
 template <typename T>
 bool Same(const T& a, const T& b) {
@@ -168,7 +169,7 @@ bool BlockedFiles::AddContent(const FileContent& content, Blocked* blocked) {
   return digest || print;
 }
 
-bool BlockedFiles::RefreshOne(const FileIdentifier& identifier, const NeededFiles& needed, Blocked* blocked) {
+bool BlockedFiles::RefreshOne(const FileIdentifier& identifier, std::optional<NeededFiles>* needed, Blocked* blocked) {
   const absl::StatusOr<FoundFile> file = FoundFile::Open(blocked->path);
   if (!file.ok()) {
     // A block may come before its file.
@@ -177,7 +178,8 @@ bool BlockedFiles::RefreshOne(const FileIdentifier& identifier, const NeededFile
   }
   if (file->witness() == blocked->witness) return false;
   const absl::StatusOr<FileContent> content = file->Read();
-  const NeededFile* what = needed.Find(*file, content.value_or(FileContent()));
+  if (!needed->has_value()) *needed = NeededFiles::OfThisHost();
+  const NeededFile* what = (*needed)->Find(*file, content.value_or(FileContent()));
   if (what != nullptr && (what->own || !blocked->forced)) {
     blocked->problem = absl::StrCat("what is behind ", blocked->path, " now is ", what->what, " (", what->path,
                                     "): blocked under this path only");
@@ -203,10 +205,19 @@ bool BlockedFiles::Refresh(const FileIdentifier& identifier) {
   bool added = false;
   for (auto& [id, blocked] : blocked_) {
     if (blocked.path.empty()) continue;
-    if (!needed.has_value()) needed = NeededFiles::OfThisHost();
-    added = RefreshOne(identifier, *needed, &blocked) || added;
+    added = RefreshOne(identifier, &needed, &blocked) || added;
   }
   return added;
+}
+
+absl::StatusOr<FileContent> BlockedFiles::ReadOnce(const FoundFile& file) {
+  const std::pair<uint64_t, uint64_t> key(file.witness().device, file.witness().inode);
+  const auto known = read_.find(key);
+  if (known != read_.end() && known->second.first == file.witness()) return known->second.second;
+  ASSIGN_OR_RETURN(const FileContent content, file.Read());
+  if (read_.size() >= kMaxRead) read_.clear();
+  read_[key] = {file.witness(), content};
+  return content;
 }
 
 void BlockedFiles::AddRunningCopies(const FileIdentifier& identifier, const Scope& scope) {
@@ -219,7 +230,7 @@ void BlockedFiles::AddRunningCopies(const FileIdentifier& identifier, const Scop
     const bool likely = std::any_of(digests.begin(), digests.end(),
                                     [&file](const auto& entry) { return entry.second.size == file->witness().size; });
     if (!any_size && !likely) continue;
-    const absl::StatusOr<FileContent> content = file->Read();
+    const absl::StatusOr<FileContent> content = ReadOnce(*file);
     if (!content.ok()) continue;
     for (auto& [id, blocked] : blocked_) {
       const bool copy = std::any_of(blocked.contents.begin(), blocked.contents.end(), [&content](const auto& entry) {

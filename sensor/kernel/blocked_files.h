@@ -4,7 +4,9 @@
 #include <deque>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -86,10 +88,15 @@ class BlockedFiles {
     std::string problem;
   };
 
-  static bool RefreshOne(const FileIdentifier& identifier, const NeededFiles& needed, Blocked* blocked);
+  // `needed` is made when the first file has to be compared with it.
+  static bool RefreshOne(const FileIdentifier& identifier, std::optional<NeededFiles>* needed, Blocked* blocked);
   static bool AddContent(const FileContent& content, Blocked* blocked);
 
-  std::map<std::string, Blocked> blocked_;  // by policy id
+  // Read once for as long as the witness is the same; only to find running copies, which the kernel stops in any case.
+  absl::StatusOr<FileContent> ReadOnce(const FoundFile& file);
+
+  std::map<std::string, Blocked> blocked_;                                             // by policy id
+  std::map<std::pair<uint64_t, uint64_t>, std::pair<FileWitness, FileContent>> read_;  // by device and inode
 };
 
 }  // namespace bulkhead::sensor

@@ -285,6 +285,10 @@ TEST_CASE_METHOD(ExecFixture, "a blocked file does not become code by a mapping"
   }
   Apply({Block(Path("victim"))});
   if (HasMap()) CHECK(Killed(map("victim", false)));
+  // A content whose size nobody knows: a mapping as data is not hashed, so it may not become code afterwards.
+  Apply({BlockContent(Sha256(Content("victim")), PolicyAction::kDeny)});
+  CHECK((Has("exec_digest") ? refused(map("copy", false)) : Succeeded(map("copy", false))));
+  CHECK((Has("exec_digest") ? refused(map("copy", true)) : Succeeded(map("copy", true))));
 }
 
 TEST_CASE_METHOD(ExecFixture, "what the host needs is refused by its real file, unless forced; the sensor always",

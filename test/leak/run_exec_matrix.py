@@ -22,7 +22,7 @@ from guest import LSM_WITH_BPF, LSM_WITHOUT_BPF, Guest, Options  # noqa: E402
 from image import GuestImage  # noqa: E402
 
 FEWEST_ROUTES = 60
-GUEST_SECONDS = 1500
+GUEST_SECONDS = 1700
 
 
 def run_in_scope(arguments):

@@ -44,7 +44,7 @@ struct Outcome {
 
 Routes AllRoutes() {
   Routes routes;
-  for (auto* add : {AddNameRoutes, AddEntryRoutes, AddContentRoutes, AddMapRoutes, AddScriptRoutes}) add(routes);
+  for (auto* add : {AddMapRoutes, AddScriptRoutes, AddContentRoutes, AddNameRoutes, AddEntryRoutes}) add(routes);
   return routes;
 }
 
