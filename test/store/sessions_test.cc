@@ -36,7 +36,7 @@ struct Fixture {
           const auto ordered = tx.CheckOwnership(owner, /*hold=*/true);
           if (!ordered.ok()) return ordered.status();
           const absl::Status marked = tx.MarkDelivered({command_id});
-          return marked.ok() ? tx.FinishCommand(owner.sensor_id, command_id, {KillOutcome::kGone, "", "done"}) : marked;
+          return marked.ok() ? tx.FinishCommand(owner.sensor_id, command_id, {CommandOutcome::kGone, "", "done"}) : marked;
         })};
   }
 };
