@@ -186,10 +186,10 @@ std::string ConvergenceProblem(const v1::Sensor& sensor, absl::Time now) {
   if (!sensor.convergence_reason().empty()) parts.push_back(sensor.convergence_reason());
   if (sensor.trust() == v1::TRUST_REVOKED) parts.push_back("the sensor is revoked");
   if (!sensor.connected()) {
-    const bool never = ToTime(sensor.last_heartbeat_at()) == absl::UnixEpoch();
+    const bool never = ToTime(sensor.observed_at()) == absl::UnixEpoch();
     parts.push_back(never ? "the sensor has never connected"
-                          : absl::StrCat("the sensor is not connected (last heartbeat ",
-                                         AgeWord(sensor.last_heartbeat_at(), now),
+                          : absl::StrCat("the sensor is not connected (last heard of ",
+                                         AgeWord(sensor.observed_at(), now),
                                          "); the order reaches it when it returns"));
   }
   return Printable(absl::StrJoin(parts, "; "));

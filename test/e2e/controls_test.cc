@@ -143,7 +143,11 @@ TEST_CASE("a blocked binary dies before it runs, under every name of the file, u
   system.Reset();
   const std::string tool = system.directory() + "/tool";
   const std::string other_name = system.directory() + "/other";
+  // Another content than /bin/true has, which would be blocked with it.
   std::filesystem::copy_file("/bin/true", tool, std::filesystem::copy_options::overwrite_existing);
+  std::ofstream(tool, std::ios::app) << "of this test";
+  const std::string copy = system.directory() + "/copy";
+  std::filesystem::copy_file(tool, copy, std::filesystem::copy_options::overwrite_existing);
   std::filesystem::remove(other_name);
   std::filesystem::create_hard_link(tool, other_name);
   REQUIRE(sandbox.Execute(tool) == "open");
@@ -152,6 +156,7 @@ TEST_CASE("a blocked binary dies before it runs, under every name of the file, u
   CHECK_THAT(blocked.out, Contains("bulkhead-block-binary-"));
   CHECK(sandbox.Execute(tool) == "cut SIGKILL");
   CHECK(sandbox.Execute(other_name) == "cut SIGKILL");
+  CHECK(sandbox.Execute(copy) == "cut SIGKILL");
   CHECK(sandbox.Execute("/bin/true") == "open");
   CHECK(sandbox.Out("tcp", 4));
   CHECK_THAT(REQUIRE_CTL({"sensor", "block-binary", "e2e", tool}).out, Contains("is blocked already"));

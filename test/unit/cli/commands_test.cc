@@ -157,7 +157,7 @@ TEST_CASE("--wait on a sensor that is away says so") {
   away.set_convergence(v1::CONVERGENCE_STATE_PENDING);
   cli.sensors.watched = {away};
   CHECK(cli.Run({"sensor", "contain", "web-1", "--wait", "--timeout", "100ms"}) == 3);
-  CHECK_THAT(cli.err, Contains("not connected (last heartbeat 5s ago); the order reaches it when it returns"));
+  CHECK_THAT(cli.err, Contains("not connected (last heard of 5s ago); the order reaches it when it returns"));
 }
 
 TEST_CASE("a refusal names reason, field, what to do and the request id") {

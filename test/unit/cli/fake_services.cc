@@ -16,6 +16,7 @@ v1::Sensor SyncedSensor() {
   sensor.set_desired_generation(7);
   sensor.set_convergence(v1::CONVERGENCE_STATE_SYNCED);
   sensor.mutable_last_heartbeat_at()->set_seconds(1'767'225'595);
+  sensor.mutable_observed_at()->set_seconds(1'767'225'595);
   sensor.set_etag("e7");
   v1::ObservedState& observed = *sensor.mutable_observed();
   observed.set_contained(true);
