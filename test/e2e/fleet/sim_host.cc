@@ -59,6 +59,7 @@ v1::ObservedState SimHost::Observe() const {
   v1::ObservedState observed;
   observed.mutable_receipt()->set_generation(generation_);
   observed.mutable_receipt()->set_digest(digest_);
+  observed.mutable_receipt()->set_complete(true);  // a simulated wall has nothing to try
   observed.set_contained(enforced_.contained);
   observed.set_isolated(enforced_.isolated);
   return observed;
