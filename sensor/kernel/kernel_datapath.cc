@@ -269,7 +269,6 @@ absl::Status KernelDatapath::Apply(const DesiredState& state) {
   state_ = state;
   applied_ = true;
   apply_time_ = absl::Now() - start;
-  has_wall_ = state.has_wall();
   probe_plan_ = PlanWallProbes(state, probed_.Has("cgroup_connect"));
   sockets_destroyed_ = 0;
   socket_problem_.clear();
@@ -282,7 +281,7 @@ absl::Status KernelDatapath::Apply(const DesiredState& state) {
 // The set is in force already, so a failure here is reported and does not undo it: the wall drops what the sockets
 // send.
 void KernelDatapath::DestroyForbidden() {
-  if (!has_wall_) return;
+  if (!state_.has_wall()) return;
   const absl::StatusOr<uint32_t> destroyed = walker_.DestroyForbidden();
   if (destroyed.ok()) {
     sockets_destroyed_ += *destroyed;

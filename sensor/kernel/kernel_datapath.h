@@ -91,8 +91,7 @@ class KernelDatapath : public Datapath {
   std::unique_ptr<EventReader> events_;
   BlockedFiles blocked_;
   Runners runners_;
-  DesiredState state_;     // what was applied last
-  bool has_wall_ = false;  // it cuts something
+  DesiredState state_;  // what was applied last
   WallProbePlan probe_plan_;
   int rounds_ = 0;              // of Maintain
   std::string runner_problem_;  // why processes that run a blocked file were not listed or killed; empty when they were

@@ -21,22 +21,6 @@
 namespace bulkhead::sensor {
 namespace {
 
-// Tells equal programs apart from different ones: the kernel's hash over the instructions.
-struct ProgramFacts {
-  uint32_t id = 0;
-  uint8_t tag[BPF_TAG_SIZE] = {};
-};
-
-absl::StatusOr<ProgramFacts> FactsOf(int program_fd) {
-  bpf_prog_info info{};
-  uint32_t size = sizeof(info);
-  if (bpf_obj_get_info_by_fd(program_fd, &info, &size) != 0) return ErrnoToStatus(errno, "identify a program");
-  ProgramFacts facts;
-  facts.id = info.id;
-  std::memcpy(facts.tag, info.tag, sizeof(facts.tag));
-  return facts;
-}
-
 absl::StatusOr<bpf_link_info> InfoOf(const UniqueFd& link) {
   bpf_link_info info{};
   uint32_t size = sizeof(info);
@@ -80,6 +64,16 @@ std::string PurposeOf(const bpf_program* program) {
 }
 
 }  // namespace
+
+absl::StatusOr<ProgramFacts> FactsOf(int program_fd) {
+  bpf_prog_info info{};
+  uint32_t size = sizeof(info);
+  if (bpf_obj_get_info_by_fd(program_fd, &info, &size) != 0) return ErrnoToStatus(errno, "identify a program");
+  ProgramFacts facts;
+  facts.id = info.id;
+  std::memcpy(facts.tag.data(), info.tag, sizeof(info.tag));
+  return facts;
+}
 
 void ObjectCloser::operator()(bpf_object* object) const {
   bpf_object__close(object);
@@ -172,7 +166,7 @@ absl::Status Programs::Adopt(Attachment* attachment, UniqueFd link) {
   if (!old_program.valid()) return AttachAnew(attachment);
   ASSIGN_OR_RETURN(const ProgramFacts ours, FactsOf(bpf_program__fd(attachment->program)));
   ASSIGN_OR_RETURN(const ProgramFacts old, FactsOf(old_program.get()));
-  if (std::memcmp(ours.tag, old.tag, sizeof(ours.tag)) == 0) {
+  if (ours.tag == old.tag) {
     attachment->program_id = old.id;
     attachment->link = std::move(link);
     return absl::OkStatus();

@@ -1,6 +1,8 @@
 // The programs of one scope: loaded, attached, pinned; adopted when they were there.
 #pragma once
 
+#include <array>
+#include <cstdint>
 #include <memory>
 #include <set>
 #include <string>
@@ -16,6 +18,13 @@ struct bpf_object;
 struct bpf_program;
 
 namespace bulkhead::sensor {
+
+// What the kernel says of a loaded program.
+struct ProgramFacts {
+  uint32_t id = 0;
+  std::array<uint8_t, 8> tag{};  // the kernel's hash over the instructions: equal programs have equal ones
+};
+absl::StatusOr<ProgramFacts> FactsOf(int program_fd);
 
 // Closes a libbpf object.
 struct ObjectCloser {

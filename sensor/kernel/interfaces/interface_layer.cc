@@ -14,12 +14,13 @@ InterfaceLayer::InterfaceLayer(const std::string& pin_directory, bool host_wide)
     return;
   }
   absl::StatusOr<std::unique_ptr<InterfaceWall>> opened = InterfaceWall::Open(pin_directory, &PhysicalInterfaces);
-  if (!opened.ok()) {
-    problem_ = std::string(opened.status().message());
-    return;
-  }
-  wall_ = *std::move(opened);
-  if (wall_->programs().empty()) problem_ = "this network namespace has no physical interface";
+  if (opened.ok()) wall_ = *std::move(opened);
+  problem_ = ProblemAfter(opened.status());
+}
+
+std::string InterfaceLayer::ProblemAfter(const absl::Status& status) const {
+  if (!status.ok()) return std::string(status.message());
+  return wall_->programs().empty() ? "this network namespace has no physical interface" : "";
 }
 
 Mechanism InterfaceLayer::mechanism() const {
@@ -39,8 +40,7 @@ void InterfaceLayer::Describe(ObservedState* observed) const {
 std::vector<std::string> InterfaceLayer::Repair() {
   if (wall_ == nullptr) return {};
   absl::StatusOr<std::vector<std::string>> repaired = wall_->Maintain();
-  problem_ = repaired.ok() ? std::string() : std::string(repaired.status().message());
-  if (repaired.ok() && wall_->programs().empty()) problem_ = "this network namespace has no physical interface";
+  problem_ = ProblemAfter(repaired.status());
   return repaired.ok() ? *std::move(repaired) : std::vector<std::string>();
 }
 

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "sensor/domain/observed_state.h"
 #include "sensor/kernel/interfaces/interface_wall.h"
 
@@ -28,6 +29,9 @@ class InterfaceLayer {
   std::vector<std::string> Repair();
 
  private:
+  // Why there is no wall after opening or maintaining it ended so; empty when it works.
+  std::string ProblemAfter(const absl::Status& status) const;
+
   const bool host_wide_;
   std::unique_ptr<InterfaceWall> wall_;
   std::string problem_;  // why there is no wall; empty when it works

@@ -1,7 +1,6 @@
 // Attaches interfaces.bpf.c as tc filters, and sees to it that they stay.
 #include "sensor/kernel/interfaces/interface_wall.h"
 
-#include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <net/if.h>
@@ -59,15 +58,6 @@ absl::Status Attach(int interface, bpf_tc_attach_point point, const bpf_program*
   return ErrnoToStatus(-error, absl::StrCat("attach ", bpf_program__name(program), " to ", NameOf(interface)));
 }
 
-absl::StatusOr<uint32_t> ProgramId(const bpf_program* program) {
-  bpf_prog_info info{};
-  uint32_t size = sizeof(info);
-  if (bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &size) != 0) {
-    return ErrnoToStatus(errno, "identify a program");
-  }
-  return info.id;
-}
-
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<InterfaceWall>> InterfaceWall::Open(const std::string& pin_directory, Finder find) {
@@ -76,8 +66,10 @@ absl::StatusOr<std::unique_ptr<InterfaceWall>> InterfaceWall::Open(const std::st
   ASSIGN_OR_RETURN(ObjectPtr object, OpenObject(bytes, size, {kOut, kIn}));
   RETURN_IF_ERROR(LoadObject(object.get(), pin_directory));
   std::unique_ptr<InterfaceWall> wall(new InterfaceWall(std::move(object), std::move(find)));
-  ASSIGN_OR_RETURN(wall->out_id_, ProgramId(wall->Program(kOut)));
-  ASSIGN_OR_RETURN(wall->in_id_, ProgramId(wall->Program(kIn)));
+  ASSIGN_OR_RETURN(const ProgramFacts out, FactsOf(bpf_program__fd(wall->Program(kOut))));
+  ASSIGN_OR_RETURN(const ProgramFacts in, FactsOf(bpf_program__fd(wall->Program(kIn))));
+  wall->out_id_ = out.id;
+  wall->in_id_ = in.id;
   RETURN_IF_ERROR(wall->Maintain().status());
   return wall;
 }
