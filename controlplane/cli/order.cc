@@ -59,11 +59,12 @@ absl::Status Confirm(Session& session, const OrderFlags& flags, const std::strin
 }
 
 absl::Status ReportOrder(Session& session, const OrderFlags& flags, absl::Time called,
-                         const google::protobuf::Message& response, v1::Sensor& sensor, std::string text) {
+                         const google::protobuf::Message& response, v1::Sensor& sensor, const std::string& policy_id,
+                         std::string text) {
   absl::Status confirmed;
   if (flags.wait) {
     const auto sensors =
-        WaitForKernels(session, {{sensor.id(), sensor.name(), sensor.desired_generation()}}, flags.timeout);
+        WaitForKernels(session, {{sensor.id(), sensor.name(), sensor.desired_generation(), policy_id}}, flags.timeout);
     confirmed = sensors.status();
     if (sensors.ok()) {
       sensor = sensors->front();

@@ -44,9 +44,11 @@ absl::Status Confirm(Session& session, const OrderFlags& flags, const std::strin
                      const std::string& name);
 
 // Ends an order on one sensor: waits if asked, then prints. `sensor` is the one inside `response`; after waiting it is
-// brought up to date, so that JSON shows the confirmed state. `text` says what was ordered and how to undo it. The
+// brought up to date, so that JSON shows the confirmed state. `policy_id`: what was ordered, empty when that is no
+// policy. `text` says what was ordered and how to undo it. The
 // response is printed also when the wait fails: its ids are needed then.
 absl::Status ReportOrder(Session& session, const OrderFlags& flags, absl::Time called,
-                         const google::protobuf::Message& response, v1::Sensor& sensor, std::string text);
+                         const google::protobuf::Message& response, v1::Sensor& sensor, const std::string& policy_id,
+                         std::string text);
 
 }  // namespace bulkhead::controlplane::cli

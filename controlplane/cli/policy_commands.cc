@@ -49,7 +49,7 @@ absl::Status Delete(Session& session, const Flags& flags) {
   which.set_sensor(response.policy().sensor_id());
   ASSIGN_OR_RETURN(v1::GetSensorResponse owner, session.Call(&v1::SensorService::Stub::GetSensor, which));
   const std::string text = absl::StrCat(owner.sensor().name(), ": ", response.policy().name(), " is deleted\n");
-  return ReportOrder(session, flags, called, response, *owner.mutable_sensor(), text);
+  return ReportOrder(session, flags, called, response, *owner.mutable_sensor(), "", text);
 }
 
 }  // namespace

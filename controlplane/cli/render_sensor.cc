@@ -102,6 +102,8 @@ std::string Policies(const v1::Sensor& sensor) {
     }
     if (seen == nullptr) {
       line += ": not in the kernel";
+    } else if (!seen->refused().empty()) {
+      absl::StrAppend(&line, ": REFUSED by the sensor: ", seen->refused());
     } else if (seen->expired()) {
       absl::StrAppend(&line, ": expired, the kernel does not enforce it any more, ", seen->hits(), " hits");
     } else {
@@ -187,10 +189,10 @@ std::string ConvergenceProblem(const v1::Sensor& sensor, absl::Time now) {
   if (sensor.trust() == v1::TRUST_REVOKED) parts.push_back("the sensor is revoked");
   if (!sensor.connected()) {
     const bool never = ToTime(sensor.observed_at()) == absl::UnixEpoch();
-    parts.push_back(never ? "the sensor has never connected"
-                          : absl::StrCat("the sensor is not connected (last heard of ",
-                                         AgeWord(sensor.observed_at(), now),
-                                         "); the order reaches it when it returns"));
+    parts.push_back(never
+                        ? "the sensor has never connected"
+                        : absl::StrCat("the sensor is not connected (last heard of ",
+                                       AgeWord(sensor.observed_at(), now), "); the order reaches it when it returns"));
   }
   return Printable(absl::StrJoin(parts, "; "));
 }

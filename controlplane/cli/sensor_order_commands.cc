@@ -143,7 +143,7 @@ absl::Status Contain(Session& session, const Flags& flags) {
       absl::StrCat(response.already_contained() ? absl::StrCat(name, " is contained already; nothing changed\n")
                                                 : absl::StrCat(name, ": ", Ordered(flags, "containment"), "\n"),
                    PolicyLine(response.policy(), absl::StrCat("bulkheadctl sensor release ", name)));
-  return ReportOrder(session, flags, called, response, *response.mutable_sensor(), text);
+  return ReportOrder(session, flags, called, response, *response.mutable_sensor(), response.policy().id(), text);
 }
 
 absl::Status Isolate(Session& session, const Flags& flags) {
@@ -159,7 +159,7 @@ absl::Status Isolate(Session& session, const Flags& flags) {
       absl::StrCat(response.already_isolated() ? absl::StrCat(name, " is isolated already; nothing changed\n")
                                                : absl::StrCat(name, ": ", Ordered(flags, "isolation"), "\n"),
                    PolicyLine(response.policy(), absl::StrCat("bulkheadctl sensor release ", name)));
-  return ReportOrder(session, flags, called, response, *response.mutable_sensor(), text);
+  return ReportOrder(session, flags, called, response, *response.mutable_sensor(), response.policy().id(), text);
 }
 
 absl::Status Release(Session& session, const Flags& flags) {
@@ -174,7 +174,7 @@ absl::Status Release(Session& session, const Flags& flags) {
   const std::string name = response.sensor().name();
   const std::string text = response.already_released() ? absl::StrCat(name, " had nothing to lift; nothing changed\n")
                                                        : absl::StrCat(name, ": release ordered\n");
-  return ReportOrder(session, flags, called, response, *response.mutable_sensor(), text);
+  return ReportOrder(session, flags, called, response, *response.mutable_sensor(), "", text);
 }
 
 // The bytes behind 64 hexadecimal digits.
@@ -213,7 +213,7 @@ absl::Status BlockBinary(Session& session, const Flags& flags) {
       response.already_blocked() ? absl::StrCat(file, " is blocked already; nothing changed\n")
                                  : absl::StrCat(response.sensor().name(), ": block of ", file, " ordered\n"),
       PolicyLine(response.policy(), absl::StrCat("bulkheadctl policy delete ", response.policy().id())));
-  return ReportOrder(session, flags, called, response, *response.mutable_sensor(), text);
+  return ReportOrder(session, flags, called, response, *response.mutable_sensor(), response.policy().id(), text);
 }
 
 absl::Status Kill(Session& session, const KillFlags& flags) {

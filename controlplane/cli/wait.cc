@@ -9,6 +9,7 @@
 #include "common/status_macros.h"
 #include "controlplane/cli/outcome.h"
 #include "controlplane/cli/render.h"
+#include "controlplane/cli/table.h"
 #include "controlplane/cli/words.h"
 
 namespace bulkhead::controlplane::cli {
@@ -18,9 +19,19 @@ constexpr absl::Duration kFirstPoll = absl::Milliseconds(20);
 constexpr absl::Duration kLongestPoll = absl::Milliseconds(500);
 constexpr absl::Duration kReconnectDelay = absl::Milliseconds(300);
 
+// Other policies may be refused: this order is not about them.
 bool Reached(const v1::Sensor& sensor, const Goal& goal) {
-  return sensor.convergence() == v1::CONVERGENCE_STATE_SYNCED &&
-         sensor.observed().receipt().generation() >= goal.generation;
+  const bool in_force =
+      sensor.convergence() == v1::CONVERGENCE_STATE_SYNCED || sensor.convergence() == v1::CONVERGENCE_STATE_PARTIAL;
+  return in_force && sensor.observed().receipt().generation() >= goal.generation;
+}
+
+// Why the sensor refused the policy that is waited for; empty when it did not.
+std::string RefusedBecause(const v1::Sensor& sensor, const Goal& goal) {
+  for (const v1::ObservedPolicy& policy : sensor.observed().policies()) {
+    if (!goal.policy_id.empty() && policy.policy_id() == goal.policy_id) return policy.refused();
+  }
+  return "";
 }
 
 // The rules are in the kernel, and something got past them all the same.
@@ -41,6 +52,11 @@ class Progress {
     if (goal == goals_.end()) return absl::OkStatus();
     if (change.deleted()) return NotConverged(absl::StrCat("sensor ", goal->name, " was deleted while waiting for it"));
     seen_[goal->sensor_id] = change.sensor();
+    const std::string because = RefusedBecause(change.sensor(), *goal);
+    if (!because.empty()) {
+      return NotConverged(absl::StrCat("sensor ", goal->name, " refused this policy, and enforces the others: ",
+                                       Printable(because), "\n  to do: bulkheadctl policy delete ", goal->policy_id));
+    }
     const bool refused = change.sensor().convergence() == v1::CONVERGENCE_STATE_FAILED &&
                          change.sensor().desired_generation() >= goal->generation;
     if (!refused) return absl::OkStatus();

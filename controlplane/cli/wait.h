@@ -18,11 +18,12 @@ struct Goal {
   std::string sensor_id;
   std::string name;
   uint64_t generation = 0;
+  std::string policy_id;  // that must be among what the sensor did not refuse; empty: none in particular
 };
 
 // Watches the sensors until each kernel was read back with its goal's generation or a newer one. Survives a lost
 // connection. Returns the sensors as they are then, in the order of `goals`. NotConverged when a sensor refuses the
-// order, is deleted, or `timeout` passes: the message names each sensor that is not there and why.
+// order or the goal's policy, is deleted, or `timeout` passes: the message names each sensor that is not there and why.
 absl::StatusOr<std::vector<v1::Sensor>> WaitForKernels(Session& session, const std::vector<Goal>& goals,
                                                        absl::Duration timeout);
 

@@ -17,6 +17,9 @@ void AssessReceipt(const SensorReport& report, HealthReport* out) {
   } else if (!report.receipt_complete) {
     out->convergence = Convergence::kPending;
     out->convergence_reason = "the rules are in the kernel, but the sensor has not proved the wall yet";
+  } else if (!report.refused_policy.empty()) {
+    out->convergence = Convergence::kPartial;
+    out->convergence_reason = absl::StrCat("everything else is in force, but ", report.refused_policy);
   }
 }
 
@@ -72,6 +75,7 @@ std::vector<std::string> DegradedReasons(const Sensor& sensor, const HealthRepor
   if (so_far.convergence == Convergence::kFailed) {
     reasons.push_back(absl::StrCat("the last order could not be applied: ", so_far.convergence_reason));
   }
+  if (so_far.convergence == Convergence::kPartial) reasons.push_back(so_far.convergence_reason);
   if (so_far.convergence == Convergence::kDrifted) reasons.push_back(so_far.convergence_reason);
   AddTierReason(sensor.report.containment_tier, "network containment", &reasons);
   AddTierReason(sensor.report.isolation_tier, "network isolation", &reasons);

@@ -30,7 +30,7 @@ enum class CommandOutcome {
   kDone = 7,
   kFailed = 8
 };
-enum class Convergence { kUnknown = 0, kSynced = 1, kPending = 2, kFailed = 3, kDrifted = 4 };
+enum class Convergence { kUnknown = 0, kSynced = 1, kPending = 2, kFailed = 3, kDrifted = 4, kPartial = 5 };
 enum class Health { kHealthy = 1, kDegraded = 2, kOffline = 3, kCritical = 4 };
 enum class Tier { kUnknown = 0, kNone = 1, kPartial = 2, kWall = 3, kFull = 4 };
 enum class TokenState { kActive = 1, kUsed = 2, kExpired = 3, kRevoked = 4 };
@@ -87,6 +87,7 @@ struct SensorReport {
   std::vector<std::string> critical;
   bool receipt_complete = true;  // no wall is in force, or everything that proves it was tried
   std::string failed_probe;      // the first that shows that the wall is not there as ordered; empty: none
+  std::string refused_policy;    // the first that the sensor refused alone, with the reason; empty: none
   Tier containment_tier = Tier::kUnknown;
   Tier isolation_tier = Tier::kUnknown;
   Tier block_binary_tier = Tier::kUnknown;

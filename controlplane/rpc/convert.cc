@@ -194,6 +194,10 @@ SensorReport ReportOf(const v1::ObservedState& observed, const v1::HostInfo& hos
     if (!walled || probe.passed() || !probe.required() || !report.failed_probe.empty()) continue;
     report.failed_probe = absl::StrCat("the probe ", probe.name(), " failed: ", probe.detail());
   }
+  for (const v1::ObservedPolicy& policy : observed.policies()) {
+    if (policy.refused().empty() || !report.refused_policy.empty()) continue;
+    report.refused_policy = absl::StrCat("the sensor refused policy ", policy.policy_id(), ": ", policy.refused());
+  }
   report.containment_tier = TierOf(capabilities.containment_tier());
   report.isolation_tier = TierOf(capabilities.isolation_tier());
   report.block_binary_tier = TierOf(capabilities.block_binary_tier());

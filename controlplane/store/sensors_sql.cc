@@ -14,7 +14,7 @@ namespace {
 constexpr char kSelect[] = R"(
 SELECT s.id, s.name, s.trust, s.disabled, s.desired_generation, s.desired_digest, s.revision, s.enrolled_at,
        r.host_info, r.capabilities, r.observed, r.boot_id, r.observed_generation, r.observed_digest,
-       r.degraded, r.critical, r.receipt_complete, r.failed_probe,
+       r.degraded, r.critical, r.receipt_complete, r.failed_probe, r.refused_policy,
        r.containment_tier, r.isolation_tier, r.block_binary_tier, r.observed_at, r.last_heartbeat_at,
        r.failed_generation, r.failed_reason,
        EXISTS (SELECT FROM replicas h WHERE h.id = r.session_holder AND h.lease_until > now()) AS connected,
@@ -38,6 +38,7 @@ SensorReport ReportFrom(const pqxx::row& row) {
   report.critical = TextArrayFrom(row["critical"]);
   report.receipt_complete = row["receipt_complete"].as<bool>();
   report.failed_probe = row["failed_probe"].c_str();
+  report.refused_policy = row["refused_policy"].c_str();
   report.containment_tier = TierFrom(row["containment_tier"]);
   report.isolation_tier = TierFrom(row["isolation_tier"]);
   report.block_binary_tier = TierFrom(row["block_binary_tier"]);

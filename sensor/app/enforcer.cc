@@ -37,12 +37,15 @@ void Enforcer::Restore() {
 // Nothing is rolled back here: a wall that was proved stays whatever the network is like at boot, and one that was not
 // goes on being on trial.
 bool Enforcer::RestoreOne(const StoredState& stored, const DesiredState& previous) {
-  const absl::StatusOr<DesiredState> state = DecodeDesiredState(stored.payload, absl::Now());
+  absl::StatusOr<DesiredState> state = DecodeDesiredState(stored.payload, absl::Now());
+  // Another kernel may have booted. A block whose file was swapped meanwhile stays.
+  if (state.ok()) AddRefusalsOfHost(&*state, *state);
   const bool unproved = stored.staged && state.ok() && state->has_wall();
   in_force_ = previous;
   const bool hold = unproved && (HoldsUnreachable(*state, previous) || !CanRollBackFrom(*state));
   absl::Status status = state.status();
-  if (state.ok()) status = unproved ? datapath_->Apply(*state) : ApplyAndStore(*state, /*with_trial=*/false);
+  if (state.ok())
+    status = unproved ? datapath_->Apply(state->Enforceable()) : ApplyAndStore(*state, /*with_trial=*/false);
   if (!status.ok()) {
     start_problems_.push_back(absl::StrCat("the stored desired state could not be enforced: ", status.message()));
     in_force_ = DesiredState();
@@ -71,15 +74,41 @@ absl::Status Enforcer::Accept(const DesiredState& incoming, const SensorFacts& f
   const ReconcileDecision decision = reconciler_.Decide(incoming, in_force_);
   if (decision.action == ReconcileAction::kRefuse) return absl::FailedPreconditionError(decision.reason);
   if (decision.action == ReconcileAction::kAlreadyInForce && KernelHas(incoming)) return absl::OkStatus();
-  RETURN_IF_ERROR(datapath_->CheckBlocks(incoming, in_force_));
   if (!decision.reason.empty()) LogWarning("control plane went back in time", {{"decision", decision.reason}});
-  return ApplyAndStore(incoming, /*with_trial=*/start_proof_ != nullptr && incoming.has_wall());
+  const DesiredState state = WithRefusals(incoming, facts);
+  return ApplyAndStore(state, /*with_trial=*/start_proof_ != nullptr && state.has_wall());
 }
 
 absl::Status Enforcer::AcceptLocal(const DesiredState& incoming, const SensorFacts& facts) {
   RETURN_IF_ERROR(CheckDesiredState(incoming, facts));
-  RETURN_IF_ERROR(datapath_->CheckBlocks(incoming, in_force_));
-  return ApplyAndStore(incoming, /*with_trial=*/false);
+  const DesiredState state = WithRefusals(incoming, facts);
+  for (const Policy& policy : state.policies) {
+    if (policy.refused.empty()) continue;
+    return absl::FailedPreconditionError(absl::StrCat("policy ", policy.name, " (", policy.id, "): ", policy.refused));
+  }
+  return ApplyAndStore(state, /*with_trial=*/false);
+}
+
+// A verdict stays with its policy's id: asked again after somebody swapped a file, it could lift a block.
+DesiredState Enforcer::WithRefusals(const DesiredState& incoming, const SensorFacts& facts) {
+  DesiredState state = incoming;
+  for (Policy& policy : state.policies) {
+    const Policy* known = in_force_.FindId(policy.id);
+    policy.refused = known != nullptr ? known->refused : std::string(CheckPolicy(policy, facts).message());
+  }
+  AddRefusalsOfHost(&state, in_force_);
+  return state;
+}
+
+void Enforcer::AddRefusalsOfHost(DesiredState* state, const DesiredState& in_force) {
+  const std::vector<Refusal> refusals = datapath_->Refusals(*state, in_force);
+  for (Policy& policy : state->policies) {
+    for (const Refusal& refusal : refusals) {
+      if (refusal.policy_id == policy.id) policy.refused = refusal.reason;
+    }
+    if (policy.refused.empty()) continue;
+    LogError("a policy is refused, the others are not", {{"policy", policy.name}, {"reason", policy.refused}});
+  }
 }
 
 bool Enforcer::KernelHas(const DesiredState& state) {
@@ -98,7 +127,7 @@ bool Enforcer::CanRollBackFrom(const DesiredState& incoming) {
 absl::Status Enforcer::ApplyAndStore(const DesiredState& state, bool with_trial) {
   absl::Status stored = store_->Stage(EncodeDesiredState(state, absl::Now()));
   const bool hold = with_trial && (HoldsUnreachable(state, in_force_) || !CanRollBackFrom(state));
-  const absl::Status applied = datapath_->Apply(state);
+  const absl::Status applied = datapath_->Apply(state.Enforceable());
   if (!applied.ok()) {
     // A wall that is on trial goes on being so, on disk too.
     if (trial_.has_value()) {
@@ -180,7 +209,7 @@ Enforcer::TrialEnd Enforcer::CommitTrial(const std::string& note) {
 std::optional<Enforcer::TrialEnd> Enforcer::AskWithoutWall() {
   LogWarning("no new connection to the control plane through the new wall; asking without it",
              {{"generation", trial_->state.generation}, {"seen", connection_probe_->detail}});
-  const absl::Status back = datapath_->Apply(in_force_);
+  const absl::Status back = datapath_->Apply(in_force_.Enforceable());
   if (!back.ok()) return CommitTrial(absl::StrCat("the wall could not be taken back: ", back.message()));
   trial_->step = TrialStep::kWallDown;
   StartProof();
@@ -188,7 +217,7 @@ std::optional<Enforcer::TrialEnd> Enforcer::AskWithoutWall() {
 }
 
 Enforcer::TrialEnd Enforcer::RollBack(const std::string& reason, bool put_back) {
-  const absl::Status back = put_back ? datapath_->Apply(in_force_) : absl::OkStatus();
+  const absl::Status back = put_back ? datapath_->Apply(in_force_.Enforceable()) : absl::OkStatus();
   if (!back.ok()) return CommitTrial(absl::StrCat(reason, "; and it could not be taken back: ", back.message()));
   const Trial trial = *std::exchange(trial_, std::nullopt);
   store_->Discard().IgnoreError();
@@ -200,7 +229,7 @@ Enforcer::TrialEnd Enforcer::RollBack(const std::string& reason, bool put_back) 
 }
 
 Enforcer::TrialEnd Enforcer::RaiseAgain(const std::string& note) {
-  const absl::Status raised = datapath_->Apply(trial_->state);
+  const absl::Status raised = datapath_->Apply(trial_->state.Enforceable());
   if (raised.ok()) return CommitTrial(note);
   return RollBack(absl::StrCat("the wall could not be put up again: ", raised.message()), /*put_back=*/false);
 }
@@ -225,9 +254,21 @@ ObservedState Enforcer::Observe() {
   if (connection_probe_.has_value() && in_force_.has_wall()) observed->receipt.probes.push_back(*connection_probe_);
   observed->receipt.complete = proved_ && !trial_.has_value();
   observed->degraded.insert(observed->degraded.end(), start_problems_.begin(), start_problems_.end());
+  ReportRefused(trial_.has_value() ? trial_->state : in_force_, &*observed);
   if (!disk_problem_.empty()) observed->degraded.push_back(disk_problem_);
   if (!trial_note_.empty()) observed->degraded.push_back(trial_note_);
   return *std::move(observed);
+}
+
+void Enforcer::ReportRefused(const DesiredState& state, ObservedState* observed) {
+  if (observed->receipt.generation != state.generation) return;
+  for (const Policy& policy : state.policies) {
+    if (policy.refused.empty()) continue;
+    ObservedPolicy entry;
+    entry.policy_id = policy.id;
+    entry.refused = policy.refused;
+    observed->policies.push_back(std::move(entry));
+  }
 }
 
 std::vector<std::string> Enforcer::Maintain() {
@@ -242,6 +283,7 @@ std::vector<std::string> Enforcer::TakeEndedLeases() {
   std::vector<std::string> names;
   const absl::Time now = absl::Now();
   for (const Policy& policy : in_force_.policies) {
+    if (!policy.refused.empty()) continue;
     const bool over = policy.expires_at.has_value() && *policy.expires_at <= now;
     if (!over || policy.on_expiry != OnExpiry::kRelease || !ended_leases_.insert(policy.id).second) continue;
     names.push_back(policy.name);

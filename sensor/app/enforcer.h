@@ -39,12 +39,14 @@ class Enforcer {
   // the kernel stays as it is and ObservedState::degraded says so.
   void Restore();
 
-  // Checks, decides, stages, applies, and commits or begins a trial: OK, the state is in force, or on_trial().
-  // Otherwise what was in force still is, and the message says why, in words for an operator. A disk that cannot be
-  // written does not stop an order; it is reported as degraded.
+  // Checks, decides, stages, applies, and commits or begins a trial: OK, the state is in force, or on_trial(). A policy
+  // that this host cannot take is left out alone, and Observe says so: a contain never waits for a block. Otherwise
+  // what was in force still is, and the message says why, in words for an operator. A disk that cannot be written does
+  // not stop an order; it is reported as degraded.
   absl::Status Accept(const DesiredState& incoming, const SensorFacts& facts);
 
-  // The same for a state from a local file, whose generation says nothing about its age.
+  // The same for a state from a local file, whose generation says nothing about its age. Taken as a whole or not at
+  // all.
   absl::Status AcceptLocal(const DesiredState& incoming, const SensorFacts& facts);
 
   bool on_trial() const { return trial_.has_value(); }
@@ -87,6 +89,9 @@ class Enforcer {
     std::string reason;
   };
 
+  DesiredState WithRefusals(const DesiredState& incoming, const SensorFacts& facts);
+  void AddRefusalsOfHost(DesiredState* state, const DesiredState& in_force);
+  static void ReportRefused(const DesiredState& state, ObservedState* observed);
   bool RestoreOne(const StoredState& stored, const DesiredState& previous);
   bool KernelHas(const DesiredState& state);
   bool CanRollBackFrom(const DesiredState& incoming);

@@ -1,6 +1,7 @@
 // Port: the kernel's enforcement, as the sensor's loop sees it. Implemented by sensor/kernel, faked in unit tests.
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -18,6 +19,12 @@ struct ControlPlaneEndpoint {
   friend bool operator==(const ControlPlaneEndpoint&, const ControlPlaneEndpoint&) = default;
 };
 
+// A policy that this host does not take.
+struct Refusal {
+  std::string policy_id;
+  std::string reason;  // in words, for an operator
+};
+
 // Not thread safe: used by the loop thread only.
 class Datapath {
  public:
@@ -26,11 +33,12 @@ class Datapath {
   // What this host can enforce; found once, at start.
   virtual const Capabilities& capabilities() const = 0;
 
-  // May this host take `state` after `in_force`? FailedPrecondition, with the reason: a block that is not in `in_force`
-  // names a directory, or, not being forced, a file that this host needs: its init, loader, C library, shells, package
-  // manager, or the sensor's own program (that one also when forced). What is in force already is not asked about
-  // again: whoever swaps a file must not thereby keep later orders out. Changes nothing.
-  virtual absl::Status CheckBlocks(const DesiredState& state, const DesiredState& in_force) = 0;
+  // The policies of `state` that this host cannot take after `in_force`, while it can take the others: the kernel has
+  // no hook for one; a block that is not in `in_force` names a directory or, not being forced, a file that this host
+  // needs: its init, loader, C library, shells, package manager, or the sensor's own program (that one also when
+  // forced). What is in force already is not asked about its file again: whoever swaps a file must not thereby lift its
+  // block. Changes nothing.
+  virtual std::vector<Refusal> Refusals(const DesiredState& state, const DesiredState& in_force) = 0;
 
   // Makes the kernel enforce exactly `state`: fills an idle rule set, reads it back, flips. On any error what was
   // enforced before still is. InvalidArgument: the state itself is unusable. FailedPrecondition: this host lacks a

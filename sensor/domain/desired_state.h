@@ -48,6 +48,9 @@ struct Policy {
   std::optional<absl::Time> expires_at;
   OnExpiry on_expiry = OnExpiry::kRelease;
   OnUnreachable on_unreachable = OnUnreachable::kRollBack;  // network templates only
+  // Why this sensor does not enforce it, while it enforces the others; empty: it does. Decided once, when an id is
+  // first seen, and kept with the state.
+  std::string refused;
 
   friend bool operator==(const Policy&, const Policy&) = default;
 };
@@ -66,17 +69,33 @@ struct DesiredState {
   // True when a network policy cuts, and does not only count. A lease that is over is not looked at.
   bool has_wall() const {
     for (const Policy& policy : policies) {
+      if (!policy.refused.empty()) continue;
       if (policy.policy_template != PolicyTemplate::kBlockBinary && policy.action != PolicyAction::kNotify) return true;
     }
     return false;
   }
 
-  // The first policy of a template, or null.
+  // The first policy of a template that is not refused, or null.
   const Policy* Find(PolicyTemplate wanted) const {
     for (const Policy& policy : policies) {
-      if (policy.policy_template == wanted) return &policy;
+      if (policy.policy_template == wanted && policy.refused.empty()) return &policy;
     }
     return nullptr;
+  }
+
+  // The policy with this id, or null.
+  const Policy* FindId(const std::string& id) const {
+    for (const Policy& policy : policies) {
+      if (policy.id == id) return &policy;
+    }
+    return nullptr;
+  }
+
+  // The same without the policies that are refused: what the kernel gets.
+  DesiredState Enforceable() const {
+    DesiredState out = *this;
+    std::erase_if(out.policies, [](const Policy& policy) { return !policy.refused.empty(); });
+    return out;
   }
 
   friend bool operator==(const DesiredState&, const DesiredState&) = default;

@@ -20,34 +20,6 @@ absl::Status Invalid(absl::string_view field, absl::string_view problem) {
   return absl::InvalidArgumentError(absl::StrCat(field, ": ", problem));
 }
 
-absl::Status CheckPolicy(const Policy& policy, const std::string& field, const SensorFacts& facts) {
-  if (policy.id.empty()) return Invalid(absl::StrCat(field, ".id"), "is empty; every policy has an id");
-  if (policy.policy_template != PolicyTemplate::kBlockBinary) {
-    if (policy.binary_path.empty() && policy.binary_sha256.empty()) return absl::OkStatus();
-    return Invalid(absl::StrCat(field, ".block_binary"), "is set, but the template is not BLOCK_BINARY");
-  }
-  if (policy.binary_path.empty() && policy.binary_sha256.empty()) {
-    return Invalid(absl::StrCat(field, ".block_binary"), "has neither a path nor a sha256; one must name the file");
-  }
-  if (!policy.binary_sha256.empty() && policy.binary_sha256.size() != kSha256Bytes) {
-    return Invalid(absl::StrCat(field, ".block_binary.sha256"),
-                   absl::StrCat("has ", policy.binary_sha256.size(), " bytes; a SHA-256 has ", kSha256Bytes));
-  }
-  if (policy.kill_running && policy.action == PolicyAction::kNotify) {
-    return Invalid(absl::StrCat(field, ".block_binary.kill_running"), "is set with NOTIFY, which stops nothing");
-  }
-  if (policy.binary_path.empty()) return absl::OkStatus();
-  if (absl::Status status = CheckBinaryPath(policy.binary_path); !status.ok()) {
-    return Invalid(absl::StrCat(field, ".block_binary.path"), status.message());
-  }
-  const auto& own = facts.protected_paths;
-  if (std::find(own.begin(), own.end(), policy.binary_path) != own.end()) {
-    return absl::FailedPreconditionError(absl::StrCat(field, ".block_binary.path: ", policy.binary_path,
-                                                      " is the sensor itself; blocking it would lock the sensor out"));
-  }
-  return absl::OkStatus();
-}
-
 absl::Status CheckRule(const IsolationRule& rule, const std::string& field) {
   if ((rule.first_port == 0) != (rule.last_port == 0) || rule.first_port > rule.last_port) {
     return Invalid(absl::StrCat(field, ".ports"), absl::StrCat("[", rule.first_port, ", ", rule.last_port,
@@ -62,7 +34,7 @@ absl::Status CheckRule(const IsolationRule& rule, const std::string& field) {
   return absl::OkStatus();
 }
 
-absl::Status CheckPolicies(const DesiredState& state, const SensorFacts& facts) {
+absl::Status CheckPolicies(const DesiredState& state) {
   if (state.policies.size() > kMaxPolicies) {
     return Invalid("enforcement_policies", absl::StrCat("has ", state.policies.size(), " entries; at most ",
                                                         kMaxPolicies, " are enforced on one host"));
@@ -72,7 +44,7 @@ absl::Status CheckPolicies(const DesiredState& state, const SensorFacts& facts) 
   for (size_t i = 0; i < state.policies.size(); ++i) {
     const Policy& policy = state.policies[i];
     const std::string field = absl::StrCat("enforcement_policies[", i, "]");
-    RETURN_IF_ERROR(CheckPolicy(policy, field, facts));
+    if (policy.id.empty()) return Invalid(absl::StrCat(field, ".id"), "is empty; every policy has an id");
     if (!ids.insert(policy.id).second) return Invalid(absl::StrCat(field, ".id"), "appears twice");
     if (policy.policy_template != PolicyTemplate::kBlockBinary && !network.insert(policy.policy_template).second) {
       return Invalid(absl::StrCat(field, ".template"), "appears twice; one policy of a network template is enough");
@@ -98,6 +70,33 @@ absl::Status CheckBinaryPath(absl::string_view path) {
   return absl::OkStatus();
 }
 
+absl::Status CheckPolicy(const Policy& policy, const SensorFacts& facts) {
+  if (policy.policy_template != PolicyTemplate::kBlockBinary) {
+    if (policy.binary_path.empty() && policy.binary_sha256.empty()) return absl::OkStatus();
+    return Invalid("block_binary", "is set, but the template is not BLOCK_BINARY");
+  }
+  if (policy.binary_path.empty() && policy.binary_sha256.empty()) {
+    return Invalid("block_binary", "has neither a path nor a sha256; one must name the file");
+  }
+  if (!policy.binary_sha256.empty() && policy.binary_sha256.size() != kSha256Bytes) {
+    return Invalid("block_binary.sha256",
+                   absl::StrCat("has ", policy.binary_sha256.size(), " bytes; a SHA-256 has ", kSha256Bytes));
+  }
+  if (policy.kill_running && policy.action == PolicyAction::kNotify) {
+    return Invalid("block_binary.kill_running", "is set with NOTIFY, which stops nothing");
+  }
+  if (policy.binary_path.empty()) return absl::OkStatus();
+  if (absl::Status status = CheckBinaryPath(policy.binary_path); !status.ok()) {
+    return Invalid("block_binary.path", status.message());
+  }
+  const auto& own = facts.protected_paths;
+  if (std::find(own.begin(), own.end(), policy.binary_path) != own.end()) {
+    return absl::FailedPreconditionError(absl::StrCat("block_binary.path: ", policy.binary_path,
+                                                      " is the sensor itself; blocking it would lock the sensor out"));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckDesiredState(const DesiredState& state, const SensorFacts& facts) {
   if (state.sensor_id != facts.sensor_id) {
     return Invalid("sensor_id", absl::StrCat("is \"", state.sensor_id, "\"; this sensor is ", facts.sensor_id));
@@ -107,7 +106,7 @@ absl::Status CheckDesiredState(const DesiredState& state, const SensorFacts& fac
     return Invalid("isolation_rules", absl::StrCat("has ", state.isolation_rules.size(), " entries; at most ",
                                                    kMaxIsolationRules, " are enforced"));
   }
-  RETURN_IF_ERROR(CheckPolicies(state, facts));
+  RETURN_IF_ERROR(CheckPolicies(state));
   for (size_t i = 0; i < state.isolation_rules.size(); ++i) {
     RETURN_IF_ERROR(CheckRule(state.isolation_rules[i], absl::StrCat("isolation_rules[", i, "]")));
   }

@@ -26,6 +26,10 @@ struct SensorFacts {
 // lock the sensor out. The message names the field and what would be right.
 absl::Status CheckDesiredState(const DesiredState& state, const SensorFacts& facts);
 
+// OK: this policy of such a state may be enforced. A policy that may not is refused alone, so that a later order does
+// not wait for it. InvalidArgument: it is malformed; FailedPrecondition: it would lock the sensor out.
+absl::Status CheckPolicy(const Policy& policy, const SensorFacts& facts);
+
 // Absolute, 2..4095 bytes, no NUL, no empty, "." or ".." component, no trailing slash. InvalidArgument says which.
 absl::Status CheckBinaryPath(absl::string_view path);
 

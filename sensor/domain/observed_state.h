@@ -49,6 +49,7 @@ struct ObservedPolicy {
   std::vector<uint32_t> running_pids;
   uint64_t killed_running = 0;
   std::string sha256;
+  std::string refused;  // why it is not enforced while the others are; empty when it is
 };
 
 inline constexpr size_t kMostCutsShown = 32;

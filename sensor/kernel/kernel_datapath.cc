@@ -59,11 +59,10 @@ absl::Status CheckAbi(const std::string& directory) {
 }
 
 absl::Status Needed(const NeededFile& file, absl::string_view subject) {
-  return absl::FailedPreconditionError(
-      absl::StrCat(subject, " is ", file.what, " (", file.path, "): ",
-                   file.own ? "blocking it would lock the sensor out, so it is refused also when forced"
-                            : "without it this host may not work or boot; order it with force to block it all the same",
-                   ". Until this policy is deleted the host keeps what was in force before"));
+  return absl::FailedPreconditionError(absl::StrCat(
+      subject, " is ", file.what, " (", file.path, "): ",
+      file.own ? "blocking it would lock the sensor out, so it is refused also when forced"
+               : "without it this host may not work or boot; order it with force to block it all the same"));
 }
 
 // Would this block break the host? A file that is not there yet cannot be told.
@@ -163,26 +162,20 @@ absl::Status KernelDatapath::WriteHostFacts(const std::string& sensor_cgroup) {
   return maps_.host.Update(&kZero, &host_);
 }
 
-absl::Status KernelDatapath::CheckSupported(const DesiredState& state) const {
-  if (state.policies.size() > BH_MAX_POLICIES) {
-    return absl::InvalidArgumentError(absl::StrCat("more than ", BH_MAX_POLICIES, " policies"));
+// Is there a hook for this policy, and can the maps hold it?
+absl::Status KernelDatapath::CheckSupported(const Policy& policy) const {
+  if (policy.policy_template == PolicyTemplate::kNetworkContainment) {
+    return RequireTier(capabilities().containment, "network containment");
   }
-  for (const Policy& policy : state.policies) {
-    if (policy.policy_template == PolicyTemplate::kNetworkContainment) {
-      RETURN_IF_ERROR(RequireTier(capabilities().containment, "network containment"));
-    } else if (policy.policy_template == PolicyTemplate::kNetworkIsolation) {
-      RETURN_IF_ERROR(RequireTier(capabilities().isolation, "network isolation"));
-    } else {
-      RETURN_IF_ERROR(RequireTier(capabilities().block_binary, "blocking binaries"));
-      const std::string& path = policy.binary_path;
-      const bool content_only = path.empty() && policy.binary_sha256.size() == BH_DIGEST_BYTES;
-      if (!content_only && (path.empty() || path[0] != '/' || path.size() >= BH_PATH_BYTES)) {
-        return absl::InvalidArgumentError(absl::StrCat("policy ", policy.id, ": path \"", policy.binary_path,
-                                                       "\" is not absolute or longer than 4095 bytes"));
-      }
-    }
+  if (policy.policy_template == PolicyTemplate::kNetworkIsolation) {
+    return RequireTier(capabilities().isolation, "network isolation");
   }
-  return absl::OkStatus();
+  RETURN_IF_ERROR(RequireTier(capabilities().block_binary, "blocking binaries"));
+  const std::string& path = policy.binary_path;
+  const bool content_only = path.empty() && policy.binary_sha256.size() == BH_DIGEST_BYTES;
+  if (content_only || (!path.empty() && path[0] == '/' && path.size() < BH_PATH_BYTES)) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("policy ", policy.id, ": path \"", policy.binary_path,
+                                                 "\" is not absolute or longer than 4095 bytes"));
 }
 
 absl::StatusOr<KernelDatapath::Leases> KernelDatapath::KnownLeases(const DesiredState& state) const {
@@ -211,16 +204,21 @@ uint64_t KernelDatapath::ExpiryOf(const Policy& policy, const Leases& known) {
   return ToBootNanoseconds(*policy.expires_at);
 }
 
-absl::Status KernelDatapath::CheckBlocks(const DesiredState& state, const DesiredState& in_force) {
+std::vector<Refusal> KernelDatapath::Refusals(const DesiredState& state, const DesiredState& in_force) {
+  std::vector<Refusal> refusals;
   std::optional<NeededFiles> needed;
   for (const Policy& policy : state.policies) {
-    const bool known = std::any_of(in_force.policies.begin(), in_force.policies.end(),
-                                   [&policy](const Policy& other) { return other.id == policy.id; });
-    if (policy.policy_template != PolicyTemplate::kBlockBinary || known) continue;
-    if (!needed.has_value()) needed = NeededFiles::OfThisHost();
-    RETURN_IF_ERROR(Annotate(CheckBlock(policy, *needed), absl::StrCat("policy ", policy.name)));
+    if (!policy.refused.empty()) continue;
+    absl::Status status = CheckSupported(policy);
+    const bool new_block =
+        policy.policy_template == PolicyTemplate::kBlockBinary && in_force.FindId(policy.id) == nullptr;
+    if (status.ok() && new_block) {
+      if (!needed.has_value()) needed = NeededFiles::OfThisHost();
+      status = CheckBlock(policy, *needed);
+    }
+    if (!status.ok()) refusals.push_back({policy.id, std::string(status.message())});
   }
-  return absl::OkStatus();
+  return refusals;
 }
 
 absl::StatusOr<RuleSet> KernelDatapath::Compile(const DesiredState& state, BlockedFiles* blocked) const {
@@ -259,7 +257,10 @@ absl::StatusOr<RuleSet> KernelDatapath::Compile(const DesiredState& state, Block
 
 absl::Status KernelDatapath::Apply(const DesiredState& state) {
   const absl::Time start = absl::Now();
-  RETURN_IF_ERROR(CheckSupported(state));
+  if (state.policies.size() > BH_MAX_POLICIES) {
+    return absl::InvalidArgumentError(absl::StrCat("more than ", BH_MAX_POLICIES, " policies"));
+  }
+  for (const Policy& policy : state.policies) RETURN_IF_ERROR(CheckSupported(policy));
   BlockedFiles blocked = blocked_;
   ASSIGN_OR_RETURN(RuleSet set, Compile(state, &blocked));
   RETURN_IF_ERROR(AddPolicyStats(maps_.policies, PolicyIds(state)));

@@ -26,7 +26,7 @@ class KernelDatapath : public Datapath {
   static absl::StatusOr<std::unique_ptr<Datapath>> Open(const DatapathOptions& options);
 
   const Capabilities& capabilities() const override { return probed_.capabilities; }
-  absl::Status CheckBlocks(const DesiredState& state, const DesiredState& in_force) override;
+  std::vector<Refusal> Refusals(const DesiredState& state, const DesiredState& in_force) override;
   absl::Status Apply(const DesiredState& state) override;
   absl::Status SetControlPlane(const std::vector<ControlPlaneEndpoint>& endpoints) override;
   absl::StatusOr<ObservedState> Observe() override;
@@ -56,7 +56,7 @@ class KernelDatapath : public Datapath {
   absl::Status WriteHostFacts(const std::string& sensor_cgroup);
 
   // The parts of Apply.
-  absl::Status CheckSupported(const DesiredState& state) const;
+  absl::Status CheckSupported(const Policy& policy) const;
   absl::StatusOr<RuleSet> Compile(const DesiredState& state, BlockedFiles* blocked) const;
   // When the leases of `state` end, by policy, where the kernel has this very state already (the sensor was restarted):
   // the wall clock may have been set since. Else empty.

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "common/hex.h"
+#include "common/status_macros.h"
 #include "sensor/link/convert_in.h"
 #include "sensor/link/convert_out.h"
 
@@ -37,7 +38,12 @@ absl::StatusOr<DesiredState> DecodeDesiredState(absl::string_view bytes, absl::T
   }
   // The same clock wrote it, so its times stand, unless that clock was set back.
   if (now >= absl::FromUnixSeconds(message.sent_at().seconds())) message.clear_sent_at();
-  return DesiredStateFromProto(message, now);
+  ASSIGN_OR_RETURN(DesiredState state, DesiredStateFromProto(message, now));
+  // Nobody but this sensor says what it refuses, so the conversion of what comes from outside does not read it.
+  for (int i = 0; i < message.enforcement_policies_size(); ++i) {
+    state.policies[static_cast<size_t>(i)].refused = message.enforcement_policies(i).refused();
+  }
+  return state;
 }
 
 absl::StatusOr<DesiredState> LocalDesiredStateFromJson(const std::string& json) {

@@ -25,8 +25,15 @@ class FakeDatapath : public sensor::Datapath {
 
   const sensor::Capabilities& capabilities() const override { return capabilities_; }
 
-  absl::Status CheckBlocks(const sensor::DesiredState&, const sensor::DesiredState&) override {
-    return absl::OkStatus();
+  std::vector<sensor::Refusal> Refusals(const sensor::DesiredState& state, const sensor::DesiredState&) override {
+    absl::MutexLock lock(&mutex_);
+    std::vector<sensor::Refusal> refusals;
+    for (const sensor::Policy& policy : state.policies) {
+      if (policy.binary_path == refused_path_ && !refused_path_.empty()) {
+        refusals.push_back({policy.id, "this host needs it"});
+      }
+    }
+    return refusals;
   }
 
   absl::Status Apply(const sensor::DesiredState& state) override {
@@ -85,6 +92,11 @@ class FakeDatapath : public sensor::Datapath {
     absl::MutexLock lock(&mutex_);
     apply_result_ = std::move(status);
   }
+  // From now on a block of this path is refused; empty: none is.
+  void RefusePath(std::string path) {
+    absl::MutexLock lock(&mutex_);
+    refused_path_ = std::move(path);
+  }
   void AddRepair(std::string text) {
     absl::MutexLock lock(&mutex_);
     repairs_.push_back(std::move(text));
@@ -122,6 +134,7 @@ class FakeDatapath : public sensor::Datapath {
   sensor::Capabilities capabilities_;
   const UniqueFd event_{eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
   mutable absl::Mutex mutex_;
+  std::string refused_path_ ABSL_GUARDED_BY(mutex_);
   absl::Status apply_result_ ABSL_GUARDED_BY(mutex_);
   sensor::DesiredState state_ ABSL_GUARDED_BY(mutex_);
   std::vector<sensor::ControlPlaneEndpoint> endpoints_ ABSL_GUARDED_BY(mutex_);

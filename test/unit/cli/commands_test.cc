@@ -150,6 +150,21 @@ TEST_CASE("--wait ends with 3 and the reason when the kernel refused") {
   CHECK_THAT(cli.err, Contains("map is full") && Contains("what was enforced before still is"));
 }
 
+TEST_CASE("--wait ends with 3 when this policy was refused alone, and does not mind another that was") {
+  Cli cli;
+  v1::Sensor partial = SyncedSensor();
+  partial.set_convergence(v1::CONVERGENCE_STATE_PARTIAL);
+  v1::ObservedPolicy* refused = partial.mutable_observed()->add_policies();
+  refused->set_policy_id("33333333-2222-4222-8222-222222222222");
+  refused->set_refused("it is a shell");
+  cli.sensors.watched = {partial};
+  CHECK(cli.Run({"sensor", "contain", "web-1", "--wait"}) == 0);
+  partial.mutable_observed()->mutable_policies(0)->set_policy_id("22222222-2222-4222-8222-222222222222");
+  cli.sensors.watched = {partial};
+  CHECK(cli.Run({"sensor", "contain", "web-1", "--wait"}) == 3);
+  CHECK_THAT(cli.err, Contains("it is a shell") && Contains("policy delete 22222222"));
+}
+
 TEST_CASE("--wait on a sensor that is away says so") {
   Cli cli;
   v1::Sensor away = SyncedSensor();

@@ -56,6 +56,18 @@ TEST_CASE("a wall without a complete receipt is pending, and one whose probe fai
   CHECK(absl::StrContains(Assess(sensor).convergence_reason, "it went through"));
 }
 
+TEST_CASE("a policy that was refused alone makes a sensor partial, and hides neither a failed nor a missing proof") {
+  Sensor sensor = HealthySensor();
+  sensor.report.refused_policy = "the sensor refused policy p1: it is a shell";
+  CHECK(Assess(sensor).convergence == Convergence::kPartial);
+  CHECK(Assess(sensor).health == Health::kDegraded);
+  CHECK(absl::StrContains(Assess(sensor).convergence_reason, "it is a shell"));
+  sensor.report.receipt_complete = false;
+  CHECK(Assess(sensor).convergence == Convergence::kPending);
+  sensor.report.failed_probe = "the probe connect_refused failed: it went through";
+  CHECK(Assess(sensor).convergence == Convergence::kFailed);
+}
+
 TEST_CASE("a lease that is over and holds is told until somebody lifts it") {
   Sensor sensor = HealthySensor();
   sensor.policies.push_back(

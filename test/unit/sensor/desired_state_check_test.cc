@@ -47,21 +47,6 @@ TEST_CASE("what is wrong is refused, with the field") {
          s.policies[2].id = "p3";
        },
        "enforcement_policies[2].template"},
-      {"path on a network policy", [](DesiredState& s) { s.policies[0].binary_path = "/x/y"; },
-       "enforcement_policies[0].block_binary"},
-      {"relative path", [](DesiredState& s) { s.policies[1].binary_path = "usr/bin/nc"; }, "block_binary.path"},
-      {"neither path nor digest", [](DesiredState& s) { s.policies[1].binary_path = ""; },
-       "enforcement_policies[1].block_binary"},
-      {"half a digest", [](DesiredState& s) { s.policies[1].binary_sha256 = std::string(16, 'x'); },
-       "block_binary.sha256"},
-      {"killing what is only watched",
-       [](DesiredState& s) {
-         s.policies[1].kill_running = true;
-         s.policies[1].action = PolicyAction::kNotify;
-       },
-       "block_binary.kill_running"},
-      {"a digest on a network policy", [](DesiredState& s) { s.policies[0].binary_sha256 = std::string(32, 'x'); },
-       "enforcement_policies[0].block_binary"},
       {"half a port range", [](DesiredState& s) { s.isolation_rules[0].last_port = 0; }, "isolation_rules[0].ports"},
       {"a range backwards", [](DesiredState& s) { s.isolation_rules[0].last_port = 21; }, "isolation_rules[0].ports"},
       {"ports of ICMP", [](DesiredState& s) { s.isolation_rules[0].protocol = 1; }, "isolation_rules[0].ports"},
@@ -79,11 +64,42 @@ TEST_CASE("what is wrong is refused, with the field") {
   }
 }
 
-TEST_CASE("a state that would lock the sensor out is refused") {
+TEST_CASE("a policy that cannot be enforced is no reason to refuse the others") {
+  struct Case {
+    const char* what;
+    size_t which;
+    void (*spoil)(Policy&);
+    const char* field;
+  };
+  const Case cases[] = {
+      {"path on a network policy", 0, [](Policy& p) { p.binary_path = "/x/y"; }, "block_binary"},
+      {"a digest on a network policy", 0, [](Policy& p) { p.binary_sha256 = std::string(32, 'x'); }, "block_binary"},
+      {"relative path", 1, [](Policy& p) { p.binary_path = "usr/bin/nc"; }, "block_binary.path"},
+      {"neither path nor digest", 1, [](Policy& p) { p.binary_path = ""; }, "block_binary"},
+      {"half a digest", 1, [](Policy& p) { p.binary_sha256 = std::string(16, 'x'); }, "block_binary.sha256"},
+      {"killing what is only watched", 1,
+       [](Policy& p) {
+         p.kill_running = true;
+         p.action = PolicyAction::kNotify;
+       },
+       "block_binary.kill_running"},
+  };
+  for (const Case& one : cases) {
+    INFO(one.what);
+    DesiredState state = Valid();
+    one.spoil(state.policies[one.which]);
+    REQUIRE_OK(CheckDesiredState(state, Facts()));
+    const absl::Status status = CheckPolicy(state.policies[one.which], Facts());
+    CHECK(status.code() == absl::StatusCode::kInvalidArgument);
+    CHECK(absl::StrContains(status.message(), one.field));
+  }
   DesiredState state = Valid();
   state.policies[1].binary_path = "/usr/sbin/bulkhead-sensor";
-  CHECK_CODE(CheckDesiredState(state, Facts()), kFailedPrecondition);
+  REQUIRE_OK(CheckDesiredState(state, Facts()));
+  CHECK_CODE(CheckPolicy(state.policies[1], Facts()), kFailedPrecondition);
+}
 
+TEST_CASE("a state that would lock the sensor out is refused") {
   SensorFacts facts = Facts();
   facts.control_plane_known = false;
   CHECK_CODE(CheckDesiredState(Valid(), facts), kFailedPrecondition);

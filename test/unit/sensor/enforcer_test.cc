@@ -4,6 +4,7 @@
 #include <catch2/catch.hpp>
 
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "common/file_util.h"
 #include "harness/fake_datapath.h"
 #include "harness/status_matchers.h"
@@ -82,6 +83,60 @@ TEST_CASE("a restored control plane does not lift what is in force until somebod
   CHECK(f.kernel.state().generation == 9);
   REQUIRE_OK(enforcer.Accept(State(5, false), kFacts));
   CHECK(f.kernel.state().generation == 5);
+}
+
+DesiredState WithBlock(DesiredState state, const std::string& path) {
+  Policy block{absl::StrCat("b", path), "block", PolicyTemplate::kBlockBinary};
+  block.binary_path = path;
+  state.policies.push_back(block);
+  return state;
+}
+
+TEST_CASE("a policy that the host refuses holds back none of the others, also after a restart") {
+  Fixture f;
+  f.kernel.RefusePath("/bin/sh");
+  {
+    Enforcer enforcer = f.Started();
+    REQUIRE_OK(enforcer.Accept(WithBlock(State(3, false), "/bin/sh"), kFacts));
+    // The order after it is not kept waiting, and neither is another block.
+    REQUIRE_OK(enforcer.Accept(WithBlock(WithBlock(State(4, true), "/bin/sh"), "/bin/nc"), kFacts));
+    CHECK(f.kernel.state().generation == 4);
+    CHECK(f.kernel.state().contained());
+    REQUIRE(f.kernel.state().policies.size() == 2);
+    CHECK(f.kernel.state().policies[1].binary_path == "/bin/nc");
+  }
+  f.kernel.RefusePath("");
+  f.kernel.Tamper();
+  Enforcer enforcer = f.Started();
+  CHECK(f.kernel.state().policies.size() == 2);
+  const ObservedState observed = enforcer.Observe();
+  REQUIRE(observed.policies.size() == 1);
+  CHECK(observed.policies[0].policy_id == "b/bin/sh");
+  CHECK(observed.policies[0].refused == "this host needs it");
+  // The same id keeps its verdict; the order is given anew under another.
+  REQUIRE_OK(enforcer.Accept(WithBlock(State(5, true), "/bin/sh"), kFacts));
+  CHECK(f.kernel.state().policies.size() == 1);
+  DesiredState again = WithBlock(State(6, true), "/bin/sh");
+  again.policies.back().id = "another";
+  REQUIRE_OK(enforcer.Accept(again, kFacts));
+  CHECK(f.kernel.state().policies.size() == 2);
+  CHECK(enforcer.Observe().policies.empty());
+}
+
+TEST_CASE("a block that is in force stays when its file becomes one that the host needs") {
+  Fixture f;
+  REQUIRE_OK(f.Started().Accept(WithBlock(State(3, true), "/bin/nc"), kFacts));
+  Enforcer enforcer = f.Started();
+  REQUIRE_OK(enforcer.Accept(WithBlock(State(4, true), "/bin/nc"), kFacts));
+  CHECK(f.kernel.state().policies.size() == 2);
+}
+
+TEST_CASE("a local state with a policy that is refused is refused as a whole") {
+  Fixture f;
+  f.kernel.RefusePath("/bin/sh");
+  Enforcer enforcer = f.Started();
+  CHECK_CODE(enforcer.AcceptLocal(WithBlock(State(1, true), "/bin/sh"), kFacts), kFailedPrecondition);
+  CHECK(f.kernel.state().generation == 0);
 }
 
 TEST_CASE("a local state is enforced whatever its generation is") {

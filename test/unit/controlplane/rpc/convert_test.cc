@@ -55,6 +55,16 @@ TEST_CASE("a receipt counts only where a wall is, and only what is required can 
   CHECK(ReportOf(observed, {}, {}).failed_probe.empty());
 }
 
+TEST_CASE("the first policy that a sensor refused alone is in the report, with the reason") {
+  v1::ObservedState observed;
+  observed.add_policies()->set_policy_id("p1");
+  CHECK(ReportOf(observed, {}, {}).refused_policy.empty());
+  v1::ObservedPolicy* refused = observed.add_policies();
+  refused->set_policy_id("p2");
+  refused->set_refused("it is a shell");
+  CHECK(ReportOf(observed, {}, {}).refused_policy == "the sensor refused policy p2: it is a shell");
+}
+
 TEST_CASE("times keep their nanoseconds, before the epoch too") {
   const absl::Time time = absl::FromUnixSeconds(-2) + absl::Nanoseconds(750'000'001);
   const auto proto = ToProto(time);
