@@ -25,22 +25,28 @@ char _license[] SEC("license") = "GPL";
 /* ifindex 1 is the loopback device of every network namespace: the kernel makes it first. */
 #define BH_LOOPBACK_IFINDEX 1
 
-static __always_inline void bh_socket_facts(struct __sk_buff *skb, struct bh_flow *flow)
+/* What the packet's socket tells; only TCP asks. Returns its mark, where what a rule allows may be remembered. */
+static __always_inline struct bh_socket_mark *bh_socket_facts(struct __sk_buff *skb, struct bh_flow *flow, __u32 serial)
 {
 	const struct bh_host *host = bh_host_facts();
 	struct bpf_sock *sk = skb->sk;
-	__u8 *origin;
+	struct bh_socket_mark *mark;
 
-	sk = sk ? bpf_sk_fullsock(sk) : NULL;
+	if (flow->protocol != BH_PROTO_TCP || flow->problem || !sk)
+		return NULL;
+	sk = bpf_sk_fullsock(sk);
 	if (!sk)
-		return;
-	if (sk->state == BPF_TCP_LISTEN && flow->protocol == BH_PROTO_TCP)
+		return NULL;
+	if (sk->state == BPF_TCP_LISTEN)
 		flow->facts |= BH_LISTENER;
-	origin = bpf_sk_storage_get(&bh_sk, sk, NULL, 0);
-	if (origin && *origin == BH_ORIGIN_PASSIVE)
+	mark = bpf_sk_storage_get(&bh_sk, sk, NULL, 0);
+	if (mark && mark->origin == BH_ORIGIN_PASSIVE)
 		flow->facts |= BH_PASSIVE;
+	if (mark && bh_mark_allows(mark, flow, serial))
+		flow->facts |= BH_RULE;
 	if (host && host->sensor_cgroup && bpf_sk_cgroup_id(sk) == host->sensor_cgroup && bh_is_control_plane(flow))
 		flow->facts |= BH_CONTROL;
+	return mark;
 }
 
 /* ---- Record ---- */
@@ -51,6 +57,17 @@ static __always_inline void bh_record(const struct bh_config *config, __u8 wall,
 	bh_hit(bh_wall_policy(config, wall));
 }
 
+/* Two packets of one socket may write at once on two processors; they write the same, because a socket has one peer. */
+static __always_inline void bh_remember(const struct bh_flow *flow, __u32 serial, struct bh_socket_mark *mark)
+{
+	if (!mark || mark->serial == serial || !(flow->facts & BH_RULE) || (flow->facts & (BH_TCP_SYN | BH_LISTENER)))
+		return;
+	__builtin_memcpy(mark->remote, flow->remote, sizeof(mark->remote));
+	mark->remote_port = flow->remote_port;
+	mark->local_port = flow->local_port;
+	mark->serial = serial;
+}
+
 /* ---- Hooks ---- */
 
 static __always_inline int bh_wall(struct __sk_buff *skb, __u8 direction)
@@ -58,6 +75,7 @@ static __always_inline int bh_wall(struct __sk_buff *skb, __u8 direction)
 	struct bh_flow flow = {.direction = direction};
 	__u32 active = bh_active_slot();
 	const struct bh_config *config;
+	struct bh_socket_mark *mark;
 	struct bh_decision decision;
 	__u8 enforced, shadow;
 	__u64 now;
@@ -76,7 +94,7 @@ static __always_inline int bh_wall(struct __sk_buff *skb, __u8 direction)
 		return BH_ALLOW;
 
 	bh_parse_packet(skb, &flow);
-	bh_socket_facts(skb, &flow);
+	mark = bh_socket_facts(skb, &flow, config->serial);
 	decision = bh_judge(enforced, &flow, active - 1);
 	if (decision.verdict == BH_DENY) {
 		bh_record(config, enforced, decision, false);
@@ -89,7 +107,9 @@ static __always_inline int bh_wall(struct __sk_buff *skb, __u8 direction)
 			bh_list_cut(&flow, bh_wall_policy(config, shadow), false);
 		}
 	}
-	if ((flow.facts & BH_RULE) && flow.protocol != BH_PROTO_TCP && !(flow.facts & BH_ECHO_REPLY))
+	if (flow.protocol == BH_PROTO_TCP)
+		bh_remember(&flow, config->serial, mark);
+	else if ((flow.facts & BH_RULE) && !(flow.facts & BH_ECHO_REPLY))
 		bh_record_flow(&flow);
 	return BH_ALLOW;
 }
@@ -109,15 +129,19 @@ int bh_ingress(struct __sk_buff *skb)
 SEC("sockops")
 int bh_sockops(struct bpf_sock_ops *ops)
 {
-	__u8 origin = BH_ORIGIN_UNKNOWN;
+	struct bh_socket_mark fresh = {}, *mark;
 
 	if (ops->op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB)
-		origin = BH_ORIGIN_PASSIVE;
+		fresh.origin = BH_ORIGIN_PASSIVE;
 	else if (ops->op == BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB)
-		origin = BH_ORIGIN_ACTIVE;
-	if (origin == BH_ORIGIN_UNKNOWN || !ops->sk)
+		fresh.origin = BH_ORIGIN_ACTIVE;
+	if (fresh.origin == BH_ORIGIN_UNKNOWN || !ops->sk)
 		return 1;
-	if (!bpf_sk_storage_get(&bh_sk, ops->sk, &origin, BPF_SK_STORAGE_GET_F_CREATE))
+	mark = bpf_sk_storage_get(&bh_sk, ops->sk, &fresh, BPF_SK_STORAGE_GET_F_CREATE);
+	/* A socket that was accepted can be connected elsewhere: who opened it is told anew each time. */
+	if (mark)
+		*mark = fresh;
+	else
 		bh_add(BH_FAIL_SOCKET_MARK);
 	return 1;
 }

@@ -5,6 +5,7 @@
  * iter/tcp  bh_mark_tcp   remembers for connections older than the sensor who opened them: a local port with a listener means others
  * iter/tcp  bh_list_tcp   lists connections that the set in force forbids, for the sensor to destroy
  * iter/udp  bh_list_udp   the same for connected UDP sockets
+ * iter/task_file bh_list_xdp  lists who holds an AF_XDP socket: bound before a wall and woken by poll(2), it sends past every hook
  *
  * The kernel's walk shows listeners before connections, which bh_mark_tcp relies on. Sockets outside the scope are skipped.
  *
@@ -100,8 +101,9 @@ int bh_mark_tcp(struct bpf_iter__tcp *ctx)
 {
 	const struct bh_host *host = bh_host_facts();
 	struct sock_common *common = ctx->sk_common;
-	__u8 origin = BH_ORIGIN_ACTIVE, one = 1;
+	struct bh_socket_mark mark = {.origin = BH_ORIGIN_ACTIVE};
 	struct tcp_sock *tcp;
+	__u8 one = 1;
 	__u16 port;
 
 	if (!common || !host || !bh_is_full_socket(common) || !bh_sock_in_scope((void *)common, host))
@@ -116,8 +118,8 @@ int bh_mark_tcp(struct bpf_iter__tcp *ctx)
 	if (!tcp || bpf_sk_storage_get(&bh_sk, tcp, NULL, 0))
 		return 0;
 	if (bpf_map_lookup_elem(&bh_listeners, &port))
-		origin = BH_ORIGIN_PASSIVE;
-	if (!bpf_sk_storage_get(&bh_sk, tcp, &origin, BPF_SK_STORAGE_GET_F_CREATE))
+		mark.origin = BH_ORIGIN_PASSIVE;
+	if (!bpf_sk_storage_get(&bh_sk, tcp, &mark, BPF_SK_STORAGE_GET_F_CREATE))
 		bh_add(BH_FAIL_SOCKET_MARK);
 	return 0;
 }
@@ -127,15 +129,15 @@ int bh_list_tcp(struct bpf_iter__tcp *ctx)
 {
 	struct sock_common *common = ctx->sk_common;
 	struct tcp_sock *tcp;
-	__u8 *origin;
+	struct bh_socket_mark *mark;
 
 	if (!common || !bh_is_full_socket(common))
 		return 0;
 	tcp = bpf_skc_to_tcp_sock(common);
 	if (!tcp)
 		return 0;
-	origin = bpf_sk_storage_get(&bh_sk, tcp, NULL, 0);
-	return bh_list(ctx->meta, (struct sock *)tcp, origin && *origin == BH_ORIGIN_PASSIVE);
+	mark = bpf_sk_storage_get(&bh_sk, tcp, NULL, 0);
+	return bh_list(ctx->meta, (struct sock *)tcp, mark && mark->origin == BH_ORIGIN_PASSIVE);
 }
 
 SEC("iter/udp")
@@ -144,4 +146,26 @@ int bh_list_udp(struct bpf_iter__udp *ctx)
 	struct udp_sock *udp = ctx->udp_sk;
 
 	return udp ? bh_list(ctx->meta, (struct sock *)udp, false) : 0;
+}
+
+/* Of all network namespaces at once. A descriptor on its way through a Unix socket, or known to io_uring alone, is not seen. */
+SEC("iter/task_file")
+int bh_list_xdp(struct bpf_iter__task_file *ctx)
+{
+	const struct bh_host *host = bh_host_facts();
+	struct task_struct *task = ctx->task;
+	struct file *file = ctx->file;
+	struct socket *socket;
+	struct sock *sk;
+	__u32 tgid;
+
+	if (!task || !file || !host)
+		return 0;
+	socket = bpf_sock_from_file(file);
+	sk = socket ? BPF_CORE_READ(socket, sk) : NULL;
+	if (!sk || BPF_CORE_READ(sk, __sk_common.skc_family) != AF_XDP || !bh_sock_in_scope(sk, host))
+		return 0;
+	tgid = task->tgid;
+	bpf_seq_write(ctx->meta->seq, &tgid, sizeof(tgid));
+	return 0;
 }

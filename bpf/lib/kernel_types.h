@@ -57,6 +57,10 @@ struct sock {
 	struct sock_cgroup_data sk_cgrp_data;
 };
 
+struct socket {
+	struct sock *sk;
+};
+
 struct tcp_sock {
 	struct sock_common __sk_common;
 };
@@ -177,6 +181,7 @@ struct trace_event_raw_sys_enter {
 /* From the kernel's ABI; the headers that define them are not for BPF. */
 #define AF_INET 2
 #define AF_INET6 10
+#define AF_XDP 44
 #define SIGKILL 9
 #define EPERM 1
 #define S_IFMT 0170000

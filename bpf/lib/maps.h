@@ -20,7 +20,7 @@ struct bh_inner_config {
 };
 
 struct bh_inner_rules {
-	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, BH_MAX_RULE_ENTRIES);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(key_size, sizeof(struct bh_rule_key));

@@ -56,12 +56,13 @@ struct {
 	__type(value, __u64);
 } bh_cuts SEC(".maps");
 
-/* enum bh_origin of a TCP socket. Fails closed: a socket without a mark counts as opened by this host. */
+/* Who opened a TCP connection, and what a rule allowed it. Fails closed: a socket without a mark counts as opened by this host, and is
+ * judged for each packet. */
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, int);
-	__type(value, __u8);
+	__type(value, struct bh_socket_mark);
 } bh_sk SEC(".maps");
 
 static __always_inline void bh_mapped_address(__u8 *address, __u32 ipv4)
@@ -74,66 +75,127 @@ static __always_inline void bh_mapped_address(__u8 *address, __u32 ipv4)
 	words[3] = ipv4;
 }
 
-static __always_inline bool bh_ports_match(void *ports, const struct bh_rule_value *value, __u16 port)
+static __always_inline bool bh_ports_match(__u32 slot, const struct bh_rule_value *value, __u16 port)
 {
 	struct bh_port_set *set;
+	void *ports;
 
 	if (value->any_port || bh_range_match(value, port))
 		return true;
 	if (!value->port_set)
 		return false;
+	ports = bpf_map_lookup_elem(&bh_ports, &slot);
+	if (!ports)
+		return false;
 	set = bpf_map_lookup_elem(ports, &value->port_set);
 	return set && (set->bits[port >> 3] & (1 << (port & 7)));
 }
 
-/* One walk from the longest covering prefix to the shortest. */
+/* Whole words: a loop over bytes costs more than the look-up. */
+static __always_inline void bh_mask_key(struct bh_rule_key *key)
+{
+	__u32 *words = (__u32 *)key->address;
+
+#pragma unroll
+	for (__u32 i = 0; i < 4; i++)
+		words[i] &= bpf_htonl(bh_mask_word(key->length, i));
+}
+
+static __always_inline void bh_prefix_of(const __u8 *address, struct bh_rule_key *key)
+{
+	__builtin_memcpy(key->address, address, sizeof(key->address));
+	bh_mask_key(key);
+}
+
+/* The longest entry that covers key->address; bits beyond its length are cleared in `key`. Binary search on prefix lengths (Waldvogel,
+ * Varghese, Turner, Plattner: "Scalable High Speed IP Routing Lookups", SIGCOMM 1997): an entry at the middle length says that nothing
+ * shorter is needed, none that nothing longer covers the address. One look-up when all prefixes have one length, at most eight. */
+static __always_inline const struct bh_rule_value *bh_longest_rule(void *rules, const struct bh_rule_lengths *lengths,
+								    const struct bh_flow *flow, struct bh_rule_key *key)
+{
+	const struct bh_rule_value *best = NULL, *found;
+	__u32 low = 0, high = lengths->count, middle;
+
+	for (int i = 0; i < BH_RULE_SEARCH && low < high; i++) {
+		middle = (low + high) / 2;
+		if (middle >= BH_RULE_LENGTHS)
+			break;
+		key->length = lengths->length[middle];
+		bh_prefix_of(flow->remote, key);
+		found = bpf_map_lookup_elem(rules, key);
+		if (found) {
+			best = found;
+			low = middle + 1;
+		} else {
+			high = middle;
+		}
+	}
+	return best;
+}
+
+/* From one prefix with rules to the next shorter one that covers it. */
 struct bh_rule_walk {
 	struct bh_rule_key key;
 	__u32 slot;
 	__u16 port;
-	__u16 match;
+	__u8 parent; /* 1 + length of the next; 0: no other */
+	__u8 match;
 };
 
 /* A callback of bpf_loop, not a loop: with the branches of one step unrolled the verifier gives up. */
 static long bh_rule_step(__u32 step, struct bh_rule_walk *walk)
 {
 	void *rules = bpf_map_lookup_elem(&bh_rules, &walk->slot);
-	void *ports = bpf_map_lookup_elem(&bh_ports, &walk->slot);
-	struct bh_rule_value *value;
+	const struct bh_rule_value *value;
 
-	if (!rules || !ports)
+	if (!rules)
 		return 1;
+	walk->key.length = walk->parent - 1;
+	bh_mask_key(&walk->key);
 	value = bpf_map_lookup_elem(rules, &walk->key);
 	if (!value)
 		return 1;
-	if (bh_ports_match(ports, value, walk->port)) {
-		walk->match = 1;
-		return 1;
-	}
-	walk->key.prefix = value->parent;
-	return !value->parent;
+	walk->match = bh_ports_match(walk->slot, value, walk->port);
+	walk->parent = value->parent;
+	return walk->match || !walk->parent;
 }
 
 /* Does a rule for `protocol` (0: any) and `direction` match? */
-static __always_inline bool bh_rule_match(const struct bh_flow *flow, __u8 direction, __u8 protocol, __u32 slot)
+static __always_inline bool bh_rule_match(const struct bh_flow *flow, __u8 direction, __u8 protocol,
+					  const struct bh_rule_lengths *lengths, __u32 slot)
 {
 	struct bh_rule_walk walk = {
-		.key = {.prefix = BH_RULE_KEY_HEAD_BITS + 128, .direction = direction, .protocol = protocol, .family = flow->family},
+		.key = {.direction = direction, .protocol = protocol, .family = flow->family},
 		.slot = slot,
 		.port = bh_rule_port(flow, direction),
 	};
+	void *rules = bpf_map_lookup_elem(&bh_rules, &slot);
+	const struct bh_rule_value *value;
 
-	__builtin_memcpy(walk.key.address, flow->remote, sizeof(walk.key.address));
-	bpf_loop(BH_MAX_RULE_NESTING, bh_rule_step, &walk, 0);
+	if (!rules)
+		return false;
+	value = bh_longest_rule(rules, lengths, flow, &walk.key);
+	if (!value)
+		return false;
+	if (bh_ports_match(slot, value, walk.port))
+		return true;
+	walk.parent = value->parent;
+	if (walk.parent)
+		bpf_loop(BH_RULE_LENGTHS, bh_rule_step, &walk, 0);
 	return walk.match;
 }
 
 /* Not static, so that the verifier checks it once by itself and not again in every state of every caller. */
 __noinline int bh_rules_allow(const struct bh_flow *flow, __u8 direction, __u32 slot)
 {
-	if (!flow)
+	const struct bh_config *config = bh_slot_config(slot + 1);
+	const struct bh_rule_lengths *lengths;
+
+	if (!flow || !config)
 		return 0;
-	return bh_rule_match(flow, direction, flow->protocol, slot) || bh_rule_match(flow, direction, 0, slot);
+	lengths = &config->rules[bh_rule_kind(direction, flow->family)];
+	return (lengths->some_protocol && bh_rule_match(flow, direction, flow->protocol, lengths, slot)) ||
+	       (lengths->any_protocol && bh_rule_match(flow, direction, 0, lengths, slot));
 }
 
 static __always_inline void bh_flow_to_key(const struct bh_flow *flow, __u8 direction, struct bh_flow_key *key)
@@ -172,7 +234,7 @@ static __always_inline void bh_ask_rules(struct bh_flow *flow, __u32 slot)
 {
 	__u8 other = flow->direction == BH_INBOUND ? BH_OUTBOUND : BH_INBOUND;
 
-	if (flow->problem)
+	if (flow->problem || (flow->facts & BH_RULE))
 		return;
 	if (bh_rules_allow(flow, bh_flow_direction(flow), slot))
 		flow->facts |= BH_RULE;

@@ -19,6 +19,7 @@
 #include "sensor/kernel/overlay_layout.h"
 #include "sensor/kernel/pins.h"
 #include "sensor/kernel/policy_stats.h"
+#include "sensor/kernel/process_info.h"
 #include "sensor/kernel/shadow_list.h"
 #include "sensor/kernel/tcp_peers.h"
 
@@ -26,7 +27,7 @@ namespace bulkhead::sensor {
 namespace {
 
 constexpr uint32_t kZero = 0;
-constexpr int kListRunnersEvery = 10;  // rounds of Maintain, which comes once a second
+constexpr int kListProcessesEvery = 10;  // rounds of Maintain, which comes once a second
 
 uint8_t WallMode(const Policy* policy) {
   if (policy == nullptr) return BH_WALL_OFF;
@@ -221,6 +222,13 @@ std::vector<Refusal> KernelDatapath::Refusals(const DesiredState& state, const D
   return refusals;
 }
 
+// Continues what the kernel has: sockets remember the number of the set that allowed them, whoever published it.
+uint32_t KernelDatapath::NextSerial() const {
+  const absl::StatusOr<std::optional<bh_config>> read = store_.ReadConfig();
+  const uint32_t serial = read.ok() && read->has_value() ? (*read)->serial + 1 : 1;
+  return serial == 0 ? 1 : serial;
+}
+
 absl::StatusOr<RuleSet> KernelDatapath::Compile(const DesiredState& state, BlockedFiles* blocked) const {
   RuleSet set;
   const Policy* contain = state.Find(PolicyTemplate::kNetworkContainment);
@@ -239,6 +247,7 @@ absl::StatusOr<RuleSet> KernelDatapath::Compile(const DesiredState& state, Block
     set.config.isolate_policy = PolicyKey(isolate->id);
     set.config.isolate_expires = ExpiryOf(*isolate, leases);
     ASSIGN_OR_RETURN(set.network, CompileRules(state.isolation_rules));
+    std::copy(set.network.lengths.begin(), set.network.lengths.end(), set.config.rules);
   }
   ASSIGN_OR_RETURN(const FoundRules adopted, store_.ReadFound());
   blocked->Reset(state, adopted, [&leases](const Policy& policy) { return ExpiryOf(policy, leases); });
@@ -265,6 +274,7 @@ absl::Status KernelDatapath::Apply(const DesiredState& state) {
   ASSIGN_OR_RETURN(RuleSet set, Compile(state, &blocked));
   RETURN_IF_ERROR(AddPolicyStats(maps_.policies, PolicyIds(state)));
   set.config.enforced_at = absl::ToUnixNanos(absl::Now());
+  set.config.serial = NextSerial();
   RETURN_IF_ERROR(store_.Publish(set));
   blocked_ = std::move(blocked);
   state_ = state;
@@ -273,6 +283,7 @@ absl::Status KernelDatapath::Apply(const DesiredState& state) {
   probe_plan_ = PlanWallProbes(state, probed_.Has("cgroup_connect"));
   sockets_destroyed_ = 0;
   socket_problem_.clear();
+  ListXdpHolders();
   RETURN_IF_ERROR(RemoveOtherCuts(maps_.cuts, PolicyIds(state)));
   const absl::Status killed = blocked_.size() > 0 ? runners_.Kill(state) : runners_.List(state);
   runner_problem_ = killed.ok() ? std::string() : std::string(killed.message());
@@ -323,10 +334,28 @@ absl::Status KernelDatapath::RefreshBlockedFiles() {
   if (blocked_.Refresh(identifier())) {
     RETURN_IF_ERROR(store_.ReplaceFound(blocked_.found()));
     RETURN_IF_ERROR(runners_.Kill(state_));
-  } else if (++rounds_ % kListRunnersEvery == 0 && runners_.any()) {
+  } else if (rounds_ % kListProcessesEvery == 0 && runners_.any()) {
     RETURN_IF_ERROR(runners_.List(state_));
   }
   return absl::OkStatus();
+}
+
+// A hole that only the end of its process closes; so who it is must be known.
+void KernelDatapath::ListXdpHolders() {
+  xdp_holders_.clear();
+  if (!state_.has_wall()) return;
+  const absl::StatusOr<std::set<uint32_t>> holders = walker_.XdpHolders();
+  if (holders.ok()) {
+    for (const uint32_t pid : *holders) {
+      const absl::StatusOr<ProcessInfo> process = ReadProcess(static_cast<pid_t>(pid));
+      if (!process.ok()) continue;
+      xdp_holders_.push_back(absl::StrCat("process ", pid, " (", process->executable,
+                                          ") holds an AF_XDP socket: if it was bound before the wall, it sends past it "
+                                          "when poll(2) wakes it; kill it"));
+    }
+  } else {
+    xdp_holders_.push_back(absl::StrCat("who holds AF_XDP sockets is not known: ", holders.status().message()));
+  }
 }
 
 // The module may be loaded at any time. From then on a file has another identity, so all are identified anew.
@@ -361,6 +390,7 @@ absl::StatusOr<std::vector<std::string>> KernelDatapath::Maintain() {
     repaired.insert(repaired.end(), sets.begin(), sets.end());
     RETURN_IF_ERROR(RefreshAddresses(&repaired));
     RETURN_IF_ERROR(RefreshOverlayLayout());
+    if (++rounds_ % kListProcessesEvery == 0) ListXdpHolders();
     RETURN_IF_ERROR(RefreshBlockedFiles());
     return store_.PrepareIdleSlot();
   };

@@ -57,6 +57,8 @@ class KernelDatapath : public Datapath {
 
   // The parts of Apply.
   absl::Status CheckSupported(const Policy& policy) const;
+  uint32_t NextSerial() const;
+  void ListXdpHolders();
   absl::StatusOr<RuleSet> Compile(const DesiredState& state, BlockedFiles* blocked) const;
   // When the leases of `state` end, by policy, where the kernel has this very state already (the sensor was restarted):
   // the wall clock may have been set since. Else empty.
@@ -101,8 +103,9 @@ class KernelDatapath : public Datapath {
   absl::Duration apply_time_;
   uint32_t sockets_destroyed_ = 0;
   uint64_t drift_repairs_ = 0;
-  std::string socket_problem_;  // why forbidden sockets were not destroyed; empty when they were
-  std::string repair_problem_;  // why the last Maintain failed; empty when it did not
+  std::vector<std::string> xdp_holders_;  // who may send past the wall, in words
+  std::string socket_problem_;            // why forbidden sockets were not destroyed; empty when they were
+  std::string repair_problem_;            // why the last Maintain failed; empty when it did not
 };
 
 }  // namespace bulkhead::sensor

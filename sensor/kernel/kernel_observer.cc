@@ -162,6 +162,9 @@ absl::StatusOr<ObservedState> KernelDatapath::Observe() {
   frames_.Describe(&observed);
   interfaces_.Describe(&observed);
   if (!socket_problem_.empty()) observed.degraded.push_back(socket_problem_);
+  if (observed.contained || observed.isolated) {
+    observed.degraded.insert(observed.degraded.end(), xdp_holders_.begin(), xdp_holders_.end());
+  }
   if (!repair_problem_.empty()) observed.critical.push_back(absl::StrCat("repair failed: ", repair_problem_));
   observed.drift_repairs = drift_repairs_;
   return observed;

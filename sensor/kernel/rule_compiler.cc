@@ -5,6 +5,7 @@
 #include <array>
 #include <cstring>
 #include <map>
+#include <set>
 #include <tuple>
 
 #include "absl/strings/str_cat.h"
@@ -34,6 +35,9 @@ struct Prefix {
 struct Ports {
   bool any = false;
   std::vector<bh_port_range> ranges;
+
+  // False: no rule has this prefix, it only guides the search.
+  bool has_rules() const { return any || !ranges.empty(); }
 };
 
 using Forest = std::map<Tree, std::map<Prefix, Ports>>;
@@ -102,6 +106,43 @@ void Plant(const IsolationRule& rule, Forest* forest) {
   }
 }
 
+Prefix Shortened(const Prefix& prefix, int length) {
+  Prefix out{{}, length};
+  for (int i = 0; i < length; ++i) out.address[i / 8] |= prefix.address[i / 8] & (0x80 >> (i % 8));
+  return out;
+}
+
+// What the head of the set says about the prefixes of each direction and family.
+std::array<bh_rule_lengths, BH_RULE_KINDS> LengthsOf(const Forest& forest) {
+  std::array<std::set<int>, BH_RULE_KINDS> lengths;
+  std::array<bh_rule_lengths, BH_RULE_KINDS> out{};
+  for (const auto& [tree, prefixes] : forest) {
+    const uint32_t kind = bh_rule_kind(tree.direction, tree.family);
+    (tree.protocol == 0 ? out[kind].any_protocol : out[kind].some_protocol) = 1;
+    for (const auto& [prefix, ports] : prefixes) lengths[kind].insert(prefix.length);
+  }
+  for (size_t kind = 0; kind < lengths.size(); ++kind) {
+    for (const int length : lengths[kind]) out[kind].length[out[kind].count++] = static_cast<uint8_t>(length);
+  }
+  return out;
+}
+
+// Where the search for a long prefix first asks for a shorter one, it must find something, or it would turn away.
+void AddMarkers(const bh_rule_lengths& lengths, std::map<Prefix, Ports>* prefixes) {
+  std::vector<Prefix> named;
+  for (const auto& [prefix, ports] : *prefixes) named.push_back(prefix);
+  for (const Prefix& prefix : named) {
+    uint32_t low = 0, high = lengths.count;
+    while (low < high) {
+      const uint32_t middle = (low + high) / 2;
+      const int length = lengths.length[middle];
+      if (length == prefix.length) break;
+      if (length < prefix.length) prefixes->try_emplace(Shortened(prefix, length));
+      (length < prefix.length ? low : high) = length < prefix.length ? middle + 1 : middle;
+    }
+  }
+}
+
 // Sorts, and joins ranges that overlap or touch.
 std::vector<bh_port_range> Merge(std::vector<bh_port_range> ranges) {
   std::sort(ranges.begin(), ranges.end(),
@@ -119,8 +160,10 @@ std::vector<bh_port_range> Merge(std::vector<bh_port_range> ranges) {
 
 class Compiler {
  public:
-  absl::StatusOr<CompiledRules> Compile(const Forest& forest) {
-    for (const auto& [tree, prefixes] : forest) {
+  absl::StatusOr<CompiledRules> Compile(Forest forest) {
+    result_.lengths = LengthsOf(forest);
+    for (auto& [tree, prefixes] : forest) {
+      AddMarkers(result_.lengths[bh_rule_kind(tree.direction, tree.family)], &prefixes);
       RETURN_IF_ERROR(AddTree(tree, prefixes));
     }
     return std::move(result_);
@@ -132,16 +175,16 @@ class Compiler {
     for (const auto& [prefix, ports] : prefixes) {
       while (!covering.empty() && !Covers(covering.back(), prefix)) covering.pop_back();
       bh_rule_key key{};
-      key.prefix = BH_RULE_KEY_HEAD_BITS + prefix.length;
       key.direction = tree.direction;
       key.protocol = tree.protocol;
       key.family = tree.family;
+      key.length = static_cast<uint8_t>(prefix.length);
       std::memcpy(key.address, prefix.address.data(), sizeof(key.address));
       bh_rule_value value{};
-      value.parent = covering.empty() ? 0 : BH_RULE_KEY_HEAD_BITS + covering.back().length;
+      value.parent = covering.empty() ? 0 : 1 + covering.back().length;
       RETURN_IF_ERROR(SetPorts(ports, &value));
       result_.entries.emplace_back(key, value);
-      covering.push_back(prefix);
+      if (ports.has_rules()) covering.push_back(prefix);
     }
     if (result_.entries.size() <= BH_MAX_RULE_ENTRIES) return absl::OkStatus();
     return absl::ResourceExhaustedError(
@@ -192,7 +235,7 @@ absl::StatusOr<CompiledRules> CompileRules(const std::vector<IsolationRule>& rul
     RETURN_IF_ERROR(Check(rule));
     Plant(rule, &forest);
   }
-  return Compiler().Compile(forest);
+  return Compiler().Compile(std::move(forest));
 }
 
 }  // namespace bulkhead::sensor

@@ -4,6 +4,7 @@
 #include <linux/bpf.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <map>
 
@@ -85,13 +86,13 @@ std::vector<std::pair<uint64_t, uint32_t>> SizesOf(const DigestRules& digests) {
 
 }  // namespace
 
-MapSpec RuleSetStore::SpecOf(Part part) {
+MapSpec RuleSetStore::SpecOf(Part part) const {
   switch (part) {
     case kConfig:
       return {BPF_MAP_TYPE_ARRAY, "bh_set_config", sizeof(uint32_t), sizeof(bh_config), 1, 0};
     case kRules:
-      return {BPF_MAP_TYPE_LPM_TRIE, "bh_set_rules",      sizeof(bh_rule_key),
-              sizeof(bh_rule_value), BH_MAX_RULE_ENTRIES, BPF_F_NO_PREALLOC};
+      return {BPF_MAP_TYPE_HASH,     "bh_set_rules", sizeof(bh_rule_key),
+              sizeof(bh_rule_value), rule_capacity_, BPF_F_NO_PREALLOC};
     case kPorts:
       return {BPF_MAP_TYPE_HASH,   "bh_set_ports",   sizeof(uint32_t),
               sizeof(bh_port_set), BH_MAX_PORT_SETS, BPF_F_NO_PREALLOC};
@@ -192,6 +193,10 @@ absl::Status RuleSetStore::CompareFound(const FoundRules& found, const Slot& slo
 }
 
 absl::Status RuleSetStore::Publish(const RuleSet& set) {
+  if (set.network.entries.size() > rule_capacity_) {
+    rule_capacity_ = std::bit_ceil(static_cast<uint32_t>(set.network.entries.size()));
+    idle_ready_ = false;
+  }
   RETURN_IF_ERROR(PrepareIdleSlot());
   idle_ready_ = false;  // from here on it is not empty any more
   RETURN_IF_ERROR(Annotate(Fill(set, idle_), "filling the idle rule set"));

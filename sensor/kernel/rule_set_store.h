@@ -64,7 +64,7 @@ class RuleSetStore {
   enum Part { kConfig, kRules, kPorts, kPaths, kFiles, kDigests, kSizes, kPrints, kParts };
   using Slot = std::array<BpfMap, kParts>;
 
-  static MapSpec SpecOf(Part part);
+  MapSpec SpecOf(Part part) const;
   absl::Status AdoptActiveSlot();
   absl::Status Fill(const RuleSet& set, const Slot& slot) const;
   absl::Status Verify(const RuleSet& set, const Slot& slot) const;
@@ -78,6 +78,7 @@ class RuleSetStore {
   Slot current_;         // of the set in force; invalid maps when there is none
   Slot idle_;            // fresh and empty, in the idle slot, when idle_ready_
   bool idle_ready_ = false;
+  uint32_t rule_capacity_ = 16384;  // of the next rules' map: it takes 16 bytes for each, used or not
 };
 
 }  // namespace bulkhead::sensor

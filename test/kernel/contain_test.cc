@@ -1,9 +1,11 @@
 // Containment: what the host opens is cut, what others open to it lives on.
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 
 #include "kernel/fixture.h"
@@ -71,6 +73,54 @@ TEST_CASE_METHOD(NetFixture, "containment destroys outbound connections and keep
       CHECK(Observe().receipt.sockets_destroyed == 2);
       CHECK(test::Send(out.client, "x") == EPIPE);
     }
+    Apply({});
+  }
+}
+
+TEST_CASE_METHOD(NetFixture, "who holds an AF_XDP socket while a wall is up is named", "[contain]") {
+  const auto named = [this](pid_t pid) {
+    const std::vector<std::string> degraded = Observe().degraded;
+    return std::any_of(degraded.begin(), degraded.end(), [pid](const std::string& text) {
+      return text.find("process " + std::to_string(pid) + " ") == 0 && text.find("AF_XDP") != std::string::npos;
+    });
+  };
+  const UniqueFd socket = host().Socket(AF_XDP, SOCK_RAW);
+  REQUIRE(socket.valid());
+  Apply({});
+  CHECK_FALSE(named(getpid()));
+  Apply({Containment(PolicyAction::kNotify)});
+  CHECK_FALSE(named(getpid()));
+  Apply({Containment()});
+  CHECK(named(getpid()));
+  CHECK_FALSE(named(getppid()));
+}
+
+// Connects an open socket elsewhere without a handshake, as a checkpointed process is restored.
+void Repair(const UniqueFd& fd, const std::string& ip, uint16_t port) {
+  const int on = 1;
+  REQUIRE(setsockopt(fd.get(), IPPROTO_TCP, TCP_REPAIR, &on, sizeof(on)) == 0);
+  sockaddr nowhere{};
+  nowhere.sa_family = AF_UNSPEC;
+  REQUIRE(connect(fd.get(), &nowhere, sizeof(nowhere)) == 0);
+  REQUIRE(Connect(fd, At(ip, port)) == 0);
+}
+
+// The end of repair sends one segment to the new peer.
+void EndRepair(const UniqueFd& fd) {
+  const int off = 0;
+  (void)setsockopt(fd.get(), IPPROTO_TCP, TCP_REPAIR, &off, sizeof(off));
+}
+
+TEST_CASE_METHOD(NetFixture, "a socket that others opened is no way out once it is connected elsewhere", "[contain]") {
+  const UniqueFd eavesdropper = peer().Socket(AF_INET, SOCK_RAW, IPPROTO_TCP);
+  for (const bool contained : {false, true}) {
+    const Connection in = Inbound(false, 7350);
+    Repair(in.server, kPeer4, 7351);
+    if (contained) Apply({Containment()});
+    while (!Receive(eavesdropper, kMustNotComeMillis).empty()) {
+    }
+    EndRepair(in.server);
+    CHECK(Receive(eavesdropper, contained ? kMustNotComeMillis : kMustComeMillis).empty() == contained);
     Apply({});
   }
 }

@@ -13,11 +13,11 @@
 #define BH_ASSERT(condition) _Static_assert(condition, #condition)
 #endif
 
-#define BH_ABI_VERSION 2
+#define BH_ABI_VERSION 3
 
 /* Capacities. What happens when one is full stands beside it. */
 #define BH_SLOTS 2                  /* the set in force and the one being filled */
-#define BH_MAX_RULE_ENTRIES 262144  /* refused by the rule compiler */
+#define BH_MAX_RULE_ENTRIES 524288  /* refused by the rule compiler */
 #define BH_MAX_PORT_SETS 32768      /* refused by the rule compiler */
 #define BH_MAX_EXEC_ENTRIES 16384   /* refused at Apply */
 #define BH_MAX_POLICIES 4096        /* refused at Apply */
@@ -29,6 +29,9 @@
 #define BH_MAX_CUTS 4096            /* least recently seen destination of a shadow forgotten */
 #define BH_EVENT_BYTES (256 * 1024) /* event dropped and counted */
 #define BH_RULE_RANGES 8            /* more intervals go to a port set */
+#define BH_RULE_LENGTHS 129         /* prefix lengths 0..128 */
+#define BH_RULE_SEARCH 8            /* steps of a binary search among them */
+#define BH_RULE_KINDS 4             /* two directions, two families */
 #define BH_PORT_SET_BYTES 8192      /* one bit a port */
 #define BH_PATH_BYTES 4096          /* PATH_MAX, with the NUL */
 #define BH_EVENT_PATH 256           /* longer paths are cut in events only */
@@ -99,6 +102,14 @@ struct bh_policy_stat {
 	char id[64]; /* NUL-terminated */
 };
 
+/* Lengths of the prefixes that rules of one direction and family have, ascending; a look-up searches among them. */
+struct bh_rule_lengths {
+	__u8 count;
+	__u8 some_protocol; /* 1: there are rules for one protocol */
+	__u8 any_protocol;  /* 1: there are rules for any protocol */
+	__u8 length[BH_RULE_LENGTHS];
+};
+
 /* The published set's head; immutable once published. */
 struct bh_config {
 	__u64 generation;
@@ -113,6 +124,8 @@ struct bh_config {
 	__u64 enforced_at;   /* wall clock, nanoseconds since 1970: when this set was published */
 	__u64 contain_expires; /* CLOCK_BOOTTIME, ns: from then on containment counts as off; 0: never */
 	__u64 isolate_expires; /* the same for isolation */
+	__u32 serial;          /* another for each published set, never 0: what a socket remembers of a set ends with it */
+	struct bh_rule_lengths rules[BH_RULE_KINDS]; /* by bh_rule_kind() */
 };
 
 /* What does not belong to a generation; value of bh_host. */
@@ -133,26 +146,24 @@ struct bh_target {
 	__u32 hits;
 };
 
-/* Key of the rule trie. `prefix` counts the bits of direction, protocol, family and zero (32) and of the address. */
+/* Key of the rules' map: one prefix. Bits of the address beyond it are 0. */
 struct bh_rule_key {
-	__u32 prefix;
 	__u8 direction; /* enum bh_direction */
 	__u8 protocol;  /* 0: any */
 	__u8 family;    /* enum bh_family */
-	__u8 zero;
+	__u8 length;    /* 0..128; IPv4 prefixes are 96 longer than they are written */
 	__u8 address[16];
 };
-#define BH_RULE_KEY_HEAD_BITS 32
-#define BH_MAX_RULE_NESTING 129 /* prefix lengths 0..128 */
 
 struct bh_port_range {
 	__u16 first;
 	__u16 last; /* inclusive */
 };
 
-/* The rules with exactly this prefix. Shorter covering prefixes are followed through `parent`. */
+/* The rules with exactly this prefix, or none: then it is there to guide the search. Shorter covering prefixes are followed through
+ * `parent`. */
 struct bh_rule_value {
-	__u16 parent;   /* bh_rule_key.prefix of the next shorter covering entry; 0: none */
+	__u16 parent;   /* 1 + length of the next shorter prefix with rules that covers this one; 0: none */
 	__u8 any_port;  /* 1: every port and every protocol without ports */
 	__u8 ranges;    /* how many of `range` are used */
 	__u32 port_set; /* key of bh_ports; 0: none */
@@ -161,6 +172,16 @@ struct bh_rule_value {
 
 struct bh_port_set {
 	__u8 bits[BH_PORT_SET_BYTES];
+};
+
+/* What is remembered of a TCP socket; value of bh_sk. */
+struct bh_socket_mark {
+	__u8 remote[16]; /* the peer that a rule allowed */
+	__u16 remote_port;
+	__u16 local_port;
+	__u32 serial; /* of the set whose rule it was; 0: none */
+	__u8 origin;  /* enum bh_origin */
+	__u8 zero[3];
 };
 
 /* A datagram flow that a rule allowed; key of bh_flows, value is the time of the last packet (CLOCK_MONOTONIC, ns). */
@@ -276,11 +297,14 @@ struct bh_socket {
 };
 
 BH_ASSERT(sizeof(struct bh_policy_stat) == 72);
-BH_ASSERT(sizeof(struct bh_config) == 104 && offsetof(struct bh_config, contain) == 72);
+BH_ASSERT(sizeof(struct bh_rule_lengths) == 132);
+BH_ASSERT(sizeof(struct bh_socket_mark) == 28 && offsetof(struct bh_socket_mark, serial) == 20);
+BH_ASSERT(sizeof(struct bh_config) == 640 && offsetof(struct bh_config, contain) == 72);
 BH_ASSERT(offsetof(struct bh_config, enforced_at) == 80);
 BH_ASSERT(offsetof(struct bh_config, contain_expires) == 88 && offsetof(struct bh_config, isolate_expires) == 96);
+BH_ASSERT(offsetof(struct bh_config, rules) == 108);
 BH_ASSERT(sizeof(struct bh_host) == 32 && offsetof(struct bh_host, kill_connect) == 28);
-BH_ASSERT(sizeof(struct bh_rule_key) == 24 && offsetof(struct bh_rule_key, address) == 8);
+BH_ASSERT(sizeof(struct bh_rule_key) == 20 && offsetof(struct bh_rule_key, address) == 4);
 BH_ASSERT(sizeof(struct bh_rule_value) == 40 && offsetof(struct bh_rule_value, range) == 8);
 BH_ASSERT(sizeof(struct bh_flow_key) == 24);
 BH_ASSERT(sizeof(struct bh_endpoint) == 20);

@@ -159,6 +159,35 @@ BH_PURE __u8 bh_is_neighbour(__u8 type, __u8 hop_limit, __u8 direction, const __
 	return type >= BH_ND_LAST - 1 && message_bytes <= BH_ND_NEIGHBOUR_BYTES;
 }
 
+/* Index into bh_config.rules. */
+BH_PURE __u32 bh_rule_kind(__u8 direction, __u8 family)
+{
+	return (direction == BH_INBOUND ? 0 : 1) + (family == BH_IPV4 ? 0 : 2);
+}
+
+/* Mask of word number `word`, 0..3, of an address with a prefix of `length` bits; host byte order. */
+BH_PURE __u32 bh_mask_word(__u32 length, __u32 word)
+{
+	__u32 before = word * 32;
+
+	if (length <= before)
+		return 0;
+	return length >= before + 32 ? 0xffffffff : ~(0xffffffff >> (length - before));
+}
+
+/* Did a rule of the set `serial` allow what this socket says to this peer before? Asked with the packet's own addresses: a socket can be
+ * connected anew, and with TCP_REPAIR no packet shows it. */
+BH_PURE __u8 bh_mark_allows(const struct bh_socket_mark *mark, const struct bh_flow *flow, __u32 serial)
+{
+	const __u32 *then = (const __u32 *)mark->remote, *now = (const __u32 *)flow->remote;
+
+	if (mark->serial != serial || (flow->facts & (BH_TCP_SYN | BH_LISTENER)))
+		return 0;
+	if (mark->remote_port != flow->remote_port || mark->local_port != flow->local_port)
+		return 0;
+	return then[0] == now[0] && then[1] == now[1] && then[2] == now[2] && then[3] == now[3];
+}
+
 /* Is this port in the ranges that an entry holds itself? */
 BH_PURE __u8 bh_range_match(const struct bh_rule_value *value, __u16 port)
 {

@@ -56,6 +56,34 @@ TEST_CASE("containment asks who opened the flow") {
   }
 }
 
+TEST_CASE("what a socket remembers counts for this set, this peer and no SYN") {
+  bh_flow flow = Flow(BH_OUTBOUND, BH_PROTO_TCP);
+  flow.remote[15] = 7;
+  bh_socket_mark mark{};
+  std::memcpy(mark.remote, flow.remote, sizeof(mark.remote));
+  mark.remote_port = flow.remote_port;
+  mark.local_port = flow.local_port;
+  mark.serial = 5;
+  CHECK(bh_mark_allows(&mark, &flow, 5));
+  CHECK_FALSE(bh_mark_allows(&mark, &flow, 6));
+  for (const uint32_t fact : {BH_TCP_SYN, BH_LISTENER}) {
+    bh_flow other = flow;
+    other.facts = fact;
+    CHECK_FALSE(bh_mark_allows(&mark, &other, 5));
+  }
+  for (int i = 0; i < 16; ++i) {
+    bh_flow other = flow;
+    other.remote[i] ^= 0x10;
+    CHECK_FALSE(bh_mark_allows(&mark, &other, 5));
+  }
+  bh_flow other = flow;
+  ++other.remote_port;
+  CHECK_FALSE(bh_mark_allows(&mark, &other, 5));
+  other = flow;
+  ++other.local_port;
+  CHECK_FALSE(bh_mark_allows(&mark, &other, 5));
+}
+
 TEST_CASE("a packet that cannot be judged is denied with its reason, whatever the rules say") {
   for (const uint8_t problem : {BH_DROP_FRAGMENT, BH_DROP_IP_OPTIONS, BH_DROP_EXTENSION_HEADER, BH_DROP_TRUNCATED}) {
     bh_flow flow = Flow(BH_OUTBOUND, BH_PROTO_TCP, BH_PASSIVE | BH_RULE | BH_REPLY);

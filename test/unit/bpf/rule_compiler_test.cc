@@ -1,8 +1,11 @@
 // The compiled rules against a slow reference that reads the rules one by one.
 #include "sensor/kernel/rule_compiler.h"
 
+#include <arpa/inet.h>
+
 #include <catch2/catch.hpp>
 #include <cstring>
+#include <map>
 #include <random>
 
 #include "bulkhead/decide_net.h"
@@ -35,42 +38,61 @@ bool ReferenceAllows(const std::vector<IsolationRule>& rules, const Query& query
   return false;
 }
 
-bool BitsEqual(const uint8_t* a, const uint8_t* b, int bits) {
-  for (int i = 0; i < bits; ++i) {
-    if ((a[i / 8] ^ b[i / 8]) & (0x80 >> (i % 8))) return false;
+using Entries = std::map<std::string, bh_rule_value>;
+
+Entries Index(const CompiledRules& compiled) {
+  Entries entries;
+  for (const auto& [key, value] : compiled.entries) {
+    entries[std::string(reinterpret_cast<const char*>(&key), sizeof(key))] = value;
   }
-  return true;
+  REQUIRE(entries.size() == compiled.entries.size());
+  return entries;
 }
 
-// What the kernel's trie answers: the longest entry that is not longer than `limit` and covers the query.
-const bh_rule_value* Longest(const CompiledRules& compiled, const Query& query, uint8_t protocol, uint32_t limit) {
-  const uint8_t family = query.remote.is_ipv4() ? BH_IPV4 : BH_IPV6;
+const bh_rule_value* Find(const Entries& entries, const Query& query, uint8_t protocol, uint8_t length) {
+  bh_rule_key key{
+      query.direction, protocol, static_cast<uint8_t>(query.remote.is_ipv4() ? BH_IPV4 : BH_IPV6), length, {}};
+  for (uint32_t word = 0; word < 4; ++word) {
+    uint32_t bits;
+    std::memcpy(&bits, &query.remote.bytes()[word * 4], sizeof(bits));
+    bits &= htonl(bh_mask_word(length, word));
+    std::memcpy(&key.address[word * 4], &bits, sizeof(bits));
+  }
+  const auto found = entries.find(std::string(reinterpret_cast<const char*>(&key), sizeof(key)));
+  return found == entries.end() ? nullptr : &found->second;
+}
+
+// As bh_longest_rule in bpf/lib/net.h.
+const bh_rule_value* Longest(const Entries& entries, const bh_rule_lengths& lengths, const Query& query,
+                             uint8_t protocol) {
   const bh_rule_value* best = nullptr;
-  uint32_t best_prefix = 0;
-  for (const auto& [key, value] : compiled.entries) {
-    if (key.direction != query.direction || key.protocol != protocol || key.family != family) continue;
-    if (key.prefix > limit || key.prefix < best_prefix) continue;
-    if (!BitsEqual(key.address, query.remote.bytes().data(), key.prefix - BH_RULE_KEY_HEAD_BITS)) continue;
-    best = &value;
-    best_prefix = key.prefix;
+  uint32_t low = 0, high = lengths.count;
+  int steps = 0;
+  while (low < high) {
+    const uint32_t middle = (low + high) / 2;
+    const bh_rule_value* found = Find(entries, query, protocol, lengths.length[middle]);
+    if (found != nullptr) best = found;
+    (found != nullptr ? low : high) = found != nullptr ? middle + 1 : middle;
+    CHECK(++steps <= BH_RULE_SEARCH);
   }
   return best;
 }
 
 // As bh_rule_match in bpf/lib/net.h.
 bool CompiledAllows(const CompiledRules& compiled, const Query& query, uint8_t protocol) {
-  uint32_t limit = BH_RULE_KEY_HEAD_BITS + 128;
-  for (int step = 0; step < BH_MAX_RULE_NESTING; ++step) {
-    const bh_rule_value* value = Longest(compiled, query, protocol, limit);
-    if (value == nullptr) return false;
+  const Entries entries = Index(compiled);
+  const uint8_t family = query.remote.is_ipv4() ? BH_IPV4 : BH_IPV6;
+  const bh_rule_value* value =
+      Longest(entries, compiled.lengths[bh_rule_kind(query.direction, family)], query, protocol);
+  for (int step = 0; value != nullptr && step <= BH_RULE_LENGTHS; ++step) {
     if (value->any_port || bh_range_match(value, query.port)) return true;
     if (value->port_set != 0) {
       const bh_port_set& set = compiled.port_sets.at(value->port_set - 1);
       if (set.bits[query.port >> 3] & (1 << (query.port & 7))) return true;
     }
     if (value->parent == 0) return false;
-    CHECK(value->parent < limit);
-    limit = value->parent;
+    value = Find(entries, query, protocol, static_cast<uint8_t>(value->parent - 1));
+    REQUIRE(value != nullptr);
   }
   return false;
 }
@@ -164,6 +186,40 @@ TEST_CASE("ranges that overlap or touch are merged") {
   CHECK(value.range[0].first == 5);
   CHECK(value.range[0].last == 30);
   CHECK(value.parent == 0);
+}
+
+TEST_CASE("prefixes of every length are found, and none is found that does not cover the address") {
+  World world(11);
+  std::vector<IsolationRule> rules;
+  for (int length = 0; length <= 128; ++length) {
+    std::array<uint8_t, 16> address{};
+    for (int i = 0; i < length; ++i) address[i / 8] |= world.Pick(2) ? 0x80 >> (i % 8) : 0;
+    char text[INET6_ADDRSTRLEN];
+    inet_ntop(AF_INET6, address.data(), text, sizeof(text));
+    const std::string remote = std::string(text) + "/" + std::to_string(length);
+    if (!IpPrefix::Parse(remote).ok()) continue;
+    rules.push_back(Rule(remote, 1000 + length, 1000 + length, 6));
+  }
+  REQUIRE(rules.size() > 120);
+  const CompiledRules compiled = CompileRules(rules).value();
+  for (const IsolationRule& rule : rules) {
+    for (const IsolationRule& other : rules) {
+      char text[INET6_ADDRSTRLEN];
+      inet_ntop(AF_INET6, other.remote.bytes().data(), text, sizeof(text));
+      const Query query{Prefix(text), BH_OUTBOUND, 6, rule.first_port};
+      INFO(rule.remote.ToString() << " for " << text);
+      REQUIRE(CompiledAllows(compiled, query) == ReferenceAllows(rules, query));
+    }
+  }
+}
+
+TEST_CASE("a mask keeps the first bits of a word") {
+  CHECK(bh_mask_word(0, 0) == 0);
+  CHECK(bh_mask_word(1, 0) == 0x80000000);
+  CHECK(bh_mask_word(32, 0) == 0xffffffff);
+  CHECK(bh_mask_word(32, 1) == 0);
+  CHECK(bh_mask_word(127, 3) == 0xfffffffe);
+  CHECK(bh_mask_word(128, 3) == 0xffffffff);
 }
 
 TEST_CASE("the last port does not wrap around") {
