@@ -20,6 +20,8 @@ void AssessReceipt(const SensorReport& report, HealthReport* out) {
   }
 }
 
+}  // namespace
+
 void AssessConvergence(const Sensor& sensor, HealthReport* out) {
   const SensorReport& report = sensor.report;
   if (!sensor.observed_at.has_value()) {
@@ -43,6 +45,8 @@ void AssessConvergence(const Sensor& sensor, HealthReport* out) {
     out->convergence = Convergence::kPending;
   }
 }
+
+namespace {
 
 void AddTierReason(Tier tier, absl::string_view what, std::vector<std::string>* reasons) {
   if (tier == Tier::kNone) reasons->push_back(absl::StrCat("the host cannot enforce ", what));
