@@ -29,7 +29,7 @@ std::string Section(absl::string_view heading, const std::vector<std::string>& l
 std::string Identity(const v1::Sensor& sensor, absl::Time now) {
   const std::string stream = sensor.connected() ? "connected" : "not connected";
   return absl::StrCat(
-      FieldLine("name", sensor.name()), FieldLine("id", sensor.id()),
+      FieldLine("name", sensor.name()), FieldLine("id", sensor.id()), FieldLine("labels", LabelsWord(sensor.labels())),
       FieldLine("health", absl::StrCat(Word(sensor.health()), sensor.health_reasons().empty() ? "" : ": ",
                                        absl::StrJoin(sensor.health_reasons(), "; "))),
       FieldLine("trust",
@@ -187,10 +187,10 @@ std::string ConvergenceProblem(const v1::Sensor& sensor, absl::Time now) {
   if (sensor.trust() == v1::TRUST_REVOKED) parts.push_back("the sensor is revoked");
   if (!sensor.connected()) {
     const bool never = ToTime(sensor.observed_at()) == absl::UnixEpoch();
-    parts.push_back(never ? "the sensor has never connected"
-                          : absl::StrCat("the sensor is not connected (last heard of ",
-                                         AgeWord(sensor.observed_at(), now),
-                                         "); the order reaches it when it returns"));
+    parts.push_back(never
+                        ? "the sensor has never connected"
+                        : absl::StrCat("the sensor is not connected (last heard of ",
+                                       AgeWord(sensor.observed_at(), now), "); the order reaches it when it returns"));
   }
   return Printable(absl::StrJoin(parts, "; "));
 }
