@@ -1,4 +1,6 @@
 // bulkheadctl rollout: one order for many sensors, by label selector, that stops when it does harm.
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
 #include "controlplane/cli/commands.h"
@@ -60,8 +62,9 @@ absl::Status Start(Session& session, const StartFlags& flags) {
   request.mutable_limits()->set_max_in_flight(flags.max_in_flight);
   request.mutable_limits()->set_max_per_hour(flags.max_per_hour);
   request.mutable_limits()->set_max_failures(flags.max_failures);
-  request.mutable_limits()->set_enforce_within_seconds(
-      static_cast<uint32_t>(absl::ToInt64Seconds(std::min(flags.enforce_within, absl::Hours(1000)))));
+  // Rounded up: less than a second must not become 0, which means the default.
+  const absl::Duration within = absl::Ceil(std::min(flags.enforce_within, absl::Hours(1000)), absl::Seconds(1));
+  request.mutable_limits()->set_enforce_within_seconds(static_cast<uint32_t>(absl::ToInt64Seconds(within)));
   request.set_reason(flags.reason);
   request.set_request_id(flags.request_id);
   request.set_validate_only(flags.dry_run);
@@ -181,10 +184,14 @@ void AddStart(CLI::App& rollout, Action& action, const std::string& name, const 
       ->excludes(all);
   verb->add_option("--max-in-flight", flags->max_in_flight,
                    "How many may be ordered and not yet enforce it (default 50)")
-      ->type_name("N");
+      ->type_name("N")
+      ->check(CLI::PositiveNumber);
   verb->add_option("--max-per-hour", flags->max_per_hour, "How many may be ordered in an hour (default: no limit)")
-      ->type_name("N");
-  verb->add_option("--max-failures", flags->max_failures, "Halt once so many have failed (default 1)")->type_name("N");
+      ->type_name("N")
+      ->check(CLI::PositiveNumber);
+  verb->add_option("--max-failures", flags->max_failures, "Halt once so many have failed (default 1)")
+      ->type_name("N")
+      ->check(CLI::PositiveNumber);
   AddDuration(*verb, "--enforce-within", flags->enforce_within,
               "A sensor that does not enforce it after so long has failed (default 60s)");
   verb->add_flag("--dry-run", flags->dry_run, "Order nothing: check the order and count the sensors");

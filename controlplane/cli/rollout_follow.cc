@@ -44,13 +44,15 @@ absl::StatusOr<v1::Rollout> FollowRollout(Session& session, const std::string& i
     if (deadline != absl::InfiniteFuture()) context.set_deadline(absl::ToChronoTime(deadline));
     const auto reader = stub.WatchRollout(&context, request);
     v1::WatchRolloutResponse change;
-    while (reader->Read(&change)) {
+    bool seen = false;
+    while (!seen && reader->Read(&change)) {
       show(change.rollout());
-      if (!session.terminal().out || IsOver(change.rollout(), stop_at_halt)) break;
+      seen = !session.terminal().out || IsOver(change.rollout(), stop_at_halt);
     }
-    context.TryCancel();
+    // Not when the other side has ended it: why it did would be lost.
+    if (seen) context.TryCancel();
     const grpc::Status ended = reader->Finish();
-    if (!session.terminal().out || IsOver(change.rollout(), stop_at_halt)) return change.rollout();
+    if (seen) return change.rollout();
     const bool over = ended.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED;
     const bool lost = ended.error_code() == grpc::StatusCode::UNAVAILABLE || ended.ok();
     if (!lost && !over) return DescribeCallError(ended, {session.connection.server, ""});

@@ -98,8 +98,8 @@ RolloutStep NextStep(const RolloutStanding& standing) {
   const uint32_t failures = counts.failed - std::min(counts.failed, rollout.forgiven);
   if (failures >= rollout.limits.max_failures) {
     step.ends = RolloutState::kHalted;
-    step.why = absl::StrCat(failures, failures == 1 ? " sensor" : " sensors", " failed, of which ",
-                            rollout.limits.max_failures, " halt; the last: ", standing.last_failure);
+    step.why = absl::StrCat(failures, failures == 1 ? " sensor" : " sensors", " failed (the limit is ",
+                            rollout.limits.max_failures, "); the last: ", standing.last_failure);
     return step;
   }
   if (counts.pending == 0 && counts.ordered == 0) {

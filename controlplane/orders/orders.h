@@ -67,6 +67,7 @@ absl::StatusOr<Rollout> ResumeRollout(Transaction& tx, const OrderContext& conte
 struct RolloutPass {
   bool open = false;     // some rollout is not over
   bool changed = false;  // something was ordered, judged or ended
+  int failed = 0;        // rollouts that could not be carried on now; the log says why
 };
 // Judges what was ordered, gives the orders for which there is room, halts and ends rollouts. Each order is given in
 // one transaction with its target's change of state and behind the rollout's lock, so any replica may call it at any

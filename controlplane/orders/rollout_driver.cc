@@ -108,13 +108,14 @@ absl::StatusOr<RolloutPass> DriveRollouts(Store& store, const RolloutOrderer& gi
     ASSIGN_OR_RETURN(open, tx.OpenRollouts());
     return absl::OkStatus();
   }));
-  RolloutPass pass{.open = !open.empty(), .changed = false};
+  RolloutPass pass{.open = !open.empty()};
   for (const std::string& id : open) {
     const absl::StatusOr<bool> changed = Drive(store, id, give);
     if (changed.ok()) {
       pass.changed = pass.changed || *changed;
     } else {
       // The others need not wait for this one.
+      ++pass.failed;
       LogError("rollout not carried on", {{"rollout", id}, {"error", changed.status().ToString()}});
     }
   }

@@ -8,6 +8,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "common/file_util.h"
 #include "store/database.h"
 #include "store/fleet.h"
@@ -151,7 +152,7 @@ TEST_CASE("a migration that was changed after it was applied is refused") {
 TEST_CASE("a migration that fails leaves nothing of itself") {
   const Database database;
   std::vector<Migration> migrations = EmbeddedMigrations();
-  migrations.push_back({absl::StrCat("000", migrations.size() + 1, "_broken.sql"),
+  migrations.push_back({absl::StrFormat("%04d_broken.sql", migrations.size() + 1),
                         "CREATE TABLE half (id integer); SELECT no_such_column"});
   CHECK_CODE(Migrate(database.connection_string(), migrations), kInternal);
   CHECK(database.Value("SELECT to_regclass('half') IS NULL") == "t");

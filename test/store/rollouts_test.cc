@@ -191,6 +191,29 @@ TEST_CASE_METHOD(Fixture, "refused, late and worse sensors fail with the reason,
   CHECK(ReasonOf(Resume().status()) == "ROLLOUT_ENDED");
 }
 
+TEST_CASE_METHOD(
+    Fixture,
+    "a sensor that turns critical under its order fails, enforced or not; what allow_degraded accepts does not") {
+  EnrollMany(3);
+  for (int i = 0; i < 3; ++i) Enforce(Fixture::Name(i));
+  REQUIRE_OK(Create({.max_in_flight = 3, .max_failures = 9}));
+  database.Execute("UPDATE rollouts SET allow_degraded = true");
+  Drive();
+  Enforce("web-00");
+  Drive();
+  SensorReport critical;
+  critical.critical = {"the hooks are silent"};
+  SensorReport degraded;
+  degraded.degraded = {"no LSM"};
+  Enforce("web-00", critical);
+  REQUIRE_OK(store->RecordReport(OpenStream(*store, Read(*store, "web-01").id), critical, true));
+  Enforce("web-02", degraded);
+  Drive();
+  CHECK(Standing() == "done 0/0/1/2");
+  CHECK(MessageOf("web-00") == "critical since the order: the hooks are silent");
+  CHECK(MessageOf("web-01") == "critical since the order: the hooks are silent");
+}
+
 TEST_CASE_METHOD(Fixture, "a halted rollout gives no orders until it is resumed, in the name of who resumed it") {
   EnrollMany(4);
   REQUIRE_OK(Create({.max_in_flight = 1}));
@@ -305,7 +328,10 @@ TEST_CASE_METHOD(Fixture, "four drivers at once order each sensor once and excee
   std::vector<std::thread> drivers;
   for (const auto& replica : stores) {
     drivers.emplace_back([&, raw = replica.get()] {
-      while (!stop) failed_passes += orders::DriveRollouts(*raw, ContainOne).ok() ? 0 : 1;
+      while (!stop) {
+        const auto pass = orders::DriveRollouts(*raw, ContainOne);
+        failed_passes += pass.ok() ? pass->failed : 1;
+      }
     });
   }
   const absl::Time limit = absl::Now() + absl::Seconds(60);

@@ -44,7 +44,7 @@ struct Fleets {
     command.insert(command.end(), arguments.begin(), arguments.end());
     return Run(command, "", kRolloutLimit);
   }
-  std::string Sql(const std::string& query) const { return cluster.postgres().Query(query).out; }
+  std::string Sql(const std::string& query) { return cluster.postgres().Query(query).out; }
 };
 
 template <typename Response>
@@ -56,7 +56,7 @@ Response Parse(const Result& result) {
 }
 
 // What the control plane says of each sensor beside what its host did; empty when they agree.
-std::vector<std::string> Problems(const Fleets& fleets, const std::string& id) {
+std::vector<std::string> Problems(Fleets& fleets, const std::string& id) {
   std::map<std::string, int> contained;  // how often each host went into containment
   std::map<std::string, bool> is_now;
   for (const Applied& event : fleets.history.applied()) {
@@ -93,7 +93,7 @@ std::string Joined(const std::vector<std::string>& lines) {
 // The most sensors that were in flight at once, as seen by looking often.
 class InFlightWatch {
  public:
-  explicit InFlightWatch(const Fleets& fleets)
+  explicit InFlightWatch(Fleets& fleets)
       : thread_([this, &fleets] {
           while (!stop_) {
             const std::string seen = fleets.Sql("SELECT count(*) FROM rollout_targets WHERE state = 'ordered'");

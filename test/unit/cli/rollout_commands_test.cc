@@ -59,6 +59,7 @@ TEST_CASE("without sensors, with both ways to choose them, or without a file not
        std::vector<std::vector<std::string>>{{"contain"},
                                              {"contain", "--all", "--selector", "a"},
                                              {"contain", "--all", "--max-in-flight", "many"},
+                                             {"contain", "--all", "--max-in-flight", "0"},
                                              {"contain", "--all", "--enforce-within", "soon"},
                                              {"contain", "--all", "--on-expiry", "hold"},
                                              {"block-binary", "--all"},
