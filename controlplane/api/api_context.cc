@@ -12,6 +12,7 @@ void AddApiMethods(const ApiContext& api, MethodTable& table) {
   AddIsolationRuleMethods(api, table);
   AddEnrollmentMethods(api, table);
   AddAuditMethods(api, table);
+  AddRolloutMethods(api, table);
 }
 
 }  // namespace bulkhead::controlplane

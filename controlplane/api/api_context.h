@@ -19,7 +19,7 @@ struct ApiContext {
   absl::Duration certificate_life = absl::Hours(24 * 30);  // of the certificates that Enroll issues
 };
 
-// Adds every RPC that operators and enrolling sensors call, but for WatchSensors, which is WatchHub's.
+// Adds every RPC that operators and enrolling sensors call, but for the watches, which are WatchHub's.
 void AddApiMethods(const ApiContext& api, MethodTable& table);
 
 // One resource each; AddApiMethods calls them all.
@@ -31,5 +31,6 @@ void AddPolicyMethods(const ApiContext& api, MethodTable& table);
 void AddIsolationRuleMethods(const ApiContext& api, MethodTable& table);
 void AddEnrollmentMethods(const ApiContext& api, MethodTable& table);
 void AddAuditMethods(const ApiContext& api, MethodTable& table);
+void AddRolloutMethods(const ApiContext& api, MethodTable& table);
 
 }  // namespace bulkhead::controlplane

@@ -36,6 +36,7 @@ v1::Sensor ToProto(const Sensor& sensor, absl::Duration interval, absl::Time now
   if (sensor.certificate_not_after) *proto.mutable_certificate_not_after() = ToProto(*sensor.certificate_not_after);
   proto.set_etag(sensor.etag);
   for (const Policy& policy : sensor.policies) *proto.add_enforcement_policies() = ToProto(policy);
+  proto.mutable_labels()->insert(sensor.labels.begin(), sensor.labels.end());
   return proto;
 }
 
@@ -49,6 +50,41 @@ v1::EnrollmentToken ToProto(const EnrollmentToken& token) {
   *proto.mutable_expires_at() = ToProto(token.expires_at);
   proto.set_used_by_sensor_id(token.used_by_sensor_id);
   proto.set_reenroll_sensor_id(token.reenroll_sensor_id);
+  proto.mutable_sensor_labels()->insert(token.sensor_labels.begin(), token.sensor_labels.end());
+  return proto;
+}
+
+v1::Rollout ToProto(const Rollout& rollout) {
+  v1::Rollout proto;
+  proto.set_id(rollout.id);
+  proto.set_state(static_cast<v1::RolloutState>(rollout.state));
+  // Serialized by this program when the rollout was created.
+  proto.mutable_order()->ParseFromString(rollout.order);
+  proto.mutable_limits()->set_max_in_flight(rollout.limits.max_in_flight);
+  proto.mutable_limits()->set_max_per_hour(rollout.limits.max_per_hour);
+  proto.mutable_limits()->set_max_failures(rollout.limits.max_failures);
+  proto.mutable_limits()->set_enforce_within_seconds(rollout.limits.enforce_within_seconds);
+  proto.set_label_selector(rollout.label_selector);
+  proto.set_pending(rollout.counts.pending);
+  proto.set_ordered(rollout.counts.ordered);
+  proto.set_enforced(rollout.counts.enforced);
+  proto.set_failed(rollout.counts.failed);
+  proto.set_halted_because(rollout.halted_because);
+  proto.set_reason(rollout.reason);
+  // A rollout that was only validated was never created.
+  if (!rollout.id.empty()) *proto.mutable_created_at() = ToProto(rollout.created_at);
+  proto.set_created_by(rollout.created_by);
+  if (rollout.ended_at) *proto.mutable_ended_at() = ToProto(*rollout.ended_at);
+  return proto;
+}
+
+v1::RolloutTarget ToProto(const RolloutTarget& target) {
+  v1::RolloutTarget proto;
+  proto.set_sensor_id(target.sensor_id);
+  proto.set_sensor_name(target.sensor_name);
+  proto.set_state(static_cast<v1::RolloutTargetState>(target.state));
+  proto.set_message(target.message);
+  *proto.mutable_changed_at() = ToProto(target.changed_at);
   return proto;
 }
 
@@ -64,6 +100,10 @@ v1::AuditRecord ToProto(const AuditRecord& record) {
   proto.set_details_json(record.details_json);
   proto.set_hash(record.hash);
   return proto;
+}
+
+Labels LabelsOf(const google::protobuf::Map<std::string, std::string>& labels) {
+  return {labels.begin(), labels.end()};
 }
 
 IsolationRuleInput InputOf(const v1::IsolationRule& rule) {

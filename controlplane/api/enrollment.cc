@@ -53,9 +53,10 @@ absl::StatusOr<v1::CreateEnrollmentTokenResponse> CreateToken(const ApiContext& 
   ASSIGN_OR_RETURN(
       const std::string answer,
       api.store->RunOrder(context, Fingerprint(path, request), [&](Transaction& tx) -> absl::StatusOr<std::string> {
-        ASSIGN_OR_RETURN(const orders::TokenCreated created,
-                         orders::CreateToken(tx, context, request.label(), FromProto(request.ttl()),
-                                             request.reenroll_sensor(), api.clock->Now()));
+        ASSIGN_OR_RETURN(
+            const orders::TokenCreated created,
+            orders::CreateToken(tx, context, request.label(), FromProto(request.ttl()), request.reenroll_sensor(),
+                                LabelsOf(request.sensor_labels()), api.clock->Now()));
         secret = created.secret;
         v1::CreateEnrollmentTokenResponse stored;
         *stored.mutable_token() = ToProto(created.token);

@@ -38,6 +38,15 @@ absl::StatusOr<v1::DeleteSensorResponse> Delete(const ApiContext&, Transaction& 
   return v1::DeleteSensorResponse();
 }
 
+absl::StatusOr<v1::SetSensorLabelsResponse> SetLabels(const ApiContext& api, Transaction& tx,
+                                                      const OrderContext& context,
+                                                      const v1::SetSensorLabelsRequest& request) {
+  ASSIGN_OR_RETURN(const Sensor sensor, orders::SetLabels(tx, context, request.sensor(), LabelsOf(request.labels())));
+  v1::SetSensorLabelsResponse response;
+  *response.mutable_sensor() = ToProto(sensor, api.heartbeat_interval, api.clock->Now());
+  return response;
+}
+
 }  // namespace
 
 void AddSensorAdminMethods(const ApiContext& api, MethodTable& table) {
@@ -49,6 +58,8 @@ void AddSensorAdminMethods(const ApiContext& api, MethodTable& table) {
                                                               Revoke);
   AddOrder<v1::DeleteSensorRequest, v1::DeleteSensorResponse>(api, table, "/bulkhead.v1.SensorService/DeleteSensor",
                                                               Delete);
+  AddOrder<v1::SetSensorLabelsRequest, v1::SetSensorLabelsResponse>(
+      api, table, "/bulkhead.v1.SensorService/SetSensorLabels", SetLabels);
 }
 
 }  // namespace bulkhead::controlplane

@@ -1,9 +1,11 @@
 // SensorService: contain, release, isolate, kill a process, block a binary.
 #include <optional>
 
+#include "absl/strings/str_cat.h"
 #include "bulkhead/v1/sensor_service.pb.h"
 #include "controlplane/api/api_convert.h"
 #include "controlplane/api/handlers.h"
+#include "controlplane/api/rollout_order.h"
 #include "controlplane/domain/errors.h"
 #include "controlplane/orders/orders.h"
 #include "controlplane/rpc/convert.h"
@@ -87,7 +89,45 @@ absl::StatusOr<v1::BlockBinaryResponse> Block(const ApiContext& api, Transaction
   return response;
 }
 
+// The order of a rollout to one sensor, by the handler of its own RPC; returns the generation to wait for.
+template <typename Request, typename Handler>
+absl::StatusOr<uint64_t> GiveTo(const std::string& sensor_id, const ApiContext& api, Transaction& tx,
+                                const OrderContext& context, Request request, Handler handler) {
+  request.set_sensor(sensor_id);
+  ASSIGN_OR_RETURN(const auto response, handler(api, tx, context, request));
+  return response.sensor().desired_generation();
+}
+
+absl::StatusOr<uint64_t> GiveRolloutOrder(const ApiContext& api, Transaction& tx, const OrderContext& context,
+                                          const v1::RolloutOrder& order, const std::string& sensor_id) {
+  switch (order.order_case()) {
+    case v1::RolloutOrder::kContain:
+      return GiveTo(sensor_id, api, tx, context, order.contain(), Contain);
+    case v1::RolloutOrder::kIsolate:
+      return GiveTo(sensor_id, api, tx, context, order.isolate(), Isolate);
+    case v1::RolloutOrder::kRelease:
+      return GiveTo(sensor_id, api, tx, context, order.release(), Release);
+    case v1::RolloutOrder::kBlockBinary:
+      return GiveTo(sensor_id, api, tx, context, order.block_binary(), Block);
+    case v1::RolloutOrder::ORDER_NOT_SET:
+      break;
+  }
+  return absl::InternalError("a rollout without an order was stored");
+}
+
 }  // namespace
+
+orders::RolloutOrderer RolloutOrdererFor(const ApiContext& api) {
+  return [api](Transaction& tx, const OrderContext& context, const Rollout& rollout,
+               const std::string& sensor_id) -> absl::StatusOr<uint64_t> {
+    v1::RolloutOrder order;
+    if (!order.ParseFromString(rollout.order)) return absl::InternalError("a rollout's stored order is unreadable");
+    absl::StatusOr<uint64_t> generation = GiveRolloutOrder(api, tx, context, order, sensor_id);
+    if (generation.ok() || FieldOf(generation.status()).empty()) return generation;
+    const auto* kind = order.GetReflection()->GetOneofFieldDescriptor(order, order.GetDescriptor()->oneof_decl(0));
+    return AtField(generation.status(), absl::StrCat("order.", kind->name(), ".", FieldOf(generation.status())));
+  };
+}
 
 void AddSensorOrderMethods(const ApiContext& api, MethodTable& table) {
   AddOrder<v1::ContainSensorRequest, v1::ContainSensorResponse>(api, table, "/bulkhead.v1.SensorService/ContainSensor",

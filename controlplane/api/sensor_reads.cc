@@ -10,9 +10,11 @@ namespace {
 absl::StatusOr<v1::ListSensorsResponse> ListSensors(const ApiContext& api, const v1::ListSensorsRequest& request) {
   ASSIGN_OR_RETURN(const int page_size, ValidatePageSize(request.page_size()));
   RETURN_IF_ERROR(ValidateText("name_prefix", request.name_prefix(), /*limit=*/63));
+  ASSIGN_OR_RETURN(const LabelSelector selector, ParseLabelSelector("label_selector", request.label_selector()));
   Page<Sensor> page;
   RETURN_IF_ERROR(api.store->Run([&](Transaction& tx) -> absl::Status {
-    ASSIGN_OR_RETURN(page, tx.ListSensors(request.name_prefix(), page_size, request.page_token()));
+    ASSIGN_OR_RETURN(page, tx.ListSensors(request.name_prefix(), selector, request.label_selector(), page_size,
+                                          request.page_token()));
     return absl::OkStatus();
   }));
   v1::ListSensorsResponse response;

@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/hex.h"
 #include "common/log.h"
@@ -10,7 +11,6 @@
 #include "controlplane/api/watch_hub.h"
 #include "controlplane/domain/errors.h"
 #include "controlplane/domain/validate.h"
-#include "controlplane/rpc/grpc_status.h"
 
 namespace bulkhead::controlplane {
 namespace {
@@ -23,7 +23,7 @@ constexpr int kMaxChosen = 1000;
 
 SensorWatcher::SensorWatcher(const ApiContext* api, WatchHub* hub, const Caller& caller,
                              std::shared_ptr<StreamSession> stream)
-    : api_(api), hub_(hub), caller_(caller), stream_(std::move(stream)), strand_(api->workers) {}
+    : Watcher(api, caller, std::move(stream)), hub_(hub), strand_(api->workers) {}
 
 void SensorWatcher::OnMessage(std::string bytes) {
   {
@@ -43,11 +43,12 @@ void SensorWatcher::OnEnded() {
   hub_->Remove(this);
 }
 
-void SensorWatcher::OnChange(const std::string& sensor_id) {
+void SensorWatcher::OnChange(const std::string& changed) {
+  if (absl::StartsWith(changed, kRolloutChange)) return;
   {
     absl::MutexLock lock(&mutex_);
-    if (!chosen_.empty() && !chosen_.contains(sensor_id)) return;
-    dirty_.insert(sensor_id);
+    if (!chosen_.empty() && !chosen_.contains(changed)) return;
+    dirty_.insert(changed);
   }
   Wake();
 }
@@ -58,10 +59,6 @@ void SensorWatcher::OnSweep() {
     scan_wanted_ = true;
   }
   Wake();
-}
-
-void SensorWatcher::End(const absl::Status& status) {
-  stream_->Close(ToGrpcStatus(status), api_->clock->Now());
 }
 
 void SensorWatcher::Wake() {
@@ -116,14 +113,6 @@ absl::Status SensorWatcher::Begin(const std::string& bytes) {
   return absl::OkStatus();
 }
 
-absl::Status SensorWatcher::CheckCaller() const {
-  if (caller_.identity.not_after <= api_->clock->Now()) return CertificateExpired(caller_.identity.not_after);
-  const absl::StatusOr<Operator> found = api_->store->FindOperator(caller_.identity.fingerprint_hex);
-  if (absl::IsNotFound(found.status())) return OperatorUnknown(caller_.name);
-  RETURN_IF_ERROR(found.status());
-  return found->disabled ? OperatorDisabled(caller_.name) : absl::OkStatus();
-}
-
 bool SensorWatcher::HasDirty() {
   absl::MutexLock lock(&mutex_);
   return !dirty_.empty();
@@ -164,7 +153,7 @@ absl::Status SensorWatcher::ScanPage() {
   }
   Page<Sensor> page;
   RETURN_IF_ERROR(api_->store->Run([&](Transaction& tx) -> absl::Status {
-    ASSIGN_OR_RETURN(page, tx.ListSensors("", kBatch, page_token_));
+    ASSIGN_OR_RETURN(page, tx.ListSensors("", LabelSelector(), "", kBatch, page_token_));
     return absl::OkStatus();
   }));
   for (const Sensor& sensor : page.items) {

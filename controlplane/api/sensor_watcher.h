@@ -10,8 +10,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "bulkhead/v1/sensor_service.pb.h"
-#include "controlplane/api/api_context.h"
-#include "controlplane/rpc/strand.h"
+#include "controlplane/api/watcher.h"
 
 namespace bulkhead::controlplane {
 
@@ -20,7 +19,7 @@ class WatchHub;
 // Holds what has changed as a set of ids, not as messages, so a slow caller costs memory for ids only, sees the latest
 // state when it reads on, and delays nobody. Reads the database one small batch at a time, and only when the caller has
 // taken the batch before.
-class SensorWatcher final : public StreamHandler, public std::enable_shared_from_this<SensorWatcher> {
+class SensorWatcher final : public Watcher, public std::enable_shared_from_this<SensorWatcher> {
  public:
   SensorWatcher(const ApiContext* api, WatchHub* hub, const Caller& caller, std::shared_ptr<StreamSession> stream);
 
@@ -30,12 +29,8 @@ class SensorWatcher final : public StreamHandler, public std::enable_shared_from
   void OnDrained() override;
   void OnEnded() override;
 
-  // This sensor may have changed. Cheap; thread safe.
-  void OnChange(const std::string& sensor_id) ABSL_LOCKS_EXCLUDED(mutex_);
-  // Look at all sensors again. Cheap; thread safe.
-  void OnSweep() ABSL_LOCKS_EXCLUDED(mutex_);
-  // Ends the call. Thread safe.
-  void End(const absl::Status& status);
+  void OnChange(const std::string& changed) override ABSL_LOCKS_EXCLUDED(mutex_);
+  void OnSweep() override ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
   struct Known {
@@ -48,7 +43,6 @@ class SensorWatcher final : public StreamHandler, public std::enable_shared_from
   // Everything from here runs on the worker.
   void Step() ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status Begin(const std::string& bytes);
-  absl::Status CheckCaller() const;
   // Sends the sensors of `ids` that have changed.
   absl::Status SendChosen(const std::vector<std::string>& ids);
   // Sends the changed sensors of the next page of a scan; the last page also tells what has gone.
@@ -58,10 +52,7 @@ class SensorWatcher final : public StreamHandler, public std::enable_shared_from
   bool HasDirty() ABSL_LOCKS_EXCLUDED(mutex_);
   std::vector<std::string> TakeDirty() ABSL_LOCKS_EXCLUDED(mutex_);
 
-  const ApiContext* const api_;
   WatchHub* const hub_;
-  const Caller caller_;
-  const std::shared_ptr<StreamSession> stream_;
   Strand strand_;
 
   absl::Mutex mutex_;

@@ -4,6 +4,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "controlplane/api/rollout_watcher.h"
+#include "controlplane/api/sensor_watcher.h"
 
 namespace bulkhead::controlplane {
 namespace {
@@ -29,17 +31,23 @@ void WatchHub::StopSweeping() {
 }
 
 void WatchHub::AddMethods(MethodTable& table) {
-  table.Add("/bulkhead.v1.SensorService/WatchSensors",
-            {.access = Access::kOperator,
-             .unary = nullptr,
-             .stream = [this](const Caller& caller,
-                              std::shared_ptr<StreamSession> stream) { return Open(caller, std::move(stream)); },
-             .workers = api_.workers});
+  const auto add = [&](const std::string& path, auto make) {
+    table.Add(path,
+              {.access = Access::kOperator,
+               .unary = nullptr,
+               .stream = [this, make](const Caller& caller,
+                                      std::shared_ptr<StreamSession> stream) { return Admit(make(caller, stream)); },
+               .workers = api_.workers});
+  };
+  add("/bulkhead.v1.SensorService/WatchSensors", [this](const Caller& caller, std::shared_ptr<StreamSession> stream) {
+    return std::make_shared<SensorWatcher>(&api_, this, caller, std::move(stream));
+  });
+  add("/bulkhead.v1.RolloutService/WatchRollout", [this](const Caller& caller, std::shared_ptr<StreamSession> stream) {
+    return std::make_shared<RolloutWatcher>(&api_, this, caller, std::move(stream));
+  });
 }
 
-absl::StatusOr<std::shared_ptr<StreamHandler>> WatchHub::Open(const Caller& caller,
-                                                              std::shared_ptr<StreamSession> stream) {
-  auto watcher = std::make_shared<SensorWatcher>(&api_, this, caller, std::move(stream));
+absl::StatusOr<std::shared_ptr<StreamHandler>> WatchHub::Admit(std::shared_ptr<Watcher> watcher) {
   absl::MutexLock lock(&mutex_);
   if (shutting_down_) return absl::UnavailableError("this replica is shutting down; watch another");
   if (watchers_.size() >= kMaxWatchers) {
@@ -50,12 +58,12 @@ absl::StatusOr<std::shared_ptr<StreamHandler>> WatchHub::Open(const Caller& call
   return watcher;
 }
 
-void WatchHub::OnChange(const std::string& sensor_id) {
+void WatchHub::OnChange(const std::string& changed) {
   for (const auto& watcher : Watchers()) {
-    if (sensor_id.empty()) {
+    if (changed.empty()) {
       watcher->OnSweep();
     } else {
-      watcher->OnChange(sensor_id);
+      watcher->OnChange(changed);
     }
   }
 }
@@ -70,7 +78,7 @@ void WatchHub::Shutdown() {
   StopSweeping();
 }
 
-void WatchHub::Remove(const SensorWatcher* watcher) {
+void WatchHub::Remove(const Watcher* watcher) {
   absl::MutexLock lock(&mutex_);
   watchers_.erase(watcher);
 }
@@ -85,9 +93,9 @@ void WatchHub::Loop() {
   }
 }
 
-std::vector<std::shared_ptr<SensorWatcher>> WatchHub::Watchers() const {
+std::vector<std::shared_ptr<Watcher>> WatchHub::Watchers() const {
   absl::MutexLock lock(&mutex_);
-  std::vector<std::shared_ptr<SensorWatcher>> watchers;
+  std::vector<std::shared_ptr<Watcher>> watchers;
   watchers.reserve(watchers_.size());
   for (const auto& [key, watcher] : watchers_) watchers.push_back(watcher);
   return watchers;

@@ -5,16 +5,19 @@
 #include <ctime>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "bulkhead/v1/audit.pb.h"
 #include "bulkhead/v1/enrollment.pb.h"
 #include "bulkhead/v1/policy_service.pb.h"
+#include "bulkhead/v1/rollout_service.pb.h"
 #include "bulkhead/v1/sensor_link.pb.h"
 #include "bulkhead/v1/sensor_service.pb.h"
 #include "common/errno_status.h"
 #include "common/log.h"
 #include "common/status_macros.h"
 #include "controlplane/api/api_context.h"
+#include "controlplane/api/rollout_order.h"
 #include "controlplane/app/systemd_notify.h"
 #include "controlplane/orders/orders.h"
 
@@ -40,7 +43,7 @@ std::vector<const google::protobuf::ServiceDescriptor*> ServedServices() {
   for (const google::protobuf::FileDescriptor* file :
        {v1::ListSensorsRequest::descriptor()->file(), v1::ListEnforcementPoliciesRequest::descriptor()->file(),
         v1::EnrollRequest::descriptor()->file(), v1::ListAuditRecordsRequest::descriptor()->file(),
-        v1::Hello::descriptor()->file()}) {
+        v1::Hello::descriptor()->file(), v1::Rollout::descriptor()->file()}) {
     for (int i = 0; i < file->service_count(); ++i) services.push_back(file->service(i));
   }
   return services;
@@ -70,8 +73,8 @@ absl::Status Server::OpenStore() {
   ASSIGN_OR_RETURN(database_, Database::Start(options_.postgres));
   Store::Options store_options;
   store_options.connection_string = database_->connection_string();
-  // One more: the lease is renewed however busy the workers are.
-  store_options.pool_size = 2 * kWorkers + 1;
+  // Two more: the lease is renewed, and rollouts go on, however busy the workers are.
+  store_options.pool_size = 2 * kWorkers + 2;
   ASSIGN_OR_RETURN(store_, Store::Open(store_options));
   return store_->RenewReplica(run_id_, options_.replica_id, kReplicaLease);
 }
@@ -99,6 +102,7 @@ absl::Status Server::BuildServices() {
                   .max_streams = static_cast<size_t>(options_.max_streams),
                   .on_report = [this](const std::string& sensor_id) { watches_->OnChange(sensor_id); }});
   sensors_->AddMethods(methods_);
+  rollouts_ = std::make_unique<RolloutDriver>(store_.get(), RolloutOrdererFor(api));
   gate_ = std::make_unique<Gate>(store_.get(), authority_.get(), &clock_);
 
   std::vector<std::unique_ptr<RpcService>> services;
@@ -109,7 +113,7 @@ absl::Status Server::BuildServices() {
     absl::MutexLock lock(&fan_out_mutex_);
     fan_out_ = true;
   }
-  RETURN_IF_ERROR(store_->Listen([this](const std::string& sensor_id) { OnChange(sensor_id); }));
+  RETURN_IF_ERROR(store_->Listen([this](const std::string& changed) { OnChange(changed); }));
   ASSIGN_OR_RETURN(grpc_, GrpcServer::Create(
                               {.listen = options_.listen,
                                .admission = {.rate = static_cast<double>(options_.accept_rate),
@@ -120,11 +124,13 @@ absl::Status Server::BuildServices() {
   return absl::OkStatus();
 }
 
-void Server::OnChange(const std::string& sensor_id) {
+void Server::OnChange(const std::string& changed) {
   absl::MutexLock lock(&fan_out_mutex_);
   if (!fan_out_) return;
-  sensors_->OnChange(sensor_id);
-  watches_->OnChange(sensor_id);
+  const bool is_rollout = absl::StartsWith(changed, kRolloutChange);
+  if (is_rollout || changed.empty()) rollouts_->Wake();
+  if (!is_rollout) sensors_->OnChange(changed);
+  watches_->OnChange(changed);
 }
 
 absl::Status Server::Run() {
@@ -171,6 +177,7 @@ void Server::Stop() {
     absl::MutexLock lock(&fan_out_mutex_);
     fan_out_ = false;
   }
+  if (rollouts_) rollouts_->Stop();
   if (sensors_) sensors_->Shutdown(kGoodbyeTime);
   if (watches_) watches_->Shutdown();
   if (grpc_) grpc_->Shutdown(kCallGrace);

@@ -13,6 +13,7 @@
 #include "controlplane/app/database.h"
 #include "controlplane/app/grpc_server.h"
 #include "controlplane/app/options.h"
+#include "controlplane/app/rollout_driver.h"
 #include "controlplane/app/server_certificate.h"
 #include "controlplane/link/sensor_hub.h"
 #include "controlplane/pki/pki.h"
@@ -44,7 +45,7 @@ class Server {
   explicit Server(const Options& options);
   absl::Status OpenStore();
   absl::Status BuildServices();
-  void OnChange(const std::string& sensor_id) ABSL_LOCKS_EXCLUDED(fan_out_mutex_);
+  void OnChange(const std::string& changed) ABSL_LOCKS_EXCLUDED(fan_out_mutex_);
   void Maintain();
 
   const Options options_;
@@ -58,6 +59,7 @@ class Server {
   WorkerPool order_workers_;
   WorkerPool sensor_workers_;
   std::unique_ptr<WatchHub> watches_;
+  std::unique_ptr<RolloutDriver> rollouts_;
   std::unique_ptr<SensorHub> sensors_;
   MethodTable methods_;
   std::unique_ptr<Gate> gate_;

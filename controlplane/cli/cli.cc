@@ -21,7 +21,8 @@ constexpr char kMore[] =
     "Contain:     bulkheadctl sensor contain NAME --wait --reason WHY      undo: bulkheadctl sensor release NAME "
     "--wait\n"
     "Each verb has its own --help: what it does, what it does not, how to undo it.\n"
-    "Exit codes:  0 done, 1 error, 2 wrong usage, 3 stored but not confirmed by the kernel (with --wait)";
+    "Exit codes:  0 done, 1 error, 2 wrong usage, 3 stored but not confirmed by the kernel (with --wait),\n"
+    "             4 rollout halted, 5 rollout cancelled (with --wait)";
 constexpr char kColumns = 34;
 
 const std::map<std::string, OutputFormat>& Formats() {
@@ -93,6 +94,7 @@ int RunCli(const std::vector<std::string>& args, Terminal& terminal, const Conne
   AddTokenCommands(root, action);
   AddAuditCommands(root, action);
   AddCommandCommands(root, action);
+  AddRolloutCommands(root, action);
   AddOwnCommands(root, action);
 
   if (args.size() >= 2 && args[0] == "__complete" && args[1] == "--") {

@@ -13,6 +13,7 @@ void AddIsolationRuleCommands(CLI::App& root, Action& action);
 void AddTokenCommands(CLI::App& root, Action& action);
 void AddAuditCommands(CLI::App& root, Action& action);
 void AddCommandCommands(CLI::App& root, Action& action);
+void AddRolloutCommands(CLI::App& root, Action& action);
 
 // The verbs of "sensor", one file for each kind: those that look, those that order the kernel, those that order the
 // tamper guard, those that concern the record.

@@ -115,6 +115,9 @@ std::vector<std::string> ValuesOf(const CLI::Option& option, Session& session, c
     return Ids(session, &v1::IsolationRuleService::Stub::ListIsolationRules,
                [](const auto& page) { return page.rules(); });
   }
+  if (type == "ROLLOUT") {
+    return Ids(session, &v1::RolloutService::Stub::ListRollouts, [](const auto& page) { return page.rollouts(); });
+  }
   if (type == "TOKEN") {
     return Ids(session, &v1::EnrollmentService::Stub::ListEnrollmentTokens,
                [](const auto& page) { return page.tokens(); });

@@ -8,6 +8,8 @@ namespace {
 
 constexpr char kUsagePayload[] = "bulkheadctl/usage";
 constexpr char kNotConvergedPayload[] = "bulkheadctl/not-converged";
+constexpr char kHaltedPayload[] = "bulkheadctl/halted";
+constexpr char kCancelledPayload[] = "bulkheadctl/cancelled";
 
 }  // namespace
 
@@ -23,10 +25,24 @@ absl::Status NotConverged(absl::string_view message) {
   return status;
 }
 
+absl::Status Halted(absl::string_view message) {
+  absl::Status status = absl::AbortedError(message);
+  status.SetPayload(kHaltedPayload, absl::Cord());
+  return status;
+}
+
+absl::Status Cancelled(absl::string_view message) {
+  absl::Status status = absl::CancelledError(message);
+  status.SetPayload(kCancelledPayload, absl::Cord());
+  return status;
+}
+
 int ExitCodeOf(const absl::Status& status) {
   if (status.ok()) return kExitOk;
   if (status.GetPayload(kUsagePayload).has_value()) return kExitUsage;
   if (status.GetPayload(kNotConvergedPayload).has_value()) return kExitNotConverged;
+  if (status.GetPayload(kHaltedPayload).has_value()) return kExitHalted;
+  if (status.GetPayload(kCancelledPayload).has_value()) return kExitCancelled;
   return kExitError;
 }
 

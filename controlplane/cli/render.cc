@@ -41,12 +41,14 @@ std::string OrderedLine(const v1::Command& command) {
 }  // namespace
 
 std::string RenderSensors(const v1::ListSensorsResponse& sensors, absl::Time now) {
-  Table table({"NAME", "HEALTH", "CONNECTED", "ORDERED", "ENFORCED", "GENERATION", "STATE", "HEARTBEAT", "ID"});
+  Table table(
+      {"NAME", "HEALTH", "CONNECTED", "ORDERED", "ENFORCED", "GENERATION", "STATE", "HEARTBEAT", "ID", "LABELS"});
   for (const v1::Sensor& sensor : sensors.sensors()) {
     table.AddRow({sensor.name(), HealthWord(sensor), sensor.connected() ? "yes" : "no",
                   NetworkWord(sensor.is_contained(), sensor.is_isolated()),
                   NetworkWord(sensor.observed().contained(), sensor.observed().isolated()), GenerationWord(sensor),
-                  Word(sensor.convergence()), AgeWord(sensor.last_heartbeat_at(), now), sensor.id()});
+                  Word(sensor.convergence()), AgeWord(sensor.last_heartbeat_at(), now), sensor.id(),
+                  LabelsWord(sensor.labels())});
   }
   return table.ToString();
 }
@@ -71,10 +73,11 @@ std::string RenderIsolationRules(const v1::ListIsolationRulesResponse& rules, ab
 }
 
 std::string RenderTokens(const v1::ListEnrollmentTokensResponse& tokens, absl::Time now) {
-  Table table({"LABEL", "STATE", "EXPIRES", "BY", "USED BY", "RE-ENROLLS", "ID"});
+  Table table({"LABEL", "STATE", "EXPIRES", "BY", "USED BY", "RE-ENROLLS", "ID", "SENSOR LABELS"});
   for (const v1::EnrollmentToken& token : tokens.tokens()) {
     table.AddRow({token.label(), Word(token.state()), AgeWord(token.expires_at(), now), token.created_by(),
-                  token.used_by_sensor_id(), token.reenroll_sensor_id(), token.id()});
+                  token.used_by_sensor_id(), token.reenroll_sensor_id(), token.id(),
+                  LabelsWord(token.sensor_labels())});
   }
   return table.ToString();
 }

@@ -9,6 +9,7 @@
 #include "bulkhead/v1/audit.pb.h"
 #include "bulkhead/v1/enrollment.pb.h"
 #include "bulkhead/v1/policy_service.pb.h"
+#include "bulkhead/v1/rollout_service.pb.h"
 #include "bulkhead/v1/sensor_service.pb.h"
 
 namespace bulkhead::controlplane::cli {
@@ -22,6 +23,11 @@ std::string RenderAuditRecords(const v1::ListAuditRecordsResponse& records);
 // One policy or one command in full, a line for each field.
 std::string RenderPolicy(const v1::EnforcementPolicy& policy);
 std::string RenderCommand(const v1::Command& command);
+
+std::string RenderRollouts(const v1::ListRolloutsResponse& rollouts, absl::Time now);
+std::string RenderRolloutTargets(const v1::ListRolloutTargetsResponse& targets, absl::Time now);
+// One rollout in full, a line for each field.
+std::string RenderRollout(const v1::Rollout& rollout, absl::Time now);
 
 // Everything known about one sensor: what was ordered beside what its kernel enforces, and the evidence.
 std::string RenderSensor(const v1::Sensor& sensor, absl::Time now);

@@ -29,7 +29,7 @@ std::string Section(absl::string_view heading, const std::vector<std::string>& l
 std::string Identity(const v1::Sensor& sensor, absl::Time now) {
   const std::string stream = sensor.connected() ? "connected" : "not connected";
   return absl::StrCat(
-      FieldLine("name", sensor.name()), FieldLine("id", sensor.id()),
+      FieldLine("name", sensor.name()), FieldLine("id", sensor.id()), FieldLine("labels", LabelsWord(sensor.labels())),
       FieldLine("health", absl::StrCat(Word(sensor.health()), sensor.health_reasons().empty() ? "" : ": ",
                                        absl::StrJoin(sensor.health_reasons(), "; "))),
       FieldLine("trust",

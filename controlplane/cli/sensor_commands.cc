@@ -12,6 +12,7 @@ constexpr int kPageSize = 500;
 
 struct ListFlags {
   std::string prefix;
+  std::string selector;
 };
 
 struct GetFlags {
@@ -30,6 +31,7 @@ absl::Status List(Session& session, const ListFlags& flags) {
         request.set_page_size(kPageSize);
         request.set_page_token(token);
         request.set_name_prefix(flags.prefix);
+        request.set_label_selector(flags.selector);
         return session.Call(&v1::SensorService::Stub::ListSensors, request);
       },
       [&](const v1::ListSensorsResponse& page) { all.mutable_sensors()->MergeFrom(page.sensors()); }));
@@ -54,14 +56,11 @@ absl::Status Watch(Session& session, const WatchFlags& flags) {
   if (session.format == OutputFormat::kTable) session.terminal().out << RenderWatchHeader() << std::flush;
   v1::WatchSensorsResponse change;
   while (reader->Read(&change)) {
-    std::string line = RenderWatchLine(change, session.now());
-    if (session.format == OutputFormat::kJson) {
-      ASSIGN_OR_RETURN(line, ToJsonLine(change));
-    } else if (session.format == OutputFormat::kYaml) {
-      ASSIGN_OR_RETURN(line, ToYaml(change));
-      line = absl::StrCat("---\n", line);
+    if (session.format == OutputFormat::kTable) {
+      session.terminal().out << RenderWatchLine(change, session.now()) << std::flush;
+    } else {
+      RETURN_IF_ERROR(session.PrintChange(change));
     }
-    session.terminal().out << line << std::flush;
     if (!session.terminal().out) break;
   }
   context.TryCancel();
@@ -80,6 +79,9 @@ void AddSensorViewVerbs(CLI::App& sensor, Action& action) {
               "Example: bulkheadctl sensor list --prefix web-",
               list_flags, List);
   list->add_option("--prefix", list_flags->prefix, "Only names that start with this")->type_name("TEXT");
+  list->add_option("--selector", list_flags->selector,
+                   "Only those whose labels match: key=value, key!=value, key, !key, separated by commas")
+      ->type_name("SELECTOR");
 
   const auto get_flags = std::make_shared<GetFlags>();
   CLI::App* get = AddVerb(

@@ -12,6 +12,7 @@
 #include "controlplane/cli/order.h"
 #include "controlplane/cli/outcome.h"
 #include "controlplane/cli/render.h"
+#include "controlplane/cli/rollout_orders.h"
 #include "controlplane/cli/wait.h"
 #include "controlplane/cli/words.h"
 
@@ -162,12 +163,16 @@ absl::Status Isolate(Session& session, const Flags& flags) {
   return ReportOrder(session, flags, called, response, *response.mutable_sensor(), response.policy().id(), text);
 }
 
+void FillOnly(const Flags& flags, v1::ReleaseSensorRequest& request) {
+  if (flags.only_containment) request.set_only(v1::POLICY_TEMPLATE_NETWORK_CONTAINMENT);
+  if (flags.only_isolation) request.set_only(v1::POLICY_TEMPLATE_NETWORK_ISOLATION);
+}
+
 absl::Status Release(Session& session, const Flags& flags) {
   v1::ReleaseSensorRequest request;
   flags.Fill(request);
   request.set_sensor(flags.sensor);
-  if (flags.only_containment) request.set_only(v1::POLICY_TEMPLATE_NETWORK_CONTAINMENT);
-  if (flags.only_isolation) request.set_only(v1::POLICY_TEMPLATE_NETWORK_ISOLATION);
+  FillOnly(flags, request);
   const absl::Time called = absl::Now();
   ASSIGN_OR_RETURN(v1::ReleaseSensorResponse response,
                    session.Call(&v1::SensorService::Stub::ReleaseSensor, request, flags.request_id));
@@ -196,15 +201,20 @@ absl::Status NameBinary(const Flags& flags, v1::BlockBinary& binary) {
   return absl::OkStatus();
 }
 
-absl::Status BlockBinary(Session& session, const Flags& flags) {
-  v1::BlockBinaryRequest request;
-  flags.Fill(request);
-  request.set_sensor(flags.sensor);
+// The terms of a block.
+absl::Status FillBlock(const Flags& flags, v1::BlockBinaryRequest& request) {
   RETURN_IF_ERROR(NameBinary(flags, *request.mutable_binary()));
   request.set_action(ActionOf(flags.action));
   request.set_force(flags.force);
   request.set_allow_degraded(flags.allow_degraded);
-  RETURN_IF_ERROR(FillLease(flags, request));
+  return FillLease(flags, request);
+}
+
+absl::Status BlockBinary(Session& session, const Flags& flags) {
+  v1::BlockBinaryRequest request;
+  flags.Fill(request);
+  request.set_sensor(flags.sensor);
+  RETURN_IF_ERROR(FillBlock(flags, request));
   const absl::Time called = absl::Now();
   ASSIGN_OR_RETURN(v1::BlockBinaryResponse response,
                    session.Call(&v1::SensorService::Stub::BlockBinary, request, flags.request_id));
@@ -266,6 +276,36 @@ CLI::Option* AddShadow(CLI::App& verb, Flags& flags) {
                        "Cut nothing: count and list what would be cut; see it with bulkheadctl sensor get");
 }
 
+// The flags of each order, the same for one sensor and for a rollout.
+void AddContainFlags(CLI::App& verb, Flags& flags) {
+  AddAction(verb, flags, "deny");
+  AddShadow(verb, flags)->excludes("--action");
+  AddNetworkTerms(verb, flags);
+  AddAllowDegraded(verb, flags);
+}
+
+void AddIsolateFlags(CLI::App& verb, Flags& flags) {
+  AddShadow(verb, flags);
+  AddNetworkTerms(verb, flags);
+  AddAllowDegraded(verb, flags);
+}
+
+void AddReleaseFlags(CLI::App& verb, Flags& flags) {
+  CLI::Option* only = verb.add_flag("--only-containment", flags.only_containment, "Leave isolation as it is");
+  verb.add_flag("--only-isolation", flags.only_isolation, "Leave containment as it is")->excludes(only);
+}
+
+void AddBlockFlags(CLI::App& verb, Flags& flags) {
+  verb.add_option("path,--path", flags.path, "Absolute path; the file need not exist yet")->type_name("PATH");
+  verb.add_option("--sha256", flags.sha256, "Content, with or without a path, as sha256sum prints it")
+      ->type_name("HEX");
+  AddAction(verb, flags, "sigkill");
+  AddLease(verb, flags);
+  verb.add_flag("--kill-running", flags.kill_running, "Also kill the processes that run it already");
+  verb.add_flag("--force", flags.force, "Block even a shell, the loader, init or the package manager");
+  AddAllowDegraded(verb, flags);
+}
+
 void AddNetworkVerbs(CLI::App& sensor, Action& action) {
   const auto contain_flags = std::make_shared<Flags>();
   CLI::App* contain =
@@ -276,10 +316,7 @@ void AddNetworkVerbs(CLI::App& sensor, Action& action) {
                "Undo: bulkheadctl sensor release SENSOR\n"
                "Example: bulkheadctl sensor contain web-1 --wait --reason \"INC-42: beaconing\"",
                contain_flags, Contain);
-  AddAction(*contain, *contain_flags, "deny");
-  AddShadow(*contain, *contain_flags)->excludes("--action");
-  AddNetworkTerms(*contain, *contain_flags);
-  AddAllowDegraded(*contain, *contain_flags);
+  AddContainFlags(*contain, *contain_flags);
 
   const auto isolate_flags = std::make_shared<Flags>();
   CLI::App* isolate = AddOrder(
@@ -289,9 +326,7 @@ void AddNetworkVerbs(CLI::App& sensor, Action& action) {
       "Undo: bulkheadctl sensor release SENSOR\n"
       "Example: bulkheadctl sensor isolate web-1 --wait --reason \"INC-42\"",
       isolate_flags, Isolate);
-  AddShadow(*isolate, *isolate_flags);
-  AddNetworkTerms(*isolate, *isolate_flags);
-  AddAllowDegraded(*isolate, *isolate_flags);
+  AddIsolateFlags(*isolate, *isolate_flags);
 
   const auto release_flags = std::make_shared<Flags>();
   CLI::App* release = AddOrder(sensor, action, "release", "Lift containment and isolation",
@@ -300,9 +335,7 @@ void AddNetworkVerbs(CLI::App& sensor, Action& action) {
                                "Undo: bulkheadctl sensor contain SENSOR, or isolate\n"
                                "Example: bulkheadctl sensor release web-1 --wait --reason \"INC-42 closed\"",
                                release_flags, Release);
-  CLI::Option* only =
-      release->add_flag("--only-containment", release_flags->only_containment, "Leave isolation as it is");
-  release->add_flag("--only-isolation", release_flags->only_isolation, "Leave containment as it is")->excludes(only);
+  AddReleaseFlags(*release, *release_flags);
 }
 
 void AddProcessVerbs(CLI::App& sensor, Action& action) {
@@ -316,14 +349,7 @@ void AddProcessVerbs(CLI::App& sensor, Action& action) {
                "Undo: bulkheadctl policy delete ID, with the id that is printed\n"
                "Example: bulkheadctl sensor block-binary web-1 --path /tmp/.x/miner --kill-running --wait",
                block_flags, BlockBinary);
-  block->add_option("path,--path", block_flags->path, "Absolute path; the file need not exist yet")->type_name("PATH");
-  block->add_option("--sha256", block_flags->sha256, "Content, with or without a path, as sha256sum prints it")
-      ->type_name("HEX");
-  AddAction(*block, *block_flags, "sigkill");
-  AddLease(*block, *block_flags);
-  block->add_flag("--kill-running", block_flags->kill_running, "Also kill the processes that run it already");
-  block->add_flag("--force", block_flags->force, "Block even a shell, the loader, init or the package manager");
-  AddAllowDegraded(*block, *block_flags);
+  AddBlockFlags(*block, *block_flags);
 
   const auto kill_flags = std::make_shared<KillFlags>();
   CLI::App* kill =
@@ -348,6 +374,46 @@ void AddProcessVerbs(CLI::App& sensor, Action& action) {
 }
 
 }  // namespace
+
+OrderBuilder AddContainTerms(CLI::App& verb) {
+  const auto flags = std::make_shared<Flags>();
+  AddContainFlags(verb, *flags);
+  return [flags]() -> absl::StatusOr<v1::RolloutOrder> {
+    v1::RolloutOrder order;
+    RETURN_IF_ERROR(FillTerms(*flags, *order.mutable_contain()));
+    return order;
+  };
+}
+
+OrderBuilder AddIsolateTerms(CLI::App& verb) {
+  const auto flags = std::make_shared<Flags>();
+  AddIsolateFlags(verb, *flags);
+  return [flags]() -> absl::StatusOr<v1::RolloutOrder> {
+    v1::RolloutOrder order;
+    RETURN_IF_ERROR(FillTerms(*flags, *order.mutable_isolate()));
+    return order;
+  };
+}
+
+OrderBuilder AddReleaseTerms(CLI::App& verb) {
+  const auto flags = std::make_shared<Flags>();
+  AddReleaseFlags(verb, *flags);
+  return [flags]() -> absl::StatusOr<v1::RolloutOrder> {
+    v1::RolloutOrder order;
+    FillOnly(*flags, *order.mutable_release());
+    return order;
+  };
+}
+
+OrderBuilder AddBlockBinaryTerms(CLI::App& verb) {
+  const auto flags = std::make_shared<Flags>();
+  AddBlockFlags(verb, *flags);
+  return [flags]() -> absl::StatusOr<v1::RolloutOrder> {
+    v1::RolloutOrder order;
+    RETURN_IF_ERROR(FillBlock(*flags, *order.mutable_block_binary()));
+    return order;
+  };
+}
 
 void AddSensorOrderVerbs(CLI::App& sensor, Action& action) {
   AddNetworkVerbs(sensor, action);

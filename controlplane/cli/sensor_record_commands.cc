@@ -1,15 +1,21 @@
-// bulkheadctl sensor disable, enable, revoke and delete: orders that concern the sensor's record and identity.
+// bulkheadctl sensor label, disable, enable, revoke and delete: orders that concern the sensor's record and identity.
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
 #include "controlplane/cli/commands.h"
+#include "controlplane/cli/label_changes.h"
 #include "controlplane/cli/order.h"
 #include "controlplane/cli/render.h"
+#include "controlplane/cli/words.h"
 
 namespace bulkhead::controlplane::cli {
 namespace {
 
 struct Flags : OrderFlags {
   std::string sensor;
+};
+
+struct LabelFlags : Flags {
+  std::vector<std::string> changes;  // "key=value" or "key-"
 };
 
 template <typename Request>
@@ -62,6 +68,37 @@ absl::Status Delete(Session& session, const Flags& flags) {
   return session.Print(response, absl::StrCat(flags.sensor, " is deleted\n"));
 }
 
+// Changes some labels and leaves the others: what the sensor has is read first, and its etag keeps a change in between
+// from being lost.
+absl::Status Label(Session& session, const LabelFlags& flags) {
+  v1::GetSensorRequest which;
+  which.set_sensor(flags.sensor);
+  ASSIGN_OR_RETURN(const v1::GetSensorResponse before, session.Call(&v1::SensorService::Stub::GetSensor, which));
+  auto request = RequestFor<v1::SetSensorLabelsRequest>(flags);
+  if (flags.etag.empty()) request.set_etag(before.sensor().etag());
+  *request.mutable_labels() = before.sensor().labels();
+  for (const std::string& change : flags.changes) {
+    RETURN_IF_ERROR(ApplyLabel("labels", change, /*may_remove=*/true, *request.mutable_labels()));
+  }
+  ASSIGN_OR_RETURN(const auto response,
+                   session.Call(&v1::SensorService::Stub::SetSensorLabels, request, flags.request_id));
+  const std::string labels = LabelsWord(response.sensor().labels());
+  return session.Print(response, absl::StrCat(response.sensor().name(),
+                                              labels.empty() ? " has no labels" : " is labelled ", labels, "\n"));
+}
+
+void AddLabelVerb(CLI::App& sensor, Action& action) {
+  const auto flags = std::make_shared<LabelFlags>();
+  CLI::App* verb = AddVerb(sensor, action, "label", "Set and remove labels, by which selectors choose sensors",
+                           "Does not: order anything, nor change a rollout that was started.\n"
+                           "Example: bulkheadctl sensor label web-1 env=prod rack=7 canary-",
+                           flags, Label);
+  verb->add_option("sensor", flags->sensor, "Name or id")->required()->type_name("SENSOR");
+  verb->add_option("labels", flags->changes, "KEY=VALUE sets a label, KEY- removes it")->required()->type_name("LABEL");
+  AddReasonAndEtagFlags(*verb, *flags);
+  AddRequestIdFlag(*verb, *flags);
+}
+
 void AddRecordVerb(CLI::App& sensor, Action& action, const std::string& name, const std::string& help,
                    const std::string& more, absl::Status (*run)(Session&, const Flags&), bool asks) {
   auto flags = std::make_shared<Flags>();
@@ -75,6 +112,7 @@ void AddRecordVerb(CLI::App& sensor, Action& action, const std::string& name, co
 }  // namespace
 
 void AddSensorRecordVerbs(CLI::App& sensor, Action& action) {
+  AddLabelVerb(sensor, action);
   AddRecordVerb(sensor, action, "disable", "Leave the sensor out of fleet health; it works on",
                 "Does not: stop the sensor, lift or change enforcement.\nUndo: bulkheadctl sensor enable SENSOR\n"
                 "Example: bulkheadctl sensor disable web-1 --reason \"being replaced\"",

@@ -21,4 +21,15 @@ absl::Status Session::Print(const google::protobuf::Message& message, const std:
   return absl::OkStatus();
 }
 
+absl::Status Session::PrintChange(const google::protobuf::Message& message) {
+  if (format == OutputFormat::kYaml) {
+    ASSIGN_OR_RETURN(const std::string yaml, ToYaml(message));
+    terminal_.out << "---\n" << yaml << std::flush;
+    return absl::OkStatus();
+  }
+  ASSIGN_OR_RETURN(const std::string line, ToJsonLine(message));
+  terminal_.out << line << std::flush;
+  return absl::OkStatus();
+}
+
 }  // namespace bulkhead::controlplane::cli

@@ -13,6 +13,7 @@
 #include "bulkhead/v1/audit.grpc.pb.h"
 #include "bulkhead/v1/enrollment.grpc.pb.h"
 #include "bulkhead/v1/policy_service.grpc.pb.h"
+#include "bulkhead/v1/rollout_service.grpc.pb.h"
 #include "bulkhead/v1/sensor_service.grpc.pb.h"
 #include "controlplane/cli/call_error.h"
 #include "controlplane/cli/connection.h"
@@ -62,6 +63,8 @@ class Session {
   // Valid after Connect().
   const std::shared_ptr<grpc::Channel>& channel() const { return channel_; }
 
+  // Prints one message of a stream: a JSON object on a line, or a YAML document. Not for tables.
+  absl::Status PrintChange(const google::protobuf::Message& message);
   // Prints `message` as JSON or YAML, or `text` when the format is a table.
   absl::Status Print(const google::protobuf::Message& message, const std::string& text);
 

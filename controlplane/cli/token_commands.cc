@@ -3,6 +3,7 @@
 #include "common/file_util.h"
 #include "common/status_macros.h"
 #include "controlplane/cli/commands.h"
+#include "controlplane/cli/label_changes.h"
 #include "controlplane/cli/order.h"
 #include "controlplane/cli/render.h"
 #include "controlplane/cli/words.h"
@@ -17,6 +18,7 @@ struct Flags : OrderFlags {
   std::string id;
   std::string label;
   std::string reenroll;
+  std::vector<std::string> sensor_labels;  // key=value
   std::string secret_file;
   absl::Duration ttl;
 };
@@ -26,6 +28,9 @@ absl::Status Create(Session& session, const Flags& flags) {
   request.set_label(flags.label);
   request.set_reenroll_sensor(flags.reenroll);
   request.set_request_id(flags.request_id);
+  for (const std::string& label : flags.sensor_labels) {
+    RETURN_IF_ERROR(ApplyLabel("--sensor-label", label, /*may_remove=*/false, *request.mutable_sensor_labels()));
+  }
   if (flags.ttl != absl::ZeroDuration()) request.mutable_ttl()->set_seconds(absl::ToInt64Seconds(flags.ttl));
   ASSIGN_OR_RETURN(auto response,
                    session.Call(&v1::EnrollmentService::Stub::CreateEnrollmentToken, request, flags.request_id));
@@ -87,6 +92,10 @@ void AddTokenCommands(CLI::App& root, Action& action) {
   AddDuration(*create, "--ttl", create_flags->ttl, "How long it works, 1m to 720h (default 1h)");
   create->add_option("--reenroll", create_flags->reenroll, "Restores this revoked sensor instead of making a new one")
       ->type_name("SENSOR");
+  create->add_option("--sensor-label", create_flags->sensor_labels, "Label that the new sensor starts with; repeatable")
+      ->type_name("KEY=VALUE")
+      ->expected(1)
+      ->take_all();
   create
       ->add_option("--secret-file", create_flags->secret_file,
                    "Write the secret to this file (mode 0600) instead of showing it")

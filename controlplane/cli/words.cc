@@ -1,8 +1,11 @@
 // Values of the protocol as words for a person.
 #include "controlplane/cli/words.h"
 
+#include <map>
+
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 
 namespace bulkhead::controlplane::cli {
@@ -52,6 +55,10 @@ std::string NetworkWord(bool contained, bool isolated) {
   if (contained && isolated) return "contained+isolated";
   if (contained) return "contained";
   return isolated ? "isolated" : "open";
+}
+
+std::string LabelsWord(const google::protobuf::Map<std::string, std::string>& labels) {
+  return absl::StrJoin(std::map<std::string, std::string>(labels.begin(), labels.end()), ",", absl::PairFormatter("="));
 }
 
 std::string PortsWord(const v1::IsolationRule& rule) {

@@ -7,6 +7,7 @@
 #include "bulkhead/v1/command.pb.h"
 #include "bulkhead/v1/enrollment.pb.h"
 #include "bulkhead/v1/policy.pb.h"
+#include "bulkhead/v1/rollout_service.pb.h"
 #include "bulkhead/v1/sensor_service.pb.h"
 #include "bulkhead/v1/state.pb.h"
 #include "google/protobuf/descriptor.h"
@@ -53,6 +54,12 @@ inline std::string Word(v1::GuardOutcome value) {
 inline std::string Word(v1::GuardState value) {
   return Word(v1::GuardState_descriptor(), value);
 }
+inline std::string Word(v1::RolloutState value) {
+  return Word(v1::RolloutState_descriptor(), value);
+}
+inline std::string Word(v1::RolloutTargetState value) {
+  return Word(v1::RolloutTargetState_descriptor(), value);
+}
 inline std::string Word(v1::EnrollmentTokenState value) {
   return Word(v1::EnrollmentTokenState_descriptor(), value);
 }
@@ -68,6 +75,9 @@ std::string AgeWord(const google::protobuf::Timestamp& time, absl::Time now);
 
 // "contained", "isolated", "contained+isolated" or "open".
 std::string NetworkWord(bool contained, bool isolated);
+
+// "env=prod,role=web", by key.
+std::string LabelsWord(const google::protobuf::Map<std::string, std::string>& labels);
 
 // "any", "22" or "4505-4506".
 std::string PortsWord(const v1::IsolationRule& rule);

@@ -27,17 +27,17 @@ absl::Status Make(absl::StatusCode code, absl::string_view reason, absl::string_
   return status;
 }
 
-absl::Status AtField(absl::Status status, absl::string_view field) {
-  status.SetPayload(kFieldPayload, absl::Cord(field));
-  return status;
-}
-
 std::string PayloadOf(const absl::Status& status, absl::string_view url) {
   const auto payload = status.GetPayload(url);
   return payload.has_value() ? std::string(*payload) : std::string();
 }
 
 }  // namespace
+
+absl::Status AtField(absl::Status status, absl::string_view field) {
+  status.SetPayload(kFieldPayload, absl::Cord(field));
+  return status;
+}
 
 std::string ReasonOf(const absl::Status& status) {
   return PayloadOf(status, kReasonPayload);
@@ -96,6 +96,11 @@ absl::Status TokenNotFound(absl::string_view id) {
               absl::StrCat("there is no enrollment token ", Quoted(id)));
 }
 
+absl::Status RolloutNotFound(absl::string_view id) {
+  return Make(absl::StatusCode::kNotFound, "ROLLOUT_NOT_FOUND",
+              absl::StrCat("there is no rollout ", Quoted(id), "; list the rollouts for their ids"));
+}
+
 absl::Status SensorNameTaken(absl::string_view name) {
   return Make(absl::StatusCode::kAlreadyExists, "SENSOR_NAME_TAKEN",
               absl::StrCat("a sensor named ", Quoted(name),
@@ -143,6 +148,21 @@ absl::Status MechanismMissing(absl::string_view sensor, absl::string_view layer,
 absl::Status TokenAlreadyUsed(absl::string_view id) {
   return Make(absl::StatusCode::kFailedPrecondition, "TOKEN_USED",
               absl::StrCat("enrollment token ", Quoted(id), " was used; revoke the sensor that used it instead"));
+}
+
+absl::Status NoSensorMatches() {
+  return Make(absl::StatusCode::kFailedPrecondition, "NO_SENSOR_MATCHES",
+              "no sensor that is trusted and not disabled matches; list the sensors with this selector");
+}
+
+absl::Status RolloutEnded(absl::string_view id, absl::string_view how) {
+  return Make(absl::StatusCode::kFailedPrecondition, "ROLLOUT_ENDED",
+              absl::StrCat("rollout ", Quoted(id), " is ", how, " already; create another"));
+}
+
+absl::Status RolloutNotHalted(absl::string_view id) {
+  return Make(absl::StatusCode::kFailedPrecondition, "ROLLOUT_NOT_HALTED",
+              absl::StrCat("rollout ", Quoted(id), " runs; only a halted one is resumed"));
 }
 
 absl::Status StaleEtag(absl::string_view what, absl::string_view name) {

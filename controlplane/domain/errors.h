@@ -22,6 +22,8 @@ inline constexpr char kFieldPayload[] = "bulkhead/field";
 // The payloads of a status; empty when it has none.
 std::string ReasonOf(const absl::Status& status);
 std::string FieldOf(const absl::Status& status);
+// The same status, blamed on this field.
+absl::Status AtField(absl::Status status, absl::string_view field);
 
 // INVALID_ARGUMENT: fix the request. `problem` says what is wrong and what would be right.
 absl::Status InvalidField(absl::string_view field, absl::string_view problem);
@@ -35,6 +37,7 @@ absl::Status PolicyNotFound(absl::string_view id);
 absl::Status IsolationRuleNotFound(absl::string_view id);
 absl::Status CommandNotFound(absl::string_view id);
 absl::Status TokenNotFound(absl::string_view id);
+absl::Status RolloutNotFound(absl::string_view id);
 
 // ALREADY_EXISTS.
 absl::Status SensorNameTaken(absl::string_view name);
@@ -48,6 +51,9 @@ absl::Status SensorCritical(absl::string_view name, const std::vector<std::strin
 // `layer` is what was ordered, such as "network isolation"; `partial`: a weaker form could be had with allow_degraded.
 absl::Status MechanismMissing(absl::string_view sensor, absl::string_view layer, bool partial);
 absl::Status TokenAlreadyUsed(absl::string_view id);
+absl::Status NoSensorMatches();
+absl::Status RolloutEnded(absl::string_view id, absl::string_view how);
+absl::Status RolloutNotHalted(absl::string_view id);
 
 // ABORTED: read again, then decide again.
 absl::Status StaleEtag(absl::string_view what, absl::string_view name);

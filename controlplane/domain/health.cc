@@ -23,6 +23,8 @@ void AssessReceipt(const SensorReport& report, HealthReport* out) {
   }
 }
 
+}  // namespace
+
 void AssessConvergence(const Sensor& sensor, HealthReport* out) {
   const SensorReport& report = sensor.report;
   if (!sensor.observed_at.has_value()) {
@@ -46,6 +48,8 @@ void AssessConvergence(const Sensor& sensor, HealthReport* out) {
     out->convergence = Convergence::kPending;
   }
 }
+
+namespace {
 
 void AddTierReason(Tier tier, absl::string_view what, std::vector<std::string>* reasons) {
   if (tier == Tier::kNone) reasons->push_back(absl::StrCat("the host cannot enforce ", what));

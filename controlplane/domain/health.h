@@ -24,6 +24,9 @@ inline constexpr int kMissedHeartbeatsUntilOffline = 3;
 // thread safe.
 HealthReport AssessHealth(const Sensor& sensor, absl::Duration interval, absl::Time now);
 
+// Fills in convergence and its reason, which do not depend on the time. Pure; thread safe.
+void AssessConvergence(const Sensor& sensor, HealthReport* out);
+
 // Last heartbeat or other report; when there was none yet, the enrollment.
 absl::Time LastSignOfLife(const Sensor& sensor);
 

@@ -22,11 +22,11 @@ constexpr PermissionRow kPermissions[] = {
     {"sensors:read", kViewer | kOperator | kAdmin},   // sensors, their state, their commands
     {"policies:read", kViewer | kOperator | kAdmin},  // enforcement policies and isolation rules
     {"audit:read", kViewer | kOperator | kAdmin},     // the audit log and its check
-    {"sensors:contain", kOperator | kAdmin},          // contain, isolate, release, block, kill, lift a policy
+    {"sensors:contain", kOperator | kAdmin},          // contain, isolate, release, block, kill, lift a policy; rollouts
     {"guard:lower", kAdmin},                          // the tamper guard, and its offline code
     {"agents:manage", kOperator | kAdmin},            // the global isolation rules
     {"tokens:read", kOperator | kAdmin},              // enrollment tokens, without their secrets
-    {"sensors:manage", kAdmin},                       // disable, enable, revoke, delete
+    {"sensors:manage", kAdmin},                       // disable, enable, revoke, delete, label
     {"tokens:manage", kAdmin},                        // make and revoke enrollment tokens
 };
 
@@ -52,6 +52,14 @@ constexpr MethodRow kMethods[] = {
     {"/bulkhead.v1.SensorService/EnableSensor", "sensors:manage"},
     {"/bulkhead.v1.SensorService/RevokeSensor", "sensors:manage"},
     {"/bulkhead.v1.SensorService/DeleteSensor", "sensors:manage"},
+    {"/bulkhead.v1.SensorService/SetSensorLabels", "sensors:manage"},
+    {"/bulkhead.v1.RolloutService/GetRollout", "sensors:read"},
+    {"/bulkhead.v1.RolloutService/ListRollouts", "sensors:read"},
+    {"/bulkhead.v1.RolloutService/ListRolloutTargets", "sensors:read"},
+    {"/bulkhead.v1.RolloutService/WatchRollout", "sensors:read"},
+    {"/bulkhead.v1.RolloutService/CreateRollout", "sensors:contain"},
+    {"/bulkhead.v1.RolloutService/CancelRollout", "sensors:contain"},
+    {"/bulkhead.v1.RolloutService/ResumeRollout", "sensors:contain"},
     {"/bulkhead.v1.PolicyService/ListEnforcementPolicies", "policies:read"},
     {"/bulkhead.v1.PolicyService/GetEnforcementPolicy", "policies:read"},
     {"/bulkhead.v1.PolicyService/DeleteEnforcementPolicy", "sensors:contain"},

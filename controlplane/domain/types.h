@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -10,6 +11,9 @@
 #include "common/ip_prefix.h"
 
 namespace bulkhead::controlplane {
+
+// What operators call sensors by in groups; see bulkhead.v1.Sensor.labels.
+using Labels = std::map<std::string, std::string>;
 
 enum class Trust { kTrusted = 1, kRevoked = 2 };
 enum class Direction { kInbound = 1, kOutbound = 2, kAny = 3 };
@@ -110,6 +114,7 @@ struct Sensor {
   std::optional<absl::Time> certificate_not_after;
   std::string etag;
   std::vector<Policy> policies;  // ordered for it, oldest first
+  Labels labels;
 
   const Policy* Find(PolicyTemplate wanted) const {
     for (const Policy& policy : policies) {
@@ -189,6 +194,7 @@ struct EnrollmentToken {
   absl::Time expires_at;
   std::string used_by_sensor_id;
   std::string reenroll_sensor_id;
+  Labels sensor_labels;  // that a new sensor starts with
 };
 
 struct AuditRecord {

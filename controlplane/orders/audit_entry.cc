@@ -21,4 +21,8 @@ std::string SensorTarget(const std::string& sensor_id) {
   return absl::StrCat("sensor/", sensor_id);
 }
 
+std::string RolloutRecordTarget(const std::string& rollout_id) {
+  return absl::StrCat("rollout/", rollout_id);
+}
+
 }  // namespace bulkhead::controlplane::orders

@@ -19,4 +19,7 @@ absl::Status Audit(Transaction& tx, const OrderContext& context, const std::stri
 // them all.
 std::string SensorTarget(const std::string& sensor_id);
 
+// "rollout/<id>".
+std::string RolloutRecordTarget(const std::string& rollout_id);
+
 }  // namespace bulkhead::controlplane::orders

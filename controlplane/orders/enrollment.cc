@@ -5,6 +5,7 @@
 #include "common/uuid.h"
 #include "controlplane/domain/desired_state_digest.h"
 #include "controlplane/domain/errors.h"
+#include "controlplane/domain/labels.h"
 #include "controlplane/domain/validate.h"
 #include "controlplane/orders/audit_entry.h"
 #include "controlplane/orders/orders.h"
@@ -27,7 +28,7 @@ absl::Status CheckUsable(const EnrollmentToken& token, absl::Time now) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<Sensor> MakeSensor(Transaction& tx, const std::string& name, absl::Time now) {
+absl::StatusOr<Sensor> MakeSensor(Transaction& tx, const std::string& name, const Labels& labels, absl::Time now) {
   RETURN_IF_ERROR(ValidateSensorName("name", name));
   const absl::Status taken = tx.GetSensor(name, /*lock=*/false).status();
   if (taken.ok()) return SensorNameTaken(name);
@@ -37,6 +38,7 @@ absl::StatusOr<Sensor> MakeSensor(Transaction& tx, const std::string& name, absl
   sensor.name = name;
   sensor.desired_digest = DesiredStateDigest(sensor.id, {}, IsolationRulesDigest({}));
   sensor.enrolled_at = now;
+  sensor.labels = labels;
   RETURN_IF_ERROR(tx.InsertSensor(sensor));
   return sensor;
 }
@@ -52,9 +54,14 @@ absl::StatusOr<Sensor> RestoreSensor(Transaction& tx, const std::string& sensor_
 }  // namespace
 
 absl::StatusOr<TokenCreated> CreateToken(Transaction& tx, const OrderContext& context, const std::string& label,
-                                         absl::Duration ttl, const std::string& reenroll_sensor, absl::Time now) {
+                                         absl::Duration ttl, const std::string& reenroll_sensor,
+                                         const Labels& sensor_labels, absl::Time now) {
   RETURN_IF_ERROR(ValidateOrderContext(context));
   RETURN_IF_ERROR(ValidateText("label", label, kMaxLabelBytes));
+  RETURN_IF_ERROR(ValidateLabels("sensor_labels", sensor_labels));
+  if (!sensor_labels.empty() && !reenroll_sensor.empty()) {
+    return InvalidField("sensor_labels", "must be empty with reenroll_sensor; that sensor keeps the labels it has");
+  }
   ASSIGN_OR_RETURN(ttl, ValidateTokenTtl(ttl));
   TokenCreated out;
   EnrollmentToken token;
@@ -64,7 +71,8 @@ absl::StatusOr<TokenCreated> CreateToken(Transaction& tx, const OrderContext& co
   token.created_by = context.actor;
   token.expires_at = now + ttl;
   JsonObject details;
-  details.AddIfSet("label", label);
+  details.AddIfSet("label", label).AddIfSet("sensor_labels", LabelsText(sensor_labels));
+  token.sensor_labels = sensor_labels;
   if (!reenroll_sensor.empty()) {
     RETURN_IF_ERROR(ValidateSensorReference("reenroll_sensor", reenroll_sensor));
     ASSIGN_OR_RETURN(const Sensor restored, tx.GetSensor(reenroll_sensor, /*lock=*/true));
@@ -96,14 +104,14 @@ absl::StatusOr<Sensor> Enroll(Transaction& tx, const std::string& secret, const 
   RETURN_IF_ERROR(token.status());
   RETURN_IF_ERROR(CheckUsable(*token, now));
   const bool restores = !token->reenroll_sensor_id.empty();
-  ASSIGN_OR_RETURN(const Sensor sensor,
-                   restores ? RestoreSensor(tx, token->reenroll_sensor_id) : MakeSensor(tx, name, now));
+  ASSIGN_OR_RETURN(const Sensor sensor, restores ? RestoreSensor(tx, token->reenroll_sensor_id)
+                                                 : MakeSensor(tx, name, token->sensor_labels, now));
   RETURN_IF_ERROR(tx.MarkTokenUsed(token->id, sensor.id));
   OrderContext context;
   context.actor = absl::StrCat("sensor:", sensor.name);
   JsonObject details;
   details.Add("name", sensor.name).Add("token_id", token->id).AddIfSet("token_label", token->label);
-  details.AddBool("restored", restores);
+  details.AddIfSet("labels", LabelsText(token->sensor_labels)).AddBool("restored", restores);
   RETURN_IF_ERROR(Audit(tx, context, "sensor_enrolled", SensorTarget(sensor.id), false, details));
   return tx.GetSensor(sensor.id, /*lock=*/false);
 }

@@ -1,6 +1,7 @@
-// Orders about a sensor's membership: disable, enable, revoke, delete. They work on a revoked or critical sensor too,
-// and leave what its host enforces as it is: the desired state, and so the generation, does not change.
+// Orders about a sensor's membership: disable, enable, label, revoke, delete. They work on a revoked or critical sensor
+// too, and leave what its host enforces as it is: the desired state, and so the generation, does not change.
 #include "common/status_macros.h"
+#include "controlplane/domain/labels.h"
 #include "controlplane/domain/order_check.h"
 #include "controlplane/domain/validate.h"
 #include "controlplane/orders/audit_entry.h"
@@ -33,6 +34,18 @@ absl::StatusOr<Sensor> SetDisabled(Transaction& tx, const OrderContext& context,
   if (!unchanged) RETURN_IF_ERROR(tx.SetDisabled(target.id, disabled));
   RETURN_IF_ERROR(Audit(tx, context, disabled ? "sensor_disabled" : "sensor_enabled", SensorTarget(target.id),
                         unchanged, NameOf(target)));
+  return tx.GetSensor(target.id, /*lock=*/false);
+}
+
+absl::StatusOr<Sensor> SetLabels(Transaction& tx, const OrderContext& context, const std::string& sensor,
+                                 const Labels& labels) {
+  RETURN_IF_ERROR(ValidateLabels("labels", labels));
+  ASSIGN_OR_RETURN(const Sensor target, LockMember(tx, context, sensor));
+  const bool unchanged = target.labels == labels;
+  if (!unchanged) RETURN_IF_ERROR(tx.SetLabels(target.id, labels));
+  JsonObject details = NameOf(target);
+  details.Add("labels", LabelsText(labels)).Add("labels_before", LabelsText(target.labels));
+  RETURN_IF_ERROR(Audit(tx, context, "sensor_labelled", SensorTarget(target.id), unchanged, details));
   return tx.GetSensor(target.id, /*lock=*/false);
 }
 

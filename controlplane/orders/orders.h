@@ -2,6 +2,7 @@
 // Every function returns the errors of domain/errors.h, and NotFound for an unknown sensor.
 #pragma once
 
+#include <functional>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -47,6 +48,32 @@ absl::StatusOr<Policy> DeletePolicy(Transaction& tx, const OrderContext& context
 // Deletes the policies whose lease ended at or before `now` and does not hold, each with the sensor's generation and an
 // audit record by kSystemActor, in a transaction of its own. Returns how many. Any replica may call it at any time.
 absl::StatusOr<int> EndExpiredPolicies(Store& store, absl::Time now);
+// What gives one sensor the order of a rollout, in the caller's transaction; returns the generation to wait for. The
+// API has it, because an order is one of its messages.
+using RolloutOrderer = std::function<absl::StatusOr<uint64_t>(Transaction& tx, const OrderContext& context,
+                                                              const Rollout& rollout, const std::string& sensor_id)>;
+
+// Chooses the sensors and stores the rollout as running. `wanted` says kind, order, allow_degraded, limits (0: the
+// default), label_selector and reason; without a selector `all_sensors` must be set. The order is tried on one sensor
+// and undone: InvalidArgument when it is wrong for any. With `validate_only` nothing is stored. NoSensorMatches.
+absl::StatusOr<Rollout> CreateRollout(Transaction& tx, const OrderContext& context, Rollout wanted, bool all_sensors,
+                                      bool validate_only, const RolloutOrderer& give);
+// RolloutEnded when it has ended. Orders that were given stay, and their outcome is still recorded.
+absl::StatusOr<Rollout> CancelRollout(Transaction& tx, const OrderContext& context, const std::string& rollout_id);
+// Goes on in the name of the caller; failures so far are forgiven. RolloutEnded, RolloutNotHalted.
+absl::StatusOr<Rollout> ResumeRollout(Transaction& tx, const OrderContext& context, const std::string& rollout_id);
+
+// What a pass over the rollouts found.
+struct RolloutPass {
+  bool open = false;     // some rollout is not over
+  bool changed = false;  // something was ordered, judged or ended
+  int failed = 0;        // rollouts that could not be carried on now; the log says why
+};
+// Judges what was ordered, gives the orders for which there is room, halts and ends rollouts. Each order is given in
+// one transaction with its target's change of state and behind the rollout's lock, so any replica may call it at any
+// time and may die at any moment: no order is given twice, and no limit is exceeded.
+absl::StatusOr<RolloutPass> DriveRollouts(Store& store, const RolloutOrderer& give);
+
 // In audit records: the control plane itself. No operator can have this name.
 inline constexpr char kSystemActor[] = "(system)";
 
@@ -66,6 +93,9 @@ absl::StatusOr<GuardCodeCreated> CreateGuardCode(Transaction& tx, const OrderCon
 
 absl::StatusOr<Sensor> SetDisabled(Transaction& tx, const OrderContext& context, const std::string& sensor,
                                    bool disabled);
+// Replaces the sensor's labels.
+absl::StatusOr<Sensor> SetLabels(Transaction& tx, const OrderContext& context, const std::string& sensor,
+                                 const Labels& labels);
 absl::StatusOr<Sensor> RevokeSensor(Transaction& tx, const OrderContext& context, const std::string& sensor);
 absl::Status DeleteSensor(Transaction& tx, const OrderContext& context, const std::string& sensor);
 
@@ -83,7 +113,8 @@ struct TokenCreated {
   std::string secret;
 };
 absl::StatusOr<TokenCreated> CreateToken(Transaction& tx, const OrderContext& context, const std::string& label,
-                                         absl::Duration ttl, const std::string& reenroll_sensor, absl::Time now);
+                                         absl::Duration ttl, const std::string& reenroll_sensor,
+                                         const Labels& sensor_labels, absl::Time now);
 absl::StatusOr<EnrollmentToken> RevokeToken(Transaction& tx, const OrderContext& context, const std::string& token_id);
 
 // Consumes a token: makes the sensor, or restores the revoked one that the token names. The caller signs a certificate

@@ -14,7 +14,8 @@ namespace {
 
 constexpr char kSelect[] =
     "SELECT id, label, created_at, created_by, expires_at, used_at IS NOT NULL AS used, used_by_sensor_id,"
-    " revoked_at IS NOT NULL AS revoked, expires_at <= now() AS expired, reenroll_sensor_id FROM enrollment_tokens ";
+    " revoked_at IS NOT NULL AS revoked, expires_at <= now() AS expired, reenroll_sensor_id,"
+    " ARRAY(SELECT key || '=' || value FROM jsonb_each_text(sensor_labels)) AS sensor_labels FROM enrollment_tokens ";
 
 TokenState StateFrom(const pqxx::row& row) {
   if (row["used"].as<bool>()) return TokenState::kUsed;
@@ -32,6 +33,7 @@ EnrollmentToken TokenFrom(const pqxx::row& row) {
   token.expires_at = TimeFrom(row["expires_at"]);
   token.used_by_sensor_id = row["used_by_sensor_id"].c_str();
   token.reenroll_sensor_id = row["reenroll_sensor_id"].c_str();
+  token.sensor_labels = LabelsFrom(row["sensor_labels"]);
   return token;
 }
 
@@ -40,10 +42,10 @@ EnrollmentToken TokenFrom(const pqxx::row& row) {
 absl::Status PgTransaction::InsertToken(const EnrollmentToken& token, const std::string& secret) {
   return Execute("store an enrollment token",
                  "INSERT INTO enrollment_tokens (id, secret_hash, label, created_at, created_by, expires_at, "
-                 "reenroll_sensor_id)"
-                 " VALUES ($1::uuid, $2, $3, $4::timestamptz, $5, $6::timestamptz, NULLIF($7, '')::uuid)",
+                 "reenroll_sensor_id, sensor_labels)"
+                 " VALUES ($1::uuid, $2, $3, $4::timestamptz, $5, $6::timestamptz, NULLIF($7, '')::uuid, $8::jsonb)",
                  token.id, Bytes(Sha256(secret)), token.label, TimeText(token.created_at), token.created_by,
-                 TimeText(token.expires_at), token.reenroll_sensor_id)
+                 TimeText(token.expires_at), token.reenroll_sensor_id, JsonText(token.sensor_labels))
       .status();
 }
 

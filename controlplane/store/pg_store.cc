@@ -44,6 +44,26 @@ absl::StatusOr<std::optional<std::string>> StoredAnswer(PgTransaction& tx, const
 
 }  // namespace
 
+absl::Status PgTransaction::Attempt(absl::FunctionRef<absl::Status()> body) {
+  RETURN_IF_ERROR(Execute("begin an attempt", "SAVEPOINT attempt").status());
+  const bool rules_locked = rules_locked_;
+  const bool rules_locked_exclusively = rules_locked_exclusively_;
+  absl::Status status = body();
+  if (!failure_.status.ok()) {
+    // The connection or the whole transaction is lost; nothing goes on from here.
+    if (failure_.retryable || absl::IsUnavailable(failure_.status) || absl::IsUnknown(failure_.status)) {
+      return failure_.status;
+    }
+    status = std::exchange(failure_, PgFailure()).status;
+  }
+  if (status.ok()) return Execute("end an attempt", "RELEASE SAVEPOINT attempt").status();
+  // Locks that were taken in between are given back.
+  rules_locked_ = rules_locked;
+  rules_locked_exclusively_ = rules_locked_exclusively;
+  RETURN_IF_ERROR(Execute("undo an attempt", "ROLLBACK TO SAVEPOINT attempt").status());
+  return status;
+}
+
 absl::StatusOr<std::unique_ptr<Store>> Store::Open(const Options& options) {
   std::vector<Migration> migrations = EmbeddedMigrations();
   if (!options.migrations_directory.empty()) {

@@ -13,14 +13,14 @@
 
 namespace bulkhead::controlplane {
 
-// The channel on which every replica hears of changes; the payload is a sensor's id.
+// The channel on which every replica hears of changes; the payload is a sensor's id, or kRolloutChange and a rollout's.
 inline constexpr char kChangeChannel[] = "bulkhead_changes";
 
 // After a statement failed, every later one returns the same failure: the database would refuse it anyway. Not thread
 // safe.
 //
-// Locks are always taken in this order, so that orders do not deadlock: order request, isolation rules, enrollment
-// token, sensor (several: by id), end of the audit log.
+// Locks are always taken in this order, so that orders do not deadlock: order request, rollout, isolation rules,
+// enrollment token, sensor (several: by id), a rollout's target, end of the audit log.
 class PgTransaction final : public Transaction {
  public:
   explicit PgTransaction(pqxx::work& work) : work_(work) {}
@@ -41,11 +41,13 @@ class PgTransaction final : public Transaction {
   const PgFailure& failure() const { return failure_; }
 
   absl::StatusOr<Sensor> GetSensor(const std::string& reference, bool lock) override;
-  absl::StatusOr<Page<Sensor>> ListSensors(const std::string& name_prefix, int page_size,
+  absl::StatusOr<Page<Sensor>> ListSensors(const std::string& name_prefix, const LabelSelector& selector,
+                                           const std::string& selector_text, int page_size,
                                            const std::string& page_token) override;
   absl::Status InsertSensor(const Sensor& sensor) override;
   absl::Status SetTrust(const std::string& sensor_id, Trust trust) override;
   absl::Status SetDisabled(const std::string& sensor_id, bool disabled) override;
+  absl::Status SetLabels(const std::string& sensor_id, const Labels& labels) override;
   absl::Status DeleteSensor(const std::string& sensor_id) override;
 
   absl::Status InsertPolicy(const Policy& policy) override;
@@ -84,6 +86,25 @@ class PgTransaction final : public Transaction {
   absl::Status MarkTokenUsed(const std::string& token_id, const std::string& sensor_id) override;
   absl::Status RevokeToken(const std::string& token_id) override;
 
+  absl::StatusOr<std::vector<RolloutTarget>> SelectTargets(const LabelSelector& selector) override;
+  absl::Status InsertRollout(const Rollout& rollout, const std::vector<RolloutTarget>& targets) override;
+  absl::StatusOr<Rollout> GetRollout(const std::string& rollout_id, bool lock) override;
+  absl::StatusOr<Page<Rollout>> ListRollouts(int page_size, const std::string& page_token) override;
+  absl::StatusOr<Page<RolloutTarget>> ListRolloutTargets(const std::string& rollout_id,
+                                                         std::optional<RolloutTargetState> state, int page_size,
+                                                         const std::string& page_token) override;
+  absl::StatusOr<std::vector<std::string>> OpenRollouts() override;
+  absl::StatusOr<std::optional<RolloutStanding>> ClaimRollout(const std::string& rollout_id) override;
+  absl::StatusOr<std::vector<RolloutEvidence>> TargetsToJudge(const Rollout& rollout) override;
+  absl::StatusOr<std::optional<RolloutTarget>> NextPendingTarget(const std::string& rollout_id) override;
+  absl::Status MarkTargetOrdered(const std::string& rollout_id, const std::string& sensor_id,
+                                 uint64_t generation) override;
+  absl::Status MarkTarget(const std::string& rollout_id, const std::string& sensor_id,
+                          const TargetVerdict& verdict) override;
+  absl::Status UpdateRollout(const Rollout& rollout) override;
+
+  absl::Status Attempt(absl::FunctionRef<absl::Status()> body) override;
+
   absl::Status InsertCertificate(const SensorCertificate& certificate) override;
   absl::Status RevokeCertificates(const std::string& sensor_id) override;
 
@@ -93,13 +114,17 @@ class PgTransaction final : public Transaction {
   // Fills in the policies of the sensors, oldest first.
   absl::Status AttachPolicies(std::vector<Sensor>* sensors);
   absl::StatusOr<std::vector<Policy>> PoliciesOf(const std::vector<std::string>& sensor_ids);
+  absl::StatusOr<std::vector<Sensor>> SensorsById(const std::vector<std::string>& sensor_ids);  // without policies
+  // The rollout of a row, with what is counted of it.
+  absl::StatusOr<RolloutStanding> StandingOf(const pqxx::row& row);
+  absl::Status NotifyRollout(const std::string& rollout_id);
   absl::StatusOr<std::vector<IsolationRule>> AllIsolationRules();
   // Keeps the set of rules as it is until the end: changes of rules (exclusive) wait for changes of sensors (shared),
   // and the other way round.
   absl::Status LockRules(bool exclusive);
   // Counts an order in the sensor's etag and tells every replica at commit. NotFound when there is no such sensor.
   absl::Status Touch(const std::string& sensor_id);
-  absl::Status Notify(const std::vector<std::string>& sensor_ids);
+  absl::Status Notify(const std::vector<std::string>& changes);
 
   pqxx::work& work_;
   PgFailure failure_;
@@ -109,6 +134,10 @@ class PgTransaction final : public Transaction {
 
 // A row with trust, desired_generation, desired_digest, open_commands.
 OrderedState OrderedStateFrom(const pqxx::row& row);
+
+// A condition on the labels of the sensors row `s` with four parameters from $FIRST on: JsonText of what is equal,
+// TextArray of keys that are there, JsonTextArray of what differs, TextArray of keys that are not there.
+std::string SelectorSql(int first);
 
 // A row of enforcement_policies, wherever it was selected.
 Policy PolicyFrom(const pqxx::row& row);

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "controlplane/domain/json_object.h"
 
 namespace bulkhead::controlplane {
 namespace {
@@ -30,6 +31,15 @@ constexpr Words<CommandState> kCommandStates[] = {{CommandState::kQueued, "queue
                                                   {CommandState::kSucceeded, "succeeded"},
                                                   {CommandState::kFailed, "failed"},
                                                   {CommandState::kExpired, "expired"}};
+
+constexpr Words<RolloutState> kRolloutStates[] = {{RolloutState::kRunning, "running"},
+                                                  {RolloutState::kHalted, "halted"},
+                                                  {RolloutState::kDone, "done"},
+                                                  {RolloutState::kCancelled, "cancelled"}};
+constexpr Words<RolloutTargetState> kRolloutTargetStates[] = {{RolloutTargetState::kPending, "pending"},
+                                                              {RolloutTargetState::kOrdered, "ordered"},
+                                                              {RolloutTargetState::kEnforced, "enforced"},
+                                                              {RolloutTargetState::kFailed, "failed"}};
 
 template <typename E, size_t N>
 std::string WordOf(const Words<E> (&words)[N], E value) {
@@ -76,6 +86,12 @@ std::string ToText(CommandState value) {
 std::string ToText(CommandKind value) {
   return WordOf(kCommandKinds, value);
 }
+std::string ToText(RolloutState value) {
+  return WordOf(kRolloutStates, value);
+}
+std::string ToText(RolloutTargetState value) {
+  return WordOf(kRolloutTargetStates, value);
+}
 Trust TrustFrom(const pqxx::field& field) {
   return ValueOf(kTrusts, field);
 }
@@ -100,6 +116,14 @@ CommandState CommandStateFrom(const pqxx::field& field) {
 
 CommandKind CommandKindFrom(const pqxx::field& field) {
   return ValueOf(kCommandKinds, field);
+}
+
+RolloutState RolloutStateFrom(const pqxx::field& field) {
+  return ValueOf(kRolloutStates, field);
+}
+
+RolloutTargetState RolloutTargetStateFrom(const pqxx::field& field) {
+  return ValueOf(kRolloutTargetStates, field);
 }
 
 std::string TimeText(absl::Time time) {
@@ -151,6 +175,27 @@ std::vector<std::string> TextArrayFrom(const pqxx::field& field) {
     if (step.first == pqxx::array_parser::juncture::string_value) items.push_back(step.second);
   }
   return items;
+}
+
+std::string JsonText(const Labels& labels) {
+  JsonObject object;
+  for (const auto& [key, value] : labels) object.Add(key, value);
+  return object.ToString();
+}
+
+std::string JsonTextArray(const std::set<std::pair<std::string, std::string>>& labels) {
+  std::vector<std::string> objects;
+  for (const auto& [key, value] : labels) objects.push_back(JsonText({{key, value}}));
+  return TextArray(objects);
+}
+
+Labels LabelsFrom(const pqxx::field& field) {
+  Labels labels;
+  for (const std::string& label : TextArrayFrom(field)) {
+    const size_t equals = label.find('=');
+    labels[label.substr(0, equals)] = label.substr(equals + 1);
+  }
+  return labels;
 }
 
 std::string WithoutNul(absl::string_view text) {

@@ -3,11 +3,14 @@
 
 #include <optional>
 #include <pqxx/pqxx>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "controlplane/domain/rollout.h"
 #include "controlplane/domain/types.h"
 
 namespace bulkhead::controlplane {
@@ -21,6 +24,8 @@ std::string ToText(OnExpiry value);
 std::string ToText(OnUnreachable value);
 std::string ToText(CommandState value);
 std::string ToText(CommandKind value);
+std::string ToText(RolloutState value);
+std::string ToText(RolloutTargetState value);
 Trust TrustFrom(const pqxx::field& field);
 Direction DirectionFrom(const pqxx::field& field);
 PolicyTemplate PolicyTemplateFrom(const pqxx::field& field);
@@ -29,6 +34,8 @@ OnExpiry OnExpiryFrom(const pqxx::field& field);
 OnUnreachable OnUnreachableFrom(const pqxx::field& field);
 CommandState CommandStateFrom(const pqxx::field& field);
 CommandKind CommandKindFrom(const pqxx::field& field);
+RolloutState RolloutStateFrom(const pqxx::field& field);
+RolloutTargetState RolloutTargetStateFrom(const pqxx::field& field);
 
 // timestamptz as text in UTC, exact to the microsecond. Sessions run with TimeZone UTC and DateStyle ISO.
 std::string TimeText(absl::Time time);
@@ -46,6 +53,12 @@ std::string BytesFrom(const pqxx::field& field);
 // text[] (also good for uuid[]). NUL bytes, which PostgreSQL cannot hold, are left out.
 std::string TextArray(const std::vector<std::string>& items);
 std::vector<std::string> TextArrayFrom(const pqxx::field& field);
+
+// jsonb and jsonb[]: one object of all labels, and one object for each pair.
+std::string JsonText(const Labels& labels);
+std::string JsonTextArray(const std::set<std::pair<std::string, std::string>>& labels);
+// From a text[] of "key=value".
+Labels LabelsFrom(const pqxx::field& field);
 
 // Text without NUL bytes: a parameter would end at the first.
 std::string WithoutNul(absl::string_view text);

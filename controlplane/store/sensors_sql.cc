@@ -1,5 +1,6 @@
 // Sensors in the database.
 #include "absl/strings/str_cat.h"
+#include "absl/strings/substitute.h"
 #include "common/status_macros.h"
 #include "common/uuid.h"
 #include "controlplane/domain/errors.h"
@@ -13,6 +14,7 @@ namespace {
 
 constexpr char kSelect[] = R"(
 SELECT s.id, s.name, s.trust, s.disabled, s.desired_generation, s.desired_digest, s.revision, s.enrolled_at,
+       ARRAY(SELECT key || '=' || value FROM jsonb_each_text(s.labels)) AS labels,
        r.host_info, r.capabilities, r.observed, r.boot_id, r.observed_generation, r.observed_digest,
        r.degraded, r.critical, r.receipt_complete, r.failed_probe, r.refused_policy,
        r.containment_tier, r.isolation_tier, r.block_binary_tier, r.observed_at, r.last_heartbeat_at,
@@ -62,6 +64,7 @@ Sensor SensorFrom(const pqxx::row& row) {
   sensor.enrolled_at = TimeFrom(row["enrolled_at"]);
   sensor.certificate_not_after = OptionalTimeFrom(row["certificate_not_after"]);
   sensor.etag = row["revision"].c_str();
+  sensor.labels = LabelsFrom(row["labels"]);
   return sensor;
 }
 
@@ -80,16 +83,28 @@ absl::StatusOr<Sensor> PgTransaction::GetSensor(const std::string& reference, bo
   return std::move(sensors.front());
 }
 
-absl::StatusOr<Page<Sensor>> PgTransaction::ListSensors(const std::string& name_prefix, int page_size,
+std::string SelectorSql(int first) {
+  return absl::Substitute(
+      "s.labels @> $$$0::jsonb AND s.labels ?& $$$1::text[] AND NOT s.labels @> ANY ($$$2::jsonb[])"
+      " AND NOT s.labels ?| $$$3::text[]",
+      first, first + 1, first + 2, first + 3);
+}
+
+absl::StatusOr<Page<Sensor>> PgTransaction::ListSensors(const std::string& name_prefix, const LabelSelector& selector,
+                                                        const std::string& selector_text, int page_size,
                                                         const std::string& page_token) {
   RETURN_IF_ERROR(ValidateText("name_prefix", name_prefix, 63));
   ASSIGN_OR_RETURN(const int limit, ValidatePageSize(page_size));
-  const std::string list = absl::StrCat("sensors/", name_prefix);
+  const std::string list = absl::StrCat("sensors/", name_prefix, "/", selector_text);
   ASSIGN_OR_RETURN(const std::vector<std::string> after, DecodePageToken(list, 1, page_token));
   ASSIGN_OR_RETURN(
       const pqxx::result rows,
-      Execute("list sensors", absl::StrCat(kSelect, "WHERE s.name > $1 AND s.name ^@ $2 ORDER BY s.name LIMIT $3"),
-              after.empty() ? std::string() : after[0], name_prefix, limit + 1));
+      Execute(
+          "list sensors",
+          absl::StrCat(kSelect, "WHERE s.name > $1 AND s.name ^@ $2 AND ", SelectorSql(4), " ORDER BY s.name LIMIT $3"),
+          after.empty() ? std::string() : after[0], name_prefix, limit + 1, JsonText(selector.equal),
+          TextArray({selector.present.begin(), selector.present.end()}), JsonTextArray(selector.differ),
+          TextArray({selector.absent.begin(), selector.absent.end()})));
   ASSIGN_OR_RETURN(std::vector<Sensor> sensors, ReadRows("list sensors", rows, SensorFrom));
   Page<Sensor> page =
       MakePage(std::move(sensors), limit, list, [](const Sensor& last) { return std::vector<std::string>{last.name}; });
@@ -97,15 +112,22 @@ absl::StatusOr<Page<Sensor>> PgTransaction::ListSensors(const std::string& name_
   return page;
 }
 
+absl::StatusOr<std::vector<Sensor>> PgTransaction::SensorsById(const std::vector<std::string>& sensor_ids) {
+  ASSIGN_OR_RETURN(
+      const pqxx::result rows,
+      Execute("read sensors", absl::StrCat(kSelect, "WHERE s.id = ANY($1::uuid[])"), TextArray(sensor_ids)));
+  return ReadRows("read sensors", rows, SensorFrom);
+}
+
 absl::Status PgTransaction::InsertSensor(const Sensor& sensor) {
   // DO NOTHING instead of an error, which would end the transaction with the database's words instead of ours.
-  ASSIGN_OR_RETURN(
-      const pqxx::result inserted,
-      Execute("enroll a sensor",
-              "INSERT INTO sensors (id, name, desired_generation, desired_digest, enrolled_at)"
-              " VALUES ($1::uuid, $2, $3, $4, $5::timestamptz) ON CONFLICT ON CONSTRAINT sensors_name_key DO NOTHING",
-              sensor.id, sensor.name, sensor.desired_generation, Bytes(sensor.desired_digest),
-              TimeText(sensor.enrolled_at)));
+  ASSIGN_OR_RETURN(const pqxx::result inserted,
+                   Execute("enroll a sensor",
+                           "INSERT INTO sensors (id, name, desired_generation, desired_digest, enrolled_at, labels)"
+                           " VALUES ($1::uuid, $2, $3, $4, $5::timestamptz, $6::jsonb) ON CONFLICT ON CONSTRAINT "
+                           "sensors_name_key DO NOTHING",
+                           sensor.id, sensor.name, sensor.desired_generation, Bytes(sensor.desired_digest),
+                           TimeText(sensor.enrolled_at), JsonText(sensor.labels)));
   if (inserted.affected_rows() == 0) return SensorNameTaken(sensor.name);
   RETURN_IF_ERROR(
       Execute("enroll a sensor", "INSERT INTO sensor_reports (sensor_id) VALUES ($1::uuid)", sensor.id).status());
@@ -123,6 +145,13 @@ absl::Status PgTransaction::SetDisabled(const std::string& sensor_id, bool disab
   RETURN_IF_ERROR(
       Execute("disable or enable a sensor", "UPDATE sensors SET disabled = $2 WHERE id = $1::uuid", sensor_id, disabled)
           .status());
+  return Touch(sensor_id);
+}
+
+absl::Status PgTransaction::SetLabels(const std::string& sensor_id, const Labels& labels) {
+  RETURN_IF_ERROR(Execute("label a sensor", "UPDATE sensors SET labels = $2::jsonb WHERE id = $1::uuid", sensor_id,
+                          JsonText(labels))
+                      .status());
   return Touch(sensor_id);
 }
 
@@ -157,9 +186,9 @@ absl::Status PgTransaction::Touch(const std::string& sensor_id) {
   return changed.empty() ? SensorNotFound(sensor_id) : absl::OkStatus();
 }
 
-absl::Status PgTransaction::Notify(const std::vector<std::string>& sensor_ids) {
+absl::Status PgTransaction::Notify(const std::vector<std::string>& changes) {
   return Execute("tell other replicas", "SELECT pg_notify($1, id) FROM unnest($2::text[]) AS id", kChangeChannel,
-                 TextArray(sensor_ids))
+                 TextArray(changes))
       .status();
 }
 

@@ -13,6 +13,8 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "controlplane/domain/label_selector.h"
+#include "controlplane/domain/rollout.h"
 #include "controlplane/domain/types.h"
 
 namespace bulkhead::controlplane {
@@ -23,6 +25,9 @@ struct Page {
   std::vector<T> items;
   std::string next_page_token;
 };
+
+// What Store::Listen puts before a rollout's id.
+inline constexpr char kRolloutChange[] = "rollout/";
 
 // One certificate that was issued to a sensor.
 struct SensorCertificate {
@@ -43,13 +48,16 @@ class Transaction {
 
   // `reference` is an id or a name. The row stays locked until the end when `lock` is set. Policies are filled in.
   virtual absl::StatusOr<Sensor> GetSensor(const std::string& reference, bool lock) = 0;
-  virtual absl::StatusOr<Page<Sensor>> ListSensors(const std::string& name_prefix, int page_size,
+  // By name. `selector_text` is what the selector was parsed from: page tokens are bound to it.
+  virtual absl::StatusOr<Page<Sensor>> ListSensors(const std::string& name_prefix, const LabelSelector& selector,
+                                                   const std::string& selector_text, int page_size,
                                                    const std::string& page_token) = 0;
   // SensorNameTaken when there is one of that name.
   virtual absl::Status InsertSensor(const Sensor& sensor) = 0;
   virtual absl::Status SetTrust(const std::string& sensor_id, Trust trust) = 0;
   virtual absl::Status SetDisabled(const std::string& sensor_id, bool disabled) = 0;
-  // Deletes the sensor and all that belongs to it but audit records.
+  virtual absl::Status SetLabels(const std::string& sensor_id, const Labels& labels) = 0;
+  // Deletes the sensor and all that belongs to it but audit records and what became of it in rollouts.
   virtual absl::Status DeleteSensor(const std::string& sensor_id) = 0;
 
   // created_at is the database's time.
@@ -99,6 +107,40 @@ class Transaction {
   virtual absl::StatusOr<Page<EnrollmentToken>> ListTokens(int page_size, const std::string& page_token) = 0;
   virtual absl::Status MarkTokenUsed(const std::string& token_id, const std::string& sensor_id) = 0;
   virtual absl::Status RevokeToken(const std::string& token_id) = 0;
+
+  // The sensors that match and are trusted and not disabled, by name, as pending targets.
+  virtual absl::StatusOr<std::vector<RolloutTarget>> SelectTargets(const LabelSelector& selector) = 0;
+  // Every change of a rollout notifies every replica at commit. created_at and ended_at are the database's time.
+  virtual absl::Status InsertRollout(const Rollout& rollout, const std::vector<RolloutTarget>& targets) = 0;
+  // The row stays locked until the end when `lock` is set.
+  virtual absl::StatusOr<Rollout> GetRollout(const std::string& rollout_id, bool lock) = 0;
+  // Newest first.
+  virtual absl::StatusOr<Page<Rollout>> ListRollouts(int page_size, const std::string& page_token) = 0;
+  // By name; no state: all.
+  virtual absl::StatusOr<Page<RolloutTarget>> ListRolloutTargets(const std::string& rollout_id,
+                                                                 std::optional<RolloutTargetState> state, int page_size,
+                                                                 const std::string& page_token) = 0;
+  // Ids of those that run, or whose orders have no outcome yet.
+  virtual absl::StatusOr<std::vector<std::string>> OpenRollouts() = 0;
+  // Locks the rollout until the end. None: somebody else has it locked, or it is gone. What follows in this transaction
+  // is done by one replica at a time, and is lost as a whole if the replica dies.
+  virtual absl::StatusOr<std::optional<RolloutStanding>> ClaimRollout(const std::string& rollout_id) = 0;
+  // Ordered and enforced targets about which JudgeTarget may have something new to say.
+  virtual absl::StatusOr<std::vector<RolloutEvidence>> TargetsToJudge(const Rollout& rollout) = 0;
+  // The first by name; none: all had their turn.
+  virtual absl::StatusOr<std::optional<RolloutTarget>> NextPendingTarget(const std::string& rollout_id) = 0;
+  // `generation` is what the order made. Remembers in what way the sensor is degraded now.
+  virtual absl::Status MarkTargetOrdered(const std::string& rollout_id, const std::string& sensor_id,
+                                         uint64_t generation) = 0;
+  virtual absl::Status MarkTarget(const std::string& rollout_id, const std::string& sensor_id,
+                                  const TargetVerdict& verdict) = 0;
+  // Stores state, halted_because, ordered_by and forgiven.
+  virtual absl::Status UpdateRollout(const Rollout& rollout) = 0;
+
+  // Runs `body`, which uses this transaction, and undoes what it did when it returns an error; the transaction goes on
+  // either way, but after a lost connection or a deadlock. Returns what `body` returned, or the statement that failed
+  // in it. Not to be nested.
+  virtual absl::Status Attempt(absl::FunctionRef<absl::Status()> body) = 0;
 
   virtual absl::Status InsertCertificate(const SensorCertificate& certificate) = 0;
   virtual absl::Status RevokeCertificates(const std::string& sensor_id) = 0;
@@ -174,9 +216,9 @@ class Store {
   // once a minute.
   virtual absl::StatusOr<int64_t> Sweep(absl::Duration keep) = 0;
 
-  // Calls `on_change(sensor_id)` for every change that any replica commits, from a thread of its own, until the store
-  // is destroyed. An empty id means "anything may have changed" (after the listening connection was lost and restored).
-  // Call once.
+  // Calls `on_change(id)` for every change that any replica commits, with the id of a sensor, or kRolloutChange and
+  // that of a rollout, from a thread of its own, until the store is destroyed. An empty id means "anything may have
+  // changed" (after the listening connection was lost and restored). Call once.
   virtual absl::Status Listen(std::function<void(const std::string& sensor_id)> on_change) = 0;
 };
 

@@ -32,16 +32,16 @@ auto Give(Store& store, Order order) -> decltype(order(std::declval<Transaction&
   return out;
 }
 
-inline orders::TokenCreated MakeToken(Store& store, const std::string& reenroll = "") {
+inline orders::TokenCreated MakeToken(Store& store, const std::string& reenroll = "", const Labels& labels = {}) {
   auto token = Give(store, [&](Transaction& tx) {
-    return orders::CreateToken(tx, By("admin"), "test", absl::Hours(1), reenroll, absl::Now());
+    return orders::CreateToken(tx, By("admin"), "test", absl::Hours(1), reenroll, labels, absl::Now());
   });
   REQUIRE_OK(token);
   return *token;
 }
 
-inline Sensor Enroll(Store& store, const std::string& name) {
-  const std::string secret = MakeToken(store).secret;
+inline Sensor Enroll(Store& store, const std::string& name, const Labels& labels = {}) {
+  const std::string secret = MakeToken(store, "", labels).secret;
   auto sensor = Give(store, [&](Transaction& tx) { return orders::Enroll(tx, secret, name, absl::Now()); });
   REQUIRE_OK(sensor);
   return *sensor;

@@ -8,6 +8,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "common/file_util.h"
 #include "store/database.h"
 #include "store/fleet.h"
@@ -58,6 +59,14 @@ const std::vector<Step>& Steps() {
        " 'bulkhead-block-binary-abab', 'block-binary', 'sigkill', 'olga', 'e', decode(repeat('ab', 32), 'hex'), true)",
        "SELECT kill_running AND octet_length(binary_sha256) = 32 FROM enforcement_policies"
        " WHERE template = 'block-binary'"},
+      {"UPDATE sensors SET labels = '{\"env\": \"prod\"}' WHERE name = 'old-1';"
+       "INSERT INTO rollouts (id, kind, order_message, allow_degraded, max_in_flight, max_per_hour, max_failures,"
+       " enforce_within_seconds, label_selector, created_by, ordered_by) VALUES"
+       " ('00000000-0000-4000-8000-000000000006', 'contain', '', false, 50, 0, 1, 60, 'env=prod', 'olga', 'olga');"
+       "INSERT INTO rollout_targets (rollout_id, sensor_id, sensor_name) VALUES"
+       " ('00000000-0000-4000-8000-000000000006', '00000000-0000-4000-8000-000000000001', 'old-1')",
+       "SELECT count(*) = 1 FROM rollouts r JOIN rollout_targets t ON t.rollout_id = r.id JOIN sensors s"
+       " ON s.id = t.sensor_id WHERE t.state = 'pending' AND s.labels @> '{\"env\": \"prod\"}'"},
   };
   return steps;
 }
@@ -143,7 +152,7 @@ TEST_CASE("a migration that was changed after it was applied is refused") {
 TEST_CASE("a migration that fails leaves nothing of itself") {
   const Database database;
   std::vector<Migration> migrations = EmbeddedMigrations();
-  migrations.push_back({absl::StrCat("000", migrations.size() + 1, "_broken.sql"),
+  migrations.push_back({absl::StrFormat("%04d_broken.sql", migrations.size() + 1),
                         "CREATE TABLE half (id integer); SELECT no_such_column"});
   CHECK_CODE(Migrate(database.connection_string(), migrations), kInternal);
   CHECK(database.Value("SELECT to_regclass('half') IS NULL") == "t");

@@ -39,6 +39,8 @@ class Cluster {
 
   // A connection of its own to a replica as the administrator; directly, so that what is cut is the sensors' network.
   std::shared_ptr<grpc::Channel> OperatorChannel(int i) const;
+  // The administrator's configuration for bulkheadctl; it names replica 0.
+  std::string operator_config() const { return directory_ + "/admin/config.yaml"; }
   // Where a replica's key.pem and cert.pem are.
   std::string tls_directory(int i) const { return replicas_[i].state + "/tls/current"; }
   const std::string& trust_bundle() const { return trust_bundle_; }

@@ -16,6 +16,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "bulkhead/v1/rollout_service.grpc.pb.h"
 #include "bulkhead/v1/sensor_service.grpc.pb.h"
 #include "e2e/fleet/cluster.h"
 #include "e2e/fleet/raw_server.h"
@@ -148,6 +149,32 @@ void MeasureOrders(const Cluster& cluster, const SimFleet& fleet, const History&
          Percentile(millis, 99), millis.size());
 }
 
+// One order for the whole fleet, without limits worth the name: from the operator's call until every host enforces it.
+void MeasureRollout(const Cluster& cluster, const SimFleet& fleet) {
+  const auto stub = v1::RolloutService::NewStub(cluster.OperatorChannel(0));
+  v1::CreateRolloutRequest request;
+  request.set_all_sensors(true);
+  request.mutable_order()->mutable_isolate();
+  request.mutable_limits()->set_max_in_flight(1000);
+  v1::CreateRolloutResponse created;
+  grpc::ClientContext create_context;
+  const auto began = Clock::now();
+  const grpc::Status status = stub->CreateRollout(&create_context, request, &created);
+  if (!status.ok()) throw std::runtime_error("a rollout was refused: " + status.error_message());
+  v1::WatchRolloutRequest watch;
+  watch.set_id(created.rollout().id());
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + kConnectLimit);
+  const auto reader = stub->WatchRollout(&context, watch);
+  v1::WatchRolloutResponse now;
+  while (reader->Read(&now)) {
+  }
+  reader->Finish();
+  const double seconds = Seconds(Clock::now() - began);
+  printf("%-46s %.1f s, %.0f a second, %u of %zu enforced\n", "rollout: isolate every sensor", seconds,
+         now.rollout().enforced() / seconds, now.rollout().enforced(), fleet.size());
+}
+
 // Rows a second of the plainest batched upsert, one statement a thousand rows.
 double PlainSqlRows(const Postgres& postgres) {
   constexpr int kStatements = 100, kRows = 1000;
@@ -211,6 +238,7 @@ int Main(const char* self, int sensors, int seconds) {
   Print("heartbeat rows a second (plain: unnest 1000)", ours.messages_per_second, PlainSqlRows(cluster.postgres()));
   printf("%-46s %12.0f\n", "heartbeat rows in the database", rows());
   MeasureOrders(cluster, fleet, history);
+  MeasureRollout(cluster, fleet);
   return 0;
 }
 

@@ -20,12 +20,15 @@ void Require(const grpc::Status& status, const std::string& what) {
   if (!status.ok()) throw std::runtime_error(what + ": " + status.error_message());
 }
 
-SimIdentity EnrollSensor(v1::EnrollmentService::Stub& stub, const std::string& name) {
+SimIdentity EnrollSensor(v1::EnrollmentService::Stub& stub, const std::string& name,
+                         const std::map<std::string, std::string>& labels) {
   const auto deadline = [] { return std::chrono::system_clock::now() + kCallLimit; };
   grpc::ClientContext token_context;
   token_context.set_deadline(deadline());
+  v1::CreateEnrollmentTokenRequest wanted;
+  wanted.mutable_sensor_labels()->insert(labels.begin(), labels.end());
   v1::CreateEnrollmentTokenResponse token;
-  Require(stub.CreateEnrollmentToken(&token_context, {}, &token), "making a token");
+  Require(stub.CreateEnrollmentToken(&token_context, wanted, &token), "making a token");
   const bulkhead::test::KeyAndRequest made = bulkhead::test::MakeKeyAndRequest();
   v1::EnrollRequest request;
   request.set_token(token.secret());
@@ -45,7 +48,7 @@ SimIdentity EnrollSensor(v1::EnrollmentService::Stub& stub, const std::string& n
 }  // namespace
 
 std::vector<SimIdentity> EnrollSensors(const std::shared_ptr<grpc::Channel>& channel, const std::string& prefix,
-                                       int count) {
+                                       int count, const std::map<std::string, std::string>& labels) {
   std::vector<SimIdentity> identities(count);
   std::atomic<int> next = 0;
   std::mutex mutex;
@@ -55,7 +58,8 @@ std::vector<SimIdentity> EnrollSensors(const std::shared_ptr<grpc::Channel>& cha
     threads.emplace_back([&] {
       const auto stub = v1::EnrollmentService::NewStub(channel);
       try {
-        for (int i = next++; i < count; i = next++) identities[i] = EnrollSensor(*stub, prefix + std::to_string(i));
+        for (int i = next++; i < count; i = next++)
+          identities[i] = EnrollSensor(*stub, prefix + std::to_string(i), labels);
       } catch (const std::exception& error) {
         const std::lock_guard lock(mutex);
         failed = error.what();

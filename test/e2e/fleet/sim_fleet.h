@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -15,10 +16,10 @@
 
 namespace bulkhead::e2e {
 
-// Enrolls sensors named PREFIX0, PREFIX1, … through the API: a token each, made as the operator of `channel`, and a key
-// of its own. Throws when one is refused.
+// Enrolls sensors named PREFIX0, PREFIX1, … through the API: a token each, made as the operator of `channel`, with
+// these labels, and a key of its own. Throws when one is refused.
 std::vector<SimIdentity> EnrollSensors(const std::shared_ptr<grpc::Channel>& channel, const std::string& prefix,
-                                       int count);
+                                       int count, const std::map<std::string, std::string>& labels = {});
 
 // Thread safe. `options` and `history` must outlive it.
 class SimFleet {

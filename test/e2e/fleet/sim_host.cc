@@ -23,6 +23,11 @@ v1::PolicyStatus SimHost::Apply(const v1::DesiredState& desired) {
     *status.mutable_observed() = Observe();
     return status;
   }
+  if (planted_ == Planted::kRefusesOrders && desired.enforcement_policies_size() > 0) {
+    status.set_message("this host refuses orders");
+    *status.mutable_observed() = Observe();
+    return status;
+  }
   Enforced wanted;
   for (const v1::EnforcementPolicy& policy : desired.enforcement_policies()) {
     if (policy.template_() == v1::POLICY_TEMPLATE_NETWORK_CONTAINMENT) wanted.contained = true;

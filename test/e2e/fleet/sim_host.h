@@ -18,6 +18,7 @@ enum class Planted {
   kDropsOrders,       // says that it applied, and did not
   kInventsState,      // contains itself though nobody said so
   kLosesLateResults,  // never reports what became of a kill
+  kRefusesOrders,     // applies nothing that holds a policy, and says so
 };
 
 // Follows the rules of the real sensor: a generation only grows; a kill is noted before it is done, so that it is done

@@ -18,6 +18,7 @@ v1::Sensor SyncedSensor() {
   sensor.mutable_last_heartbeat_at()->set_seconds(1'767'225'595);
   sensor.mutable_observed_at()->set_seconds(1'767'225'595);
   sensor.set_etag("e7");
+  (*sensor.mutable_labels())["env"] = "prod";
   v1::ObservedState& observed = *sensor.mutable_observed();
   observed.set_contained(true);
   observed.mutable_receipt()->set_generation(7);
@@ -26,8 +27,24 @@ v1::Sensor SyncedSensor() {
   return sensor;
 }
 
+v1::Rollout RunningRollout() {
+  v1::Rollout rollout;
+  rollout.set_id(kRolloutId);
+  rollout.set_state(v1::ROLLOUT_STATE_RUNNING);
+  rollout.mutable_order()->mutable_contain();
+  rollout.mutable_limits()->set_max_in_flight(50);
+  rollout.mutable_limits()->set_max_failures(1);
+  rollout.mutable_limits()->set_enforce_within_seconds(60);
+  rollout.set_label_selector("env=prod");
+  rollout.set_pending(10);
+  rollout.set_created_by("olga");
+  rollout.mutable_created_at()->set_seconds(1'767'225'590);
+  return rollout;
+}
+
 grpc::Status FakeSensors::ListSensors(grpc::ServerContext*, const v1::ListSensorsRequest* request,
                                       v1::ListSensorsResponse* response) {
+  list = *request;
   // Two pages, so that a client that forgets the second is caught.
   v1::Sensor sensor = SyncedSensor();
   if (request->page_token() == "second") {
@@ -109,6 +126,14 @@ grpc::Status FakeSensors::GetCommand(grpc::ServerContext*, const v1::GetCommandR
   return answer;
 }
 
+grpc::Status FakeSensors::SetSensorLabels(grpc::ServerContext*, const v1::SetSensorLabelsRequest* request,
+                                          v1::SetSensorLabelsResponse* response) {
+  labels = *request;
+  *response->mutable_sensor() = SyncedSensor();
+  *response->mutable_sensor()->mutable_labels() = request->labels();
+  return answer;
+}
+
 grpc::Status FakeSensors::RevokeSensor(grpc::ServerContext*, const v1::RevokeSensorRequest*,
                                        v1::RevokeSensorResponse* response) {
   ++revokes;
@@ -138,16 +163,72 @@ grpc::Status FakeAudit::VerifyAuditLog(grpc::ServerContext*, const v1::VerifyAud
   return grpc::Status::OK;
 }
 
-grpc::Status FakeTokens::CreateEnrollmentToken(grpc::ServerContext*, const v1::CreateEnrollmentTokenRequest*,
+grpc::Status FakeTokens::CreateEnrollmentToken(grpc::ServerContext*, const v1::CreateEnrollmentTokenRequest* request,
                                                v1::CreateEnrollmentTokenResponse* response) {
+  created = *request;
   response->mutable_token()->set_id("t1");
   response->set_secret("s3cret");
+  return grpc::Status::OK;
+}
+
+grpc::Status FakeRollouts::CreateRollout(grpc::ServerContext*, const v1::CreateRolloutRequest* request,
+                                         v1::CreateRolloutResponse* response) {
+  created = *request;
+  *response->mutable_rollout() = RunningRollout();
+  return grpc::Status::OK;
+}
+
+grpc::Status FakeRollouts::GetRollout(grpc::ServerContext*, const v1::GetRolloutRequest*,
+                                      v1::GetRolloutResponse* response) {
+  *response->mutable_rollout() = RunningRollout();
+  return grpc::Status::OK;
+}
+
+grpc::Status FakeRollouts::ListRollouts(grpc::ServerContext*, const v1::ListRolloutsRequest*,
+                                        v1::ListRolloutsResponse* response) {
+  *response->add_rollouts() = RunningRollout();
+  return grpc::Status::OK;
+}
+
+grpc::Status FakeRollouts::ListRolloutTargets(grpc::ServerContext*, const v1::ListRolloutTargetsRequest* request,
+                                              v1::ListRolloutTargetsResponse* response) {
+  listed = *request;
+  v1::RolloutTarget& target = *response->add_targets();
+  target.set_sensor_name("web-1");
+  target.set_state(v1::ROLLOUT_TARGET_STATE_FAILED);
+  target.set_message("no such\x1b[31m hook");
+  return grpc::Status::OK;
+}
+
+grpc::Status FakeRollouts::WatchRollout(grpc::ServerContext*, const v1::WatchRolloutRequest*,
+                                        grpc::ServerWriter<v1::WatchRolloutResponse>* writer) {
+  ++watches;
+  for (const v1::Rollout& rollout : watched) {
+    v1::WatchRolloutResponse change;
+    *change.mutable_rollout() = rollout;
+    writer->Write(change);
+  }
+  return watch_end;
+}
+
+grpc::Status FakeRollouts::CancelRollout(grpc::ServerContext*, const v1::CancelRolloutRequest* request,
+                                         v1::CancelRolloutResponse* response) {
+  cancelled = *request;
+  *response->mutable_rollout() = RunningRollout();
+  response->mutable_rollout()->set_state(v1::ROLLOUT_STATE_CANCELLED);
+  return grpc::Status::OK;
+}
+
+grpc::Status FakeRollouts::ResumeRollout(grpc::ServerContext*, const v1::ResumeRolloutRequest*,
+                                         v1::ResumeRolloutResponse* response) {
+  *response->mutable_rollout() = RunningRollout();
   return grpc::Status::OK;
 }
 
 Cli::Cli() {
   grpc::ServerBuilder builder;
   builder.RegisterService(&sensors).RegisterService(&rules).RegisterService(&audit).RegisterService(&tokens);
+  builder.RegisterService(&rollouts);
   server_ = builder.BuildAndStart();
 }
 

@@ -12,6 +12,7 @@
 #include "bulkhead/v1/audit.grpc.pb.h"
 #include "bulkhead/v1/enrollment.grpc.pb.h"
 #include "bulkhead/v1/policy_service.grpc.pb.h"
+#include "bulkhead/v1/rollout_service.grpc.pb.h"
 #include "bulkhead/v1/sensor_service.grpc.pb.h"
 #include "common/clock.h"
 #include "controlplane/cli/cli.h"
@@ -21,6 +22,7 @@ namespace bulkhead::controlplane::cli::test {
 inline constexpr char kSensorId[] = "11111111-1111-4111-8111-111111111111";
 inline constexpr char kPolicyId[] = "22222222-2222-4222-8222-222222222222";
 inline constexpr char kCommandId[] = "33333333-3333-4333-8333-333333333333";
+inline constexpr char kRolloutId[] = "55555555-5555-4555-8555-555555555555";
 inline constexpr char kRuleId[] = "44444444-4444-4444-8444-444444444444";
 
 class FixedClock : public Clock {
@@ -30,6 +32,9 @@ class FixedClock : public Clock {
 
 // A sensor that is connected and whose kernel has generation 7 of 7.
 v1::Sensor SyncedSensor();
+
+// A running rollout of 10 sensors.
+v1::Rollout RunningRollout();
 
 class FakeSensors : public v1::SensorService::Service {
  public:
@@ -45,6 +50,8 @@ class FakeSensors : public v1::SensorService::Service {
   grpc::Status CreateGuardCode(grpc::ServerContext*, const v1::CreateGuardCodeRequest*,
                                v1::CreateGuardCodeResponse*) override;
   grpc::Status GetCommand(grpc::ServerContext*, const v1::GetCommandRequest*, v1::GetCommandResponse*) override;
+  grpc::Status SetSensorLabels(grpc::ServerContext*, const v1::SetSensorLabelsRequest*,
+                               v1::SetSensorLabelsResponse*) override;
   grpc::Status RevokeSensor(grpc::ServerContext*, const v1::RevokeSensorRequest*, v1::RevokeSensorResponse*) override;
 
   // Set before the call.
@@ -57,6 +64,8 @@ class FakeSensors : public v1::SensorService::Service {
   v1::BlockBinaryRequest block;
   v1::KillProcessRequest kill;
   v1::LowerGuardRequest lower;
+  v1::ListSensorsRequest list;
+  v1::SetSensorLabelsRequest labels;
   int revokes = 0;
   int gets = 0;
 };
@@ -81,6 +90,33 @@ class FakeTokens : public v1::EnrollmentService::Service {
  public:
   grpc::Status CreateEnrollmentToken(grpc::ServerContext*, const v1::CreateEnrollmentTokenRequest*,
                                      v1::CreateEnrollmentTokenResponse*) override;
+  v1::CreateEnrollmentTokenRequest created;
+};
+
+class FakeRollouts : public v1::RolloutService::Service {
+ public:
+  grpc::Status CreateRollout(grpc::ServerContext*, const v1::CreateRolloutRequest*,
+                             v1::CreateRolloutResponse*) override;
+  grpc::Status GetRollout(grpc::ServerContext*, const v1::GetRolloutRequest*, v1::GetRolloutResponse*) override;
+  grpc::Status ListRollouts(grpc::ServerContext*, const v1::ListRolloutsRequest*, v1::ListRolloutsResponse*) override;
+  grpc::Status ListRolloutTargets(grpc::ServerContext*, const v1::ListRolloutTargetsRequest*,
+                                  v1::ListRolloutTargetsResponse*) override;
+  grpc::Status WatchRollout(grpc::ServerContext*, const v1::WatchRolloutRequest*,
+                            grpc::ServerWriter<v1::WatchRolloutResponse>*) override;
+  grpc::Status CancelRollout(grpc::ServerContext*, const v1::CancelRolloutRequest*,
+                             v1::CancelRolloutResponse*) override;
+  grpc::Status ResumeRollout(grpc::ServerContext*, const v1::ResumeRolloutRequest*,
+                             v1::ResumeRolloutResponse*) override;
+
+  // Set before the call: what a watch sends, in order, before its stream ends with `watch_end`.
+  std::vector<v1::Rollout> watched;
+  grpc::Status watch_end = grpc::Status::OK;
+
+  // Read after the call.
+  v1::CreateRolloutRequest created;
+  v1::ListRolloutTargetsRequest listed;
+  v1::CancelRolloutRequest cancelled;
+  int watches = 0;
 };
 
 // The fakes behind a server in this process, and bulkheadctl in front of it.
@@ -98,6 +134,7 @@ class Cli {
   FakeRules rules;
   FakeAudit audit;
   FakeTokens tokens;
+  FakeRollouts rollouts;
 
  private:
   std::unique_ptr<grpc::Server> server_;

@@ -75,17 +75,18 @@ TEST_CASE("the list of sensors") {
   away.set_desired_generation(3);
   CHECK(RenderSensors(sensors, kNow) ==
         "NAME   HEALTH                     CONNECTED  ORDERED    ENFORCED   GENERATION  STATE    HEARTBEAT  "
-        "ID\n"
+        "ID                                    LABELS\n"
         "web-1  healthy                    yes        contained  contained  7/7         synced   5s ago     "
-        "11111111-1111-4111-8111-111111111111\n"
+        "11111111-1111-4111-8111-111111111111  env=prod\n"
         "db     critical,revoked,disabled  no         isolated   open       0/3         unknown  -          "
-        "22222222-2222-4222-8222-222222222222\n");
+        "22222222-2222-4222-8222-222222222222  -\n");
 }
 
 TEST_CASE("one sensor in full") {
   CHECK(RenderSensor(FullSensor(), kNow) ==
         "name          web-1\n"
         "id            11111111-1111-4111-8111-111111111111\n"
+        "labels        env=prod\n"
         "health        degraded: lsm_bprm_check is missing\n"
         "trust         trusted, certificate ends 2026-01-02T00:00:00Z\n"
         "disabled      no\n"
@@ -158,8 +159,8 @@ TEST_CASE("rules, policies and tokens") {
   token.set_state(v1::ENROLLMENT_TOKEN_STATE_ACTIVE);
   token.mutable_expires_at()->set_seconds(1'767'225'600 + 3000);
   CHECK(RenderTokens(tokens, kNow) ==
-        "LABEL   STATE   EXPIRES  BY  USED BY  RE-ENROLLS  ID\n"
-        "rack 7  active  in 50m   -   -        -           -\n");
+        "LABEL   STATE   EXPIRES  BY  USED BY  RE-ENROLLS  ID  SENSOR LABELS\n"
+        "rack 7  active  in 50m   -   -        -           -   -\n");
 }
 
 TEST_CASE("text from a compromised host cannot drive the terminal") {

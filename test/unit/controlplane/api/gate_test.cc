@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "bulkhead/v1/audit.pb.h"
 #include "bulkhead/v1/policy_service.pb.h"
+#include "bulkhead/v1/rollout_service.pb.h"
 #include "controlplane/domain/roles.h"
 #include "google/protobuf/descriptor.h"
 #include "grpcpp/generic/generic_stub.h"
@@ -19,7 +20,8 @@ std::vector<std::string> EveryRpc() {
   std::vector<std::string> paths;
   for (const google::protobuf::Descriptor* any :
        {v1::ListSensorsRequest::descriptor(), v1::ListEnforcementPoliciesRequest::descriptor(),
-        v1::EnrollRequest::descriptor(), v1::ListAuditRecordsRequest::descriptor(), v1::Hello::descriptor()}) {
+        v1::EnrollRequest::descriptor(), v1::ListAuditRecordsRequest::descriptor(), v1::Hello::descriptor(),
+        v1::Rollout::descriptor()}) {
     for (int i = 0; i < any->file()->service_count(); ++i) {
       const auto* service = any->file()->service(i);
       for (int j = 0; j < service->method_count(); ++j)
@@ -53,7 +55,7 @@ TEST_CASE("every RPC is refused without a certificate, but for Enroll") {
   const ControlPlane plane;
   const auto nobody = plane.Connect();
   const auto paths = EveryRpc();
-  CHECK(paths.size() == 28);
+  CHECK(paths.size() == 38);
   for (const std::string& path : paths) {
     INFO(path);
     const grpc::Status status = CallEmpty(nobody, path);

@@ -1,0 +1,98 @@
+// What a watcher of a rollout sends, and when it ends.
+#include "controlplane/api/rollout_watcher.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/log.h"
+#include "controlplane/api/api_convert.h"
+#include "controlplane/api/watch_hub.h"
+#include "controlplane/domain/validate.h"
+
+namespace bulkhead::controlplane {
+namespace {
+
+absl::StatusOr<std::string> RolloutIdOf(const std::string& bytes) {
+  v1::WatchRolloutRequest request;
+  RETURN_IF_ERROR(ParseStrictly(bytes, &request));
+  RETURN_IF_ERROR(ValidateUuid("id", request.id()));
+  return request.id();
+}
+
+}  // namespace
+
+RolloutWatcher::RolloutWatcher(const ApiContext* api, WatchHub* hub, const Caller& caller,
+                               std::shared_ptr<StreamSession> stream)
+    : Watcher(api, caller, std::move(stream)), hub_(hub), strand_(api->workers) {}
+
+void RolloutWatcher::OnMessage(std::string bytes) {
+  const absl::StatusOr<std::string> id = RolloutIdOf(bytes);
+  if (!id.ok()) return End(id.status());
+  {
+    absl::MutexLock lock(&mutex_);
+    rollout_id_ = *id;
+    changed_ = true;
+  }
+  Wake();
+}
+
+void RolloutWatcher::OnEnded() {
+  hub_->Remove(this);
+}
+
+void RolloutWatcher::OnChange(const std::string& changed) {
+  {
+    absl::MutexLock lock(&mutex_);
+    if (rollout_id_.empty() || changed != absl::StrCat(kRolloutChange, rollout_id_)) return;
+    changed_ = true;
+  }
+  Wake();
+}
+
+void RolloutWatcher::OnSweep() {
+  {
+    absl::MutexLock lock(&mutex_);
+    if (rollout_id_.empty()) return;
+    changed_ = true;
+  }
+  Wake();
+}
+
+void RolloutWatcher::Wake() {
+  // No room among the workers: nothing is lost, the next sweep wakes it again.
+  strand_.Wake([self = shared_from_this()] { self->Step(); });
+}
+
+void RolloutWatcher::Step() {
+  std::string id;
+  {
+    absl::MutexLock lock(&mutex_);
+    if (!stream_->idle() || stream_->closed() || !std::exchange(changed_, false)) return;
+    id = rollout_id_;
+  }
+  absl::Status status = CheckCaller();
+  if (status.ok()) status = Send(id);
+  if (status.ok()) return;
+  LogInfo("watch ended", {{"caller", caller_.name}, {"error", status.ToString()}});
+  End(status);
+}
+
+absl::Status RolloutWatcher::Send(const std::string& rollout_id) {
+  Rollout rollout;
+  RETURN_IF_ERROR(api_->store->Run([&](Transaction& tx) -> absl::Status {
+    ASSIGN_OR_RETURN(rollout, tx.GetRollout(rollout_id, /*lock=*/false));
+    return absl::OkStatus();
+  }));
+  v1::WatchRolloutResponse response;
+  *response.mutable_rollout() = ToProto(rollout);
+  std::string bytes = SerializeDeterministically(response);
+  if (bytes != sent_) {
+    sent_ = bytes;
+    stream_->Send(std::move(bytes));
+  }
+  // What is queued is written first.
+  if (rollout.ended_at) End(absl::OkStatus());
+  return absl::OkStatus();
+}
+
+}  // namespace bulkhead::controlplane
