@@ -13,7 +13,7 @@
 #define BH_ASSERT(condition) _Static_assert(condition, #condition)
 #endif
 
-#define BH_ABI_VERSION 2
+#define BH_ABI_VERSION 3
 
 /* Capacities. What happens when one is full stands beside it. */
 #define BH_SLOTS 2                  /* the set in force and the one being filled */
@@ -113,6 +113,18 @@ struct bh_config {
 	__u64 enforced_at;   /* wall clock, nanoseconds since 1970: when this set was published */
 	__u64 contain_expires; /* CLOCK_BOOTTIME, ns: from then on containment counts as off; 0: never */
 	__u64 isolate_expires; /* the same for isolation */
+};
+
+/* How bh_host begins in every layout, so that sensors of different layouts know each other; see sensor/kernel/predecessor.h. Another
+ * map may grow or go, but bh_active stays one word in which 0 means that nothing is published. */
+struct bh_host_head {
+	__u64 scope_cgroup;
+	__u64 sensor_cgroup;
+	__u64 netns_cookie;
+	__u32 scope_level;
+	__u8 kill_connect;
+	__u8 deny_exec;
+	__u16 abi;
 };
 
 /* What does not belong to a generation; value of bh_host. */
@@ -280,6 +292,9 @@ BH_ASSERT(sizeof(struct bh_config) == 104 && offsetof(struct bh_config, contain)
 BH_ASSERT(offsetof(struct bh_config, enforced_at) == 80);
 BH_ASSERT(offsetof(struct bh_config, contain_expires) == 88 && offsetof(struct bh_config, isolate_expires) == 96);
 BH_ASSERT(sizeof(struct bh_host) == 32 && offsetof(struct bh_host, kill_connect) == 28);
+BH_ASSERT(sizeof(struct bh_host_head) == 32 && offsetof(struct bh_host_head, sensor_cgroup) == 8);
+BH_ASSERT(offsetof(struct bh_host, sensor_cgroup) == 8 && offsetof(struct bh_host, abi) == 30);
+BH_ASSERT(offsetof(struct bh_host_head, abi) == 30);
 BH_ASSERT(sizeof(struct bh_rule_key) == 24 && offsetof(struct bh_rule_key, address) == 8);
 BH_ASSERT(sizeof(struct bh_rule_value) == 40 && offsetof(struct bh_rule_value, range) == 8);
 BH_ASSERT(sizeof(struct bh_flow_key) == 24);
