@@ -71,14 +71,11 @@ DatapathOptions KernelOptions(const Options& options) {
 
 // Opens the kernel to look at it. Programs that only this call attached do not stay.
 absl::Status LookAtKernel(const Options& options, const std::function<absl::Status(Datapath&)>& look) {
-  bool was_ordered = false;
   {
     ASSIGN_OR_RETURN(const std::unique_ptr<Datapath> datapath, OpenDatapath(KernelOptions(options)));
     RETURN_IF_ERROR(look(*datapath));
-    ASSIGN_OR_RETURN(const ObservedState observed, datapath->Observe());
-    was_ordered = observed.receipt.generation != 0;
   }
-  return was_ordered ? absl::OkStatus() : RemoveDatapath(KernelOptions(options));
+  return RemoveIdleDatapath(KernelOptions(options));
 }
 
 absl::Status PrintObserved(Datapath& datapath) {
@@ -186,6 +183,12 @@ absl::Status Uninstall(const Options& options, bool force) {
   if (!force) {
     ASSIGN_OR_RETURN(const std::unique_ptr<Datapath> datapath, OpenDatapath(KernelOptions(options)));
     ASSIGN_OR_RETURN(const ObservedState observed, datapath->Observe());
+    if (observed.older_sensor_in_force) {
+      return absl::FailedPreconditionError(
+          "an earlier sensor's enforcement is in force, which this version does not read; start this one and release "
+          "the "
+          "host first, or use --force to lift everything now");
+    }
     if (observed.contained || observed.isolated) {
       return absl::FailedPreconditionError(
           absl::StrCat("this host is ", observed.isolated ? "isolated" : "contained",

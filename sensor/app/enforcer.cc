@@ -121,7 +121,8 @@ bool Enforcer::KernelHas(const DesiredState& state) {
 bool Enforcer::CanRollBackFrom(const DesiredState& incoming) {
   if (in_force_.generation != 0) return true;
   const absl::StatusOr<ObservedState> observed = datapath_->Observe();
-  return observed.ok() && (observed->receipt.generation == 0 || observed->receipt.generation == incoming.generation);
+  if (!observed.ok() || observed->older_sensor_in_force) return false;
+  return observed->receipt.generation == 0 || observed->receipt.generation == incoming.generation;
 }
 
 absl::Status Enforcer::ApplyAndStore(const DesiredState& state, bool with_trial) {

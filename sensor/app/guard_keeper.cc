@@ -124,6 +124,7 @@ std::vector<std::string> GuardKeeper::Maintain() {
   std::vector<std::string> changes;
   if (guard_ == nullptr || stage_ != Stage::kEnabled) return changes;
   const std::string before = problem_;
+  moved_ = GoHome();
   const absl::StatusOr<std::vector<std::string>> repaired = guard_->Maintain();
   if (repaired.ok()) changes = *repaired;
   const absl::Status works = repaired.ok() ? guard_->Prove() : repaired.status();
@@ -133,6 +134,14 @@ std::vector<std::string> GuardKeeper::Maintain() {
   NoticeRefusals(&changes);
   for (const std::string& change : changes) Note(change);
   return changes;
+}
+
+bool GuardKeeper::GoHome() {
+  if (guard_ == nullptr || stage_ != Stage::kEnabled) return false;
+  const absl::StatusOr<std::string> moved = guard_->GoHome();
+  const bool now = moved.ok() && !moved->empty();
+  if (now) Note(*moved);
+  return std::exchange(moved_, false) || now;
 }
 
 void GuardKeeper::NoticeSwitch(std::vector<std::string>* changes) {

@@ -42,6 +42,10 @@ class GuardKeeper {
   // Repairs, proves, and notices what was refused. Call about once a second. Says what changed, in words.
   std::vector<std::string> Maintain();
 
+  // Undoes it when somebody moved the sensor out of its cgroup: sockets that it makes elsewhere are not the sensor's to
+  // the wall. True when somebody did since the last call.
+  bool GoHome();
+
   // The guard's state, and what is wrong with it.
   void AddTo(ObservedState* observed) const;
 
@@ -68,6 +72,7 @@ class GuardKeeper {
   std::optional<GuardSwitch> seen_;  // at the last Maintain
   std::vector<Counter> reported_;    // refusals that events have told of
   uint64_t refusals_ = 0;
+  bool moved_ = false;  // out of its cgroup and back, since the last GoHome
   absl::Time next_refusal_event_ = absl::InfinitePast();
 };
 

@@ -132,6 +132,7 @@ absl::Status Sensor::OpenGuard() {
   if (!options_.tamper_guard) return absl::OkStatus();
   TamperGuardOptions guard;
   guard.pin_directory = HostPinDirectory(options_.bpffs);
+  guard.rule_set_directory = HostRuleSetDirectory(options_.bpffs);
   guard.files.assign(std::begin(kUnitFiles), std::end(kUnitFiles));
   if (!options_.config_file.empty()) guard.files.push_back(options_.config_file);
   guard.trees = {options_.state_dir, guard.pin_directory};

@@ -15,6 +15,8 @@ namespace {
 constexpr absl::Duration kAttemptTimeout = absl::Seconds(60);
 // A control plane that is silent for this many heartbeats is gone, whatever TCP thinks.
 constexpr int kSilentIntervals = 3;
+// A proof that somebody disturbed is repeated so often at most.
+constexpr int kMostProofsAgain = 50;
 
 // Refusals that no retry can cure: a person has to enroll the host again.
 bool NeedsEnrollment(const std::string& reason) {
@@ -24,7 +26,10 @@ bool NeedsEnrollment(const std::string& reason) {
 }  // namespace
 
 Uplink::Uplink(UplinkParts parts) : parts_(std::move(parts)), backoff_(parts_.uniform) {
-  parts_.enforcer->StartProofsWith([this](uint64_t ticket) { parts_.proofs->Start(ticket, hosts_, credentials_); });
+  parts_.enforcer->StartProofsWith([this](uint64_t ticket) {
+    proofs_again_ = 0;
+    StartProof(ticket);
+  });
 }
 
 void Uplink::Handle(LinkMessage message, Monotonic now) {
@@ -130,7 +135,15 @@ void Uplink::HandleOne(const LinkDesiredState& message, Monotonic) {
   if (!accepted.ok() || !parts_.enforcer->on_trial()) Report(message.generation, accepted);
 }
 
+void Uplink::StartProof(uint64_t ticket) {
+  parts_.guard->GoHome();
+  parts_.proofs->Start(ticket, hosts_, credentials_);
+}
+
 void Uplink::ProofEnded(const ProofDone& done) {
+  // While root has the sensor in another cgroup, the wall refuses its sockets: that says nothing about the wall.
+  const bool refused = done.proof.seen == Reachability::kRefusedHere;
+  if (refused && parts_.guard->GoHome() && proofs_again_++ < kMostProofsAgain) return StartProof(done.ticket);
   const std::optional<Enforcer::TrialEnd> end = parts_.enforcer->ProofEnded(done);
   if (end.has_value()) Report(end->generation, end->status);
 }

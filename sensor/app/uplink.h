@@ -80,6 +80,7 @@ class Uplink {
 
   void Connect(Monotonic now);
   void Beat(Monotonic now);
+  void StartProof(uint64_t ticket);
   void Report(uint64_t generation, const absl::Status& result);
   void SendStatus();
   void SendEvents();
@@ -101,6 +102,7 @@ class Uplink {
   std::vector<ResolvedHost> hosts_;  // pinned in the kernel
   Credentials credentials_;          // of the last connection
   std::optional<PolicyStatusMessage> unsent_status_;
+  int proofs_again_ = 0;  // of the trial's present step
   std::string last_refusal_;
   std::string description_ = "not connected yet";
 };

@@ -107,6 +107,8 @@ struct ObservedState {
   std::vector<std::string> degraded;  // not empty: DEGRADED
   std::vector<std::string> critical;  // not empty: CRITICAL
   uint64_t drift_repairs = 0;
+  // What a sensor of an older layout left is attached too, and may enforce what no generation here tells.
+  bool older_sensor_in_force = false;
   ObservedGuard guard;
 };
 

@@ -52,6 +52,9 @@ class TamperGuard {
   // process from outside. Call it now and then. Says what it repaired.
   virtual absl::StatusOr<std::vector<std::string>> Maintain() = 0;
 
+  // Puts the process back into its cgroup, by which the wall knows its sockets. Says so when somebody had moved it.
+  virtual absl::StatusOr<std::string> GoHome() = 0;
+
   // OK when the kernel calls the programs right now; FailedPrecondition when they have gone silent.
   virtual absl::Status Prove() const = 0;
 

@@ -41,11 +41,15 @@ absl::StatusOr<std::string> EnterSensorCgroup();
 // live sensor holds this scope, or the kernel lacks what every tier needs; the message says what.
 absl::StatusOr<std::unique_ptr<Datapath>> OpenDatapath(const DatapathOptions& options);
 
-// Where a sensor without a scope keeps its pins.
+// Where a sensor without a scope keeps its pins, and the directory below it with the published rule set.
 std::string HostPinDirectory(const std::string& bpffs);
+std::string HostRuleSetDirectory(const std::string& bpffs);
 
 // Lifts everything that any sensor enforced for `options.scope` and removes its pins. OK when there was nothing.
 absl::Status RemoveDatapath(const DatapathOptions& options);
+
+// Removes what an OpenDatapath left that was followed by no Apply. What is enforced stays.
+absl::Status RemoveIdleDatapath(const DatapathOptions& options);
 
 // Kills processes inside `scope` (as in DatapathOptions) only.
 absl::StatusOr<std::unique_ptr<ProcessKiller>> MakeProcessKiller(const std::string& scope);

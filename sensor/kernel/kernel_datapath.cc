@@ -5,11 +5,14 @@
 #include <cstring>
 #include <optional>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "common/errno_status.h"
 #include "common/file_util.h"
+#include "common/log.h"
 #include "common/status_macros.h"
+#include "sensor/kernel/counters.h"
 #include "sensor/kernel/endpoint_map.h"
 #include "sensor/kernel/found_file.h"
 #include "sensor/kernel/interfaces/physical_interfaces.h"
@@ -45,18 +48,15 @@ std::vector<std::string> PolicyIds(const DesiredState& state) {
   return ids;
 }
 
-// Asked before anything is loaded: maps of another layout cannot be taken over, and what the kernel says about that
-// helps nobody.
-absl::Status CheckAbi(const std::string& directory) {
-  const absl::StatusOr<BpfMap> host = BpfMap::OpenPinned(absl::StrCat(directory, "/bh_host"));
-  if (absl::IsNotFound(host.status())) return absl::OkStatus();
-  RETURN_IF_ERROR(host.status());
-  ASSIGN_OR_RETURN(const bh_host found, host->Get<bh_host>(kZero));
-  if (found.abi == 0 || found.abi == BH_ABI_VERSION) return absl::OkStatus();
-  return absl::FailedPreconditionError(absl::StrCat(
-      "what is pinned at ", directory, " was left by a sensor with layout ", found.abi, ", this one has ",
-      BH_ABI_VERSION,
-      "; enforcement goes on. Release the host and run uninstall with the sensor that left it, then start this one"));
+// What our own programs refused so far, wherever.
+absl::StatusOr<uint64_t> Refusals(const BpfMap& count) {
+  ASSIGN_OR_RETURN(const std::vector<Counter> counters, ReadCounters(count));
+  uint64_t sum = 0;
+  for (const Counter& counter : counters) {
+    const bool refusal = absl::StartsWith(counter.name, "deny_") || absl::StartsWith(counter.name, "drop_");
+    sum += refusal ? counter.value : 0;
+  }
+  return sum;
 }
 
 absl::Status Needed(const NeededFile& file, absl::string_view subject) {
@@ -90,17 +90,18 @@ absl::Status RequireTier(Tier tier, absl::string_view what) {
 
 }  // namespace
 
-KernelDatapath::KernelDatapath(Scope scope, std::string directory, UniqueFd lock, ProbeResult probed, Programs programs,
-                               RuleSetStore store, SocketWalker walker)
+KernelDatapath::KernelDatapath(Scope scope, std::string directory, UniqueFd lock, Predecessor predecessor,
+                               ProbeResult probed, Programs programs, RuleSetStore store, SocketWalker walker)
     : scope_(std::move(scope)),
       directory_(std::move(directory)),
       lock_(std::move(lock)),
+      predecessor_(std::move(predecessor)),
       probed_(std::move(probed)),
       programs_(std::move(programs)),
       store_(std::move(store)),
       walker_(std::move(walker)),
       frames_(directory_),
-      interfaces_(directory_, scope_.is_host()),
+      interfaces_(directory_, scope_.is_host(), /*attach=*/!predecessor_.present()),
       runners_(programs_.Find("bh_running"), scope_) {
   probed_.capabilities.mechanisms.push_back(frames_.mechanism());
   probed_.capabilities.mechanisms.push_back(interfaces_.mechanism());
@@ -111,19 +112,22 @@ absl::StatusOr<std::unique_ptr<Datapath>> KernelDatapath::Open(const DatapathOpt
   ASSIGN_OR_RETURN(Scope scope, ResolveScope(options.scope));
   RETURN_IF_ERROR(EnsureBpffs(options.bpffs));
   EnsureTracefs();
-  ASSIGN_OR_RETURN(const std::string directory, PinDirectory(options.bpffs, options.pin_key, scope));
+  ASSIGN_OR_RETURN(const std::string scope_directory, PinDirectory(options.bpffs, options.pin_key, scope));
+  const std::string directory = LayoutDirectory(scope_directory);
   RETURN_IF_ERROR(MakeDirectories(directory, 0700));
-  ASSIGN_OR_RETURN(UniqueFd lock, LockDirectory(directory));
-  RETURN_IF_ERROR(CheckAbi(directory));
+  ASSIGN_OR_RETURN(UniqueFd lock, LockDirectory(scope_directory));
+  // Asked before anything is loaded: maps of another layout cannot be adopted.
+  ASSIGN_OR_RETURN(Predecessor predecessor, Predecessor::Find(scope_directory));
+  if (!predecessor.published()) RETURN_IF_ERROR(predecessor.Retire());
   ASSIGN_OR_RETURN(ProbeResult probed, ProbeKernel());
   std::set<std::string> wanted = probed.programs;
   wanted.insert({"bh_file_id", "bh_running"});
   ASSIGN_OR_RETURN(Programs programs, Programs::Load(directory, scope, wanted));
   ASSIGN_OR_RETURN(RuleSetStore store, RuleSetStore::Open(directory));
   ASSIGN_OR_RETURN(SocketWalker walker, SocketWalker::Open(directory, scope));
-  std::unique_ptr<KernelDatapath> datapath(new KernelDatapath(std::move(scope), directory, std::move(lock),
-                                                              std::move(probed), std::move(programs), std::move(store),
-                                                              std::move(walker)));
+  std::unique_ptr<KernelDatapath> datapath(
+      new KernelDatapath(std::move(scope), directory, std::move(lock), std::move(predecessor), std::move(probed),
+                         std::move(programs), std::move(store), std::move(walker)));
   RETURN_IF_ERROR(datapath->OpenMaps());
   RETURN_IF_ERROR(datapath->WriteHostFacts(options.sensor_cgroup));
   RETURN_IF_ERROR(datapath->RefreshOverlayLayout());
@@ -160,6 +164,7 @@ absl::Status KernelDatapath::WriteHostFacts(const std::string& sensor_cgroup) {
   host_.kill_connect = probed_.kill_connect;
   host_.deny_exec = probed_.deny_exec;
   host_.abi = BH_ABI_VERSION;
+  RETURN_IF_ERROR(predecessor_.AdmitSensor(host_.sensor_cgroup));
   return maps_.host.Update(&kZero, &host_);
 }
 
@@ -275,12 +280,14 @@ absl::Status KernelDatapath::Apply(const DesiredState& state) {
   RETURN_IF_ERROR(AddPolicyStats(maps_.policies, PolicyIds(state)));
   set.config.enforced_at = absl::ToUnixNanos(absl::Now());
   set.config.serial = NextSerial();
+  RETURN_IF_ERROR(predecessor_.KeepOlderOut());
   RETURN_IF_ERROR(store_.Publish(set));
   blocked_ = std::move(blocked);
   state_ = state;
   applied_ = true;
   apply_time_ = absl::Now() - start;
   probe_plan_ = PlanWallProbes(state, probed_.Has("cgroup_connect"));
+  TakeOver();
   sockets_destroyed_ = 0;
   socket_problem_.clear();
   ListXdpHolders();
@@ -288,6 +295,34 @@ absl::Status KernelDatapath::Apply(const DesiredState& state) {
   const absl::Status killed = blocked_.size() > 0 ? runners_.Kill(state) : runners_.List(state);
   runner_problem_ = killed.ok() ? std::string() : std::string(killed.message());
   return RemoveOtherPolicyStats(maps_.policies, PolicyIds(state));
+}
+
+// Until this succeeds both sensors' programs are in force, and what either forbids is refused. Tried again at each
+// Maintain.
+void KernelDatapath::TakeOver() {
+  if (!applied_ || !predecessor_.present()) return;
+  const std::string name = predecessor_.name();
+  const auto run = [this]() -> absl::Status {
+    RETURN_IF_ERROR(interfaces_.Attach());
+    RETURN_IF_ERROR(ProveOwnPrograms());
+    return predecessor_.Retire();
+  };
+  const absl::Status done = run();
+  takeover_problem_ = done.ok() ? std::string() : std::string(done.message());
+  if (done.ok()) LogInfo("took over from an earlier sensor without a gap", {{"left", name}});
+}
+
+// That a probe is refused proves nothing while the predecessor's wall is up: ours has to count it as refused by itself.
+absl::Status KernelDatapath::ProveOwnPrograms() {
+  ASSIGN_OR_RETURN(const std::vector<std::string> repaired, programs_.Repair());
+  if (!repaired.empty()) return absl::UnavailableError(repaired.front());
+  if (probe_plan_.empty()) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const uint64_t before, Refusals(maps_.count));
+  for (const ActiveProbe& probe : Prove()) {
+    if (!probe.passed && probe.required) return absl::UnavailableError(absl::StrCat(probe.name, ": ", probe.detail));
+  }
+  ASSIGN_OR_RETURN(const uint64_t after, Refusals(maps_.count));
+  return after > before ? absl::OkStatus() : absl::UnavailableError("the new programs counted no probe as refused");
 }
 
 // The set is in force already, so a failure here is reported and does not undo it: the wall drops what the sockets
@@ -392,6 +427,7 @@ absl::StatusOr<std::vector<std::string>> KernelDatapath::Maintain() {
     RETURN_IF_ERROR(RefreshOverlayLayout());
     if (++rounds_ % kListProcessesEvery == 0) ListXdpHolders();
     RETURN_IF_ERROR(RefreshBlockedFiles());
+    TakeOver();
     return store_.PrepareIdleSlot();
   };
   const absl::Status done = run();
@@ -411,15 +447,28 @@ std::string HostPinDirectory(const std::string& bpffs) {
   return *PinDirectory(bpffs, "", Scope{});  // cannot fail: the host's key is a constant
 }
 
+std::string HostRuleSetDirectory(const std::string& bpffs) {
+  return LayoutDirectory(HostPinDirectory(bpffs));
+}
+
 absl::Status RemoveDatapath(const DatapathOptions& options) {
   ASSIGN_OR_RETURN(const Scope scope, ResolveScope(options.scope));
   ASSIGN_OR_RETURN(const std::string directory, PinDirectory(options.bpffs, options.pin_key, scope));
-  // A program whose last pin goes is detached by the kernel some time later; with nothing published it does nothing at
-  // once.
-  const absl::StatusOr<BpfMap> active = BpfMap::OpenPinned(absl::StrCat(directory, "/bh_active"));
-  if (active.ok()) RETURN_IF_ERROR(active->Update(&kZero, &kZero));
+  RETURN_IF_ERROR(LiftEverything(directory));
   if (scope.is_host()) InterfaceWall::Remove(PhysicalInterfaces());
   return RemovePins(directory);
+}
+
+absl::Status RemoveIdleDatapath(const DatapathOptions& options) {
+  ASSIGN_OR_RETURN(const Scope scope, ResolveScope(options.scope));
+  ASSIGN_OR_RETURN(const std::string directory, PinDirectory(options.bpffs, options.pin_key, scope));
+  const absl::StatusOr<BpfMap> word = BpfMap::OpenPinned(absl::StrCat(LayoutDirectory(directory), "/bh_active"));
+  RETURN_IF_ERROR(word.status());
+  ASSIGN_OR_RETURN(const uint32_t active, word->Get<uint32_t>(kZero));
+  if (active != 0) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const Predecessor predecessor, Predecessor::Find(directory));
+  if (!predecessor.present()) return RemoveDatapath(options);
+  return RemovePins(LayoutDirectory(directory));
 }
 
 }  // namespace bulkhead::sensor

@@ -11,6 +11,7 @@
 #include "sensor/kernel/frames/frame_layer.h"
 #include "sensor/kernel/interfaces/interface_layer.h"
 #include "sensor/kernel/kernel.h"
+#include "sensor/kernel/predecessor.h"
 #include "sensor/kernel/probe.h"
 #include "sensor/kernel/programs.h"
 #include "sensor/kernel/rule_set_store.h"
@@ -50,8 +51,8 @@ class KernelDatapath : public Datapath {
     BpfMap overlay;
   };
 
-  KernelDatapath(Scope scope, std::string directory, UniqueFd lock, ProbeResult probed, Programs programs,
-                 RuleSetStore store, SocketWalker walker);
+  KernelDatapath(Scope scope, std::string directory, UniqueFd lock, Predecessor predecessor, ProbeResult probed,
+                 Programs programs, RuleSetStore store, SocketWalker walker);
   absl::Status OpenMaps();
   absl::Status WriteHostFacts(const std::string& sensor_cgroup);
 
@@ -65,6 +66,10 @@ class KernelDatapath : public Datapath {
   using Leases = std::vector<std::pair<bh_policy_key, uint64_t>>;
   absl::StatusOr<Leases> KnownLeases(const DesiredState& state) const;
   static uint64_t ExpiryOf(const Policy& policy, const Leases& known);
+
+  // Takes what a sensor of another layout left away, once what was applied is proved to be carried by our own programs.
+  void TakeOver();
+  absl::Status ProveOwnPrograms();
 
   // The parts of Maintain.
   absl::Status RefreshBlockedFiles();
@@ -83,6 +88,7 @@ class KernelDatapath : public Datapath {
   Scope scope_;
   std::string directory_;
   UniqueFd lock_;
+  Predecessor predecessor_;
   ProbeResult probed_;
   Programs programs_;
   RuleSetStore store_;
@@ -105,6 +111,7 @@ class KernelDatapath : public Datapath {
   uint64_t drift_repairs_ = 0;
   std::vector<std::string> xdp_holders_;  // who may send past the wall, in words
   std::string socket_problem_;            // why forbidden sockets were not destroyed; empty when they were
+  std::string takeover_problem_;          // why the predecessor is still there although something was applied
   std::string repair_problem_;            // why the last Maintain failed; empty when it did not
 };
 

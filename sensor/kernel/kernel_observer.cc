@@ -161,6 +161,14 @@ absl::StatusOr<ObservedState> KernelDatapath::Observe() {
   ASSIGN_OR_RETURN(observed.counters, ReadCounters(maps_.count));
   frames_.Describe(&observed);
   interfaces_.Describe(&observed);
+  observed.older_sensor_in_force = predecessor_.present();
+  if (predecessor_.present() && !applied_) {
+    observed.degraded.push_back(absl::StrCat("an earlier sensor, of ", predecessor_.name(),
+                                             ", is in force too, until the first order that this one applies"));
+  } else if (predecessor_.present()) {
+    observed.degraded.push_back(
+        absl::StrCat("an earlier sensor, of ", predecessor_.name(), ", is in force too: ", takeover_problem_));
+  }
   if (!socket_problem_.empty()) observed.degraded.push_back(socket_problem_);
   if (observed.contained || observed.isolated) {
     observed.degraded.insert(observed.degraded.end(), xdp_holders_.begin(), xdp_holders_.end());

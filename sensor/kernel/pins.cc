@@ -16,6 +16,7 @@
 #include <system_error>
 
 #include "absl/strings/str_cat.h"
+#include "bulkhead/abi.h"
 #include "common/errno_status.h"
 #include "common/file_util.h"
 #include "common/hex.h"
@@ -47,6 +48,10 @@ absl::StatusOr<std::string> PinDirectory(const std::string& bpffs, const std::st
   const std::string name = key.empty() ? KeyOf(scope) : key;
   if (IsPinName(name)) return absl::StrCat(bpffs, "/bulkhead/", name);
   return absl::InvalidArgumentError(absl::StrCat("pin key \"", name, "\": use 1..127 of [A-Za-z0-9_-]"));
+}
+
+std::string LayoutDirectory(const std::string& scope_directory) {
+  return absl::StrCat(scope_directory, "/", kLayoutPrefix, BH_ABI_VERSION);
 }
 
 absl::Status EnsureBpffs(const std::string& bpffs) {

@@ -1,6 +1,7 @@
 // Where pins live, and how to make and remove them.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "absl/status/status.h"
@@ -10,9 +11,16 @@
 
 namespace bulkhead::sensor {
 
+// Sensors of this layout and older ones pinned right in the scope's directory; see sensor/kernel/predecessor.h.
+inline constexpr uint32_t kLastFlatLayout = 2;
+inline constexpr char kLayoutPrefix[] = "abi";
+
 // `<bpffs>/bulkhead/<key>`: everything of one scope. `key` empty: derived from the scope.
 // InvalidArgument: the key has characters that a bpf file system refuses.
 absl::StatusOr<std::string> PinDirectory(const std::string& bpffs, const std::string& key, const Scope& scope);
+
+// Below a scope's directory: what a sensor with the layout of this one pins.
+std::string LayoutDirectory(const std::string& scope_directory);
 
 // Mounts a bpf file system at `bpffs` unless one is there.
 absl::Status EnsureBpffs(const std::string& bpffs);

@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -152,6 +153,7 @@ sockaddr_in AddressOf(const ForbiddenTarget& target) {
 }
 
 [[noreturn]] void RunChild(ProbeAction action, const sockaddr_in& target, int procs_fd, int go_fd) {
+  prctl(PR_SET_PDEATHSIG, SIGKILL);  // it holds the lock of the sensor that made it: the next one would be refused
   char byte = '0';
   const bool alone = action == ProbeAction::kSendForbiddenIcmp || (unshare(CLONE_NEWNET) == 0 && RaiseLoopback());
   const bool ready = write(procs_fd, &byte, 1) == 1 && alone;

@@ -268,7 +268,7 @@ std::vector<Attack> ObjectAttacks() {
       {"a map by its pin", false,
        [](const Target& t) { return Result(UniqueFd(bpf_obj_get((t.pins + "/bh_guard").c_str())).get()); }},
       {"the active word by its pin", false,
-       [](const Target& t) { return Result(UniqueFd(bpf_obj_get((t.pins + "/bh_active").c_str())).get()); }},
+       [](const Target& t) { return Result(UniqueFd(bpf_obj_get((t.rule_set + "/bh_active").c_str())).get()); }},
       {"the programs by id", false, [](const Target&) { return OpenPrograms(); }},
       {"detach a pinned link", false,
        [](const Target& t) { return Result(bpf_link_detach(UniqueFd(PinnedLinkFd(t)).get())); }},

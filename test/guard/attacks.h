@@ -12,10 +12,11 @@ namespace bulkhead::sensor {
 // What attacks are aimed at.
 struct Target {
   pid_t pid = 0;
-  std::string cgroup;   // absolute path
-  std::string pins;     // directory
-  std::string tree;     // a protected directory with the file "state"
-  std::string program;  // the sensor's file
+  std::string cgroup;    // absolute path
+  std::string pins;      // directory
+  std::string rule_set;  // directory of the datapath's pins
+  std::string tree;      // a protected directory with the file "state"
+  std::string program;   // the sensor's file
 };
 
 struct Attack {

@@ -64,7 +64,8 @@ class GuardedHost {
   const std::string& pins() const { return rules_.directory(); }
 
   Target target() const {
-    return {sensor_->pid(), kHome, rules_.directory(), kTree, std::filesystem::canonical("/proc/self/exe").string()};
+    return {sensor_->pid(),     kHome, rules_.directory(),
+            rules_.directory(), kTree, std::filesystem::canonical("/proc/self/exe").string()};
   }
 
   void CheckAllRefused(const std::vector<Attack>& attacks, bool behind_wall) {
@@ -170,7 +171,8 @@ TEST_CASE("guard: a sensor that starts with foreign code inside is not the senso
   host.Say("exit");
   host.sensor().Wait();
   std::filesystem::copy_file("/usr/lib/x86_64-linux-gnu/libm.so.6", "/root/foreign.so");
-  StandIn infected(kHome, host.pins(), kTree, StandIn::kByInit, "LD_PRELOAD=/root/foreign.so ASAN_OPTIONS=verify_asan_link_order=0");
+  StandIn infected(kHome, host.pins(), kTree, StandIn::kByInit,
+                   "LD_PRELOAD=/root/foreign.so ASAN_OPTIONS=verify_asan_link_order=0");
   CHECK(infected.Say("open").find("PERMISSION_DENIED") == 0);
   auto again = std::make_unique<StandIn>(kHome, host.pins(), kTree, StandIn::kByInit);
   CHECK(again->Say("open") == "ok");

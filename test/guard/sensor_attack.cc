@@ -31,10 +31,15 @@ bool Runs(pid_t pid) {
 
 }  // namespace
 
-// TARGET_PID, TARGET_CGROUP, TARGET_PINS, TARGET_TREE, TARGET_PROGRAM as in Target; TARGET_WALL: a wall is up.
+// TARGET_PID, TARGET_CGROUP, TARGET_PINS, TARGET_RULE_SET, TARGET_TREE, TARGET_PROGRAM as in Target; TARGET_WALL: a
+// wall is up.
 TEST_CASE("root against the sensor of this host", "[.against_sensor]") {
-  const Target target = {std::atoi(Environment("TARGET_PID").c_str()), Environment("TARGET_CGROUP"),
-                         Environment("TARGET_PINS"), Environment("TARGET_TREE"), Environment("TARGET_PROGRAM")};
+  const Target target = {std::atoi(Environment("TARGET_PID").c_str()),
+                         Environment("TARGET_CGROUP"),
+                         Environment("TARGET_PINS"),
+                         Environment("TARGET_RULE_SET"),
+                         Environment("TARGET_TREE"),
+                         Environment("TARGET_PROGRAM")};
   const bool behind_wall = !Environment("TARGET_WALL").empty();
   REQUIRE(target.pid > 1);
   int tried = 0;

@@ -19,6 +19,7 @@ struct FakeGuardState {
   absl::Status enable_result, lower_result, works;
   std::vector<std::string> repairs;
   uint64_t refusals = 0;
+  int moves = 0;  // how often somebody will have moved the process away
 };
 
 class FakeTamperGuard : public sensor::TamperGuard {
@@ -35,6 +36,11 @@ class FakeTamperGuard : public sensor::TamperGuard {
     return state_->lower_result;
   }
   absl::StatusOr<std::vector<std::string>> Maintain() override { return std::exchange(state_->repairs, {}); }
+  absl::StatusOr<std::string> GoHome() override {
+    if (state_->moves == 0) return std::string();
+    --state_->moves;
+    return std::string("moved");
+  }
   absl::Status Prove() const override { return state_->works; }
   absl::StatusOr<sensor::GuardSwitch> Read() const override {
     return sensor::GuardSwitch{state_->enabled, std::max(state_->lowered_until - clock_->Now(), absl::ZeroDuration())};

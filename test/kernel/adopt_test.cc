@@ -4,13 +4,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <filesystem>
-#include <thread>
 
 #include "bulkhead/abi.h"
 #include "harness/temp_dir.h"
 #include "kernel/fixture.h"
+#include "kernel/flood.h"
 #include "sensor/kernel/bpf_map.h"
 
 namespace bulkhead::sensor {
@@ -18,52 +17,21 @@ namespace {
 
 using test::At;
 using test::Connect;
+using test::Flood;
 using test::kPeer4;
 
-// Sends datagrams to the peer as fast as it can until told to stop, and counts those that were not refused.
-class Flood {
- public:
-  explicit Flood(const test::SocketFactory& host)
-      : socket_(host.Socket(AF_INET, SOCK_DGRAM)), thread_([this] { Run(); }) {}
-  ~Flood() {
-    stop_ = true;
-    thread_.join();
-  }
-  uint64_t passed() const { return passed_; }
-  // Returns once the thread has tried some sends that started after the call.
-  void WaitForMore() const {
-    const uint64_t start = tried_;
-    while (tried_ < start + 100) std::this_thread::yield();
-  }
-
- private:
-  void Run() {
-    const test::Address to = At(kPeer4, 9000);
-    while (!stop_) {
-      if (test::SendTo(socket_, "flood", to) == 0) ++passed_;
-      ++tried_;
-    }
-  }
-
-  UniqueFd socket_;
-  std::atomic<bool> stop_{false};
-  std::atomic<uint64_t> passed_{0};
-  std::atomic<uint64_t> tried_{0};
-  std::thread thread_;
-};
-
 TEST_CASE_METHOD(NetFixture, "kill -9 leaves the wall, and a new sensor adopts it without a gap", "[adopt]") {
+  Flood flood(host(), peer());
   Apply({Isolation()});
   const uint64_t generation = Observe().receipt.generation;
-  Flood flood(host());
   flood.WaitForMore();
-  const uint64_t before = flood.passed();
+  flood.Arrived();
   Crash();
   flood.WaitForMore();
   Open();
   flood.WaitForMore();
   const ObservedState observed = Observe();
-  CHECK(flood.passed() == before);
+  CHECK(flood.Arrived() == 0);
   CHECK(observed.isolated);
   CHECK(observed.receipt.generation == generation);
   REQUIRE(observed.policies.size() == 1);
@@ -73,7 +41,7 @@ TEST_CASE_METHOD(NetFixture, "kill -9 leaves the wall, and a new sensor adopts i
   flood.WaitForMore();
   Apply({Isolation()});
   flood.WaitForMore();
-  CHECK(flood.passed() == before);
+  CHECK(flood.Arrived() == 0);
 }
 
 TEST_CASE_METHOD(NetFixture, "no packet sees parts of two rule sets", "[adopt]") {
@@ -81,15 +49,15 @@ TEST_CASE_METHOD(NetFixture, "no packet sees parts of two rule sets", "[adopt]")
   const std::vector<IsolationRule> odd = {Rule("192.0.2.0/25", 1, 8999, 17, Direction::kOutbound)};
   std::vector<IsolationRule> even;
   for (int i = 0; i < 40; ++i) even.push_back(Rule(kPeer4, 9001 + 2 * i, 9001 + 2 * i, 17, Direction::kOutbound));
+  Flood flood(host(), peer());
   Apply({Isolation()}, odd);
-  Flood flood(host());
   flood.WaitForMore();
-  const uint64_t before = flood.passed();
+  flood.Arrived();
   for (int i = 0; i < 10; ++i) {
     Apply({Isolation()}, i % 2 == 0 ? even : odd);
     flood.WaitForMore();
   }
-  CHECK(flood.passed() == before);
+  CHECK(flood.Arrived() == 0);
 }
 
 TEST_CASE_METHOD(CgroupFixture, "blocks survive kill -9, with their hits", "[adopt]") {
@@ -148,6 +116,24 @@ TEST_CASE_METHOD(NetFixture, "what somebody changes in the kernel is put back", 
     CHECK(repaired() == 2);
     CHECK(access((pins() + "/bh_rules").c_str(), F_OK) == 0);
   }
+  SECTION("a link is given another program") {
+    const int link = bpf_obj_get((pins() + "/link_bh_egress").c_str());
+    const bpf_insn allow[] = {{.code = 0xb7, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = 1},
+                              {.code = 0x95, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = 0}};
+    LIBBPF_OPTS(bpf_prog_load_opts, options, .expected_attach_type = BPF_CGROUP_INET_EGRESS);
+    const int program = bpf_prog_load(BPF_PROG_TYPE_CGROUP_SKB, "other", "GPL", allow, 2, &options);
+    REQUIRE(bpf_link_update(link, program, nullptr) == 0);
+    close(program);
+    close(link);
+    CHECK(repaired() == 1);
+  }
+  SECTION("the control plane's addresses") {
+    const BpfMap control_plane = BpfMap::OpenPinned(pins() + "/bh_ctrl").value();
+    const bh_endpoint own{.address = {1, 2, 3}, .port = 443, .zero = 0};
+    const uint8_t one = 1;
+    REQUIRE_OK(control_plane.Update(&own, &one));
+    CHECK(repaired() == 1);
+  }
   SECTION("the scope") {
     const BpfMap host_map = BpfMap::OpenPinned(pins() + "/bh_host").value();
     const bh_host other{};
@@ -166,6 +152,27 @@ TEST_CASE_METHOD(NetFixture, "what somebody changes in the kernel is put back", 
   }
   CHECK_FALSE(reaches());
   CHECK(repaired() == 0);
+}
+
+TEST_CASE_METHOD(CgroupFixture, "a blocked file that somebody strikes from the kernel's list is put back", "[adopt]") {
+  const test::TempDir directory;
+  const std::string victim = directory.path() + "/victim";
+  std::filesystem::copy_file("/bin/true", victim);
+  std::filesystem::create_hard_link(victim, victim + "2");  // known by its identity alone
+  Apply({Block(victim)});
+  const uint32_t zero = 0;
+  const uint32_t slot = BpfMap::OpenPinned(pins() + "/bh_active")->Get<uint32_t>(zero).value() - 1;
+  for (const char* name : {"/bh_files", "/bh_prints", "/bh_digests"}) {
+    const BpfMap outer = BpfMap::OpenPinned(pins() + name).value();
+    const BpfMap inner = BpfMap::OpenById(outer.Get<uint32_t>(slot).value()).value();
+    char key[64];
+    while (bpf_map_get_next_key(inner.fd(), nullptr, key) == 0) REQUIRE_OK(inner.Delete(key));
+  }
+  CHECK(WIFEXITED(cgroup().Execute(victim + "2", {"true"})));
+  const absl::StatusOr<std::vector<std::string>> repairs = datapath().Maintain();
+  REQUIRE_OK(repairs);
+  CHECK(repairs->size() == 1);
+  CHECK(WIFSIGNALED(cgroup().Execute(victim + "2", {"true"})));
 }
 
 TEST_CASE_METHOD(CgroupFixture, "removing the datapath lifts everything", "[adopt]") {

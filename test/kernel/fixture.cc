@@ -140,8 +140,12 @@ const DatapathOptions& CgroupFixture::options() const {
   return Shared().options;
 }
 
-std::string CgroupFixture::pins() const {
+std::string CgroupFixture::scope_pins() const {
   return PinDirectory(options().bpffs, options().pin_key, ResolveScope(options().scope).value()).value();
+}
+
+std::string CgroupFixture::pins() const {
+  return LayoutDirectory(scope_pins());
 }
 
 bool CgroupFixture::Has(const std::string& mechanism) const {

@@ -44,7 +44,9 @@ class CgroupFixture {
   const test::CgroupSandbox& cgroup() const;
   const test::NetSandbox& net() const;
   const DatapathOptions& options() const;
+  // Where this layout's pins are, and the directory above, of the scope.
   std::string pins() const;
+  std::string scope_pins() const;
 
   bool Has(const std::string& mechanism) const;
   void Apply(std::vector<Policy> policies, std::vector<IsolationRule> rules = {});

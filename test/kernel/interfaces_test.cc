@@ -65,6 +65,7 @@ class RouterFixture : public NetFixture {
     REQUIRE(opened != nullptr);
     REQUIRE_OK(*opened);
     wall_ = std::move(**opened);
+    Maintain();
   }
 
   ~RouterFixture() {

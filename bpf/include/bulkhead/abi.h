@@ -128,6 +128,18 @@ struct bh_config {
 	struct bh_rule_lengths rules[BH_RULE_KINDS]; /* by bh_rule_kind() */
 };
 
+/* How bh_host begins in every layout, so that sensors of different layouts know each other; see sensor/kernel/predecessor.h. Another
+ * map may grow or go, but bh_active stays one word in which 0 means that nothing is published. */
+struct bh_host_head {
+	__u64 scope_cgroup;
+	__u64 sensor_cgroup;
+	__u64 netns_cookie;
+	__u32 scope_level;
+	__u8 kill_connect;
+	__u8 deny_exec;
+	__u16 abi;
+};
+
 /* What does not belong to a generation; value of bh_host. */
 struct bh_host {
 	__u64 scope_cgroup;  /* id of the cgroup that enforcement is confined to; the root's when host-wide */
@@ -305,6 +317,9 @@ BH_ASSERT(offsetof(struct bh_config, contain_expires) == 88 && offsetof(struct b
 BH_ASSERT(offsetof(struct bh_config, rules) == 108);
 BH_ASSERT(sizeof(struct bh_host) == 32 && offsetof(struct bh_host, kill_connect) == 28);
 BH_ASSERT(sizeof(struct bh_rule_key) == 20 && offsetof(struct bh_rule_key, address) == 4);
+BH_ASSERT(sizeof(struct bh_host_head) == 32 && offsetof(struct bh_host_head, sensor_cgroup) == 8);
+BH_ASSERT(offsetof(struct bh_host, sensor_cgroup) == 8 && offsetof(struct bh_host, abi) == 30);
+BH_ASSERT(offsetof(struct bh_host_head, abi) == 30);
 BH_ASSERT(sizeof(struct bh_rule_value) == 40 && offsetof(struct bh_rule_value, range) == 8);
 BH_ASSERT(sizeof(struct bh_flow_key) == 24);
 BH_ASSERT(sizeof(struct bh_endpoint) == 20);

@@ -127,10 +127,10 @@ absl::StatusOr<std::vector<AttachedProgram>> AttachAndPin(bpf_object* object, co
   return attached;
 }
 
-absl::Status ShareMapsByPin(bpf_object* object, const std::string& directory) {
+absl::Status ShareMapsByPin(bpf_object* object, const std::string& directory, absl::string_view prefix) {
   bpf_map* map;
   bpf_object__for_each_map(map, object) {
-    if (bpf_map__is_internal(map)) continue;
+    if (bpf_map__is_internal(map) || !absl::StartsWith(bpf_map__name(map), prefix)) continue;
     const int error = bpf_map__set_pin_path(map, absl::StrCat(directory, "/", bpf_map__name(map)).c_str());
     if (error != 0) return ErrnoToStatus(error, absl::StrCat("share map ", bpf_map__name(map)));
   }

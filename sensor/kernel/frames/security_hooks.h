@@ -32,9 +32,9 @@ absl::Status TargetSecurityHooks(bpf_object* object, HookKind kind, const std::v
 absl::StatusOr<std::vector<AttachedProgram>> AttachAndPin(bpf_object* object, const std::string& directory,
                                                           const std::string& prefix);
 
-// Makes each map of the object, except the global variables, the one that is pinned as `<directory>/<map name>`; one
-// that is not pinned yet will be, when the object is loaded.
-absl::Status ShareMapsByPin(bpf_object* object, const std::string& directory);
+// Makes each map of the object whose name begins with `prefix`, except the global variables, the one that is pinned as
+// `<directory>/<map name>`; one that is not pinned yet will be, when the object is loaded. A later call wins.
+absl::Status ShareMapsByPin(bpf_object* object, const std::string& directory, absl::string_view prefix = "");
 
 // The detached programs' pins: removes every `<directory>/<prefix>*`. OK when there are none.
 absl::Status RemovePins(const std::string& directory, const std::string& prefix);

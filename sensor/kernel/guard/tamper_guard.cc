@@ -65,6 +65,8 @@ std::string CgroupMount() {
   return "";
 }
 
+constexpr char kMapPrefix[] = "bh_g";  // bh_guard, bh_g_*: no map of the datapath begins so
+
 constexpr char kGuardIsUp[] =
     "the tamper guard is up: it keeps root from stopping, changing or removing the sensor. Lower it first: bulkheadctl "
     "sensor lower-guard SENSOR, or at this console bulkhead-sensor lower-guard with the offline code";
@@ -98,8 +100,7 @@ uint64_t Fingerprint(const std::string& told) {
 
 absl::Status RemoveGuardPins(const std::string& directory) {
   RETURN_IF_ERROR(RemovePins(directory, KernelTamperGuard::kPinPrefix));
-  RETURN_IF_ERROR(RemovePins(directory, "bh_g_"));
-  return RemovePins(directory, "bh_guard");
+  return RemovePins(directory, kMapPrefix);
 }
 
 }  // namespace
@@ -128,7 +129,9 @@ absl::StatusOr<std::unique_ptr<KernelTamperGuard>> KernelTamperGuard::OpenAs(Hoo
   Skeleton skeleton(guard_bpf__open());
   if (skeleton == nullptr) return ErrnoToStatus(errno, "open the guard's programs");
   RETURN_IF_ERROR(TargetSecurityHooks(skeleton->obj, kind, OptionalPrograms()));
-  RETURN_IF_ERROR(ShareMapsByPin(skeleton->obj, options.pin_directory));
+  const bool together = options.rule_set_directory.empty();
+  RETURN_IF_ERROR(ShareMapsByPin(skeleton->obj, together ? options.pin_directory : options.rule_set_directory));
+  RETURN_IF_ERROR(ShareMapsByPin(skeleton->obj, options.pin_directory, kMapPrefix));
   const int error = guard_bpf__load(skeleton.get());
   if (error == -EPERM || error == -EACCES) {
     return absl::PermissionDeniedError(
@@ -210,17 +213,19 @@ absl::StatusOr<std::vector<std::string>> KernelTamperGuard::Maintain() {
   std::vector<std::string> repaired;
   RETURN_IF_ERROR(TouchOwnObjects(options_.pin_directory));
   RETURN_IF_ERROR(ProtectTrees());
-  const std::string now = OwnCgroup();
-  if (now != cgroup_) {
-    const std::string procs = absl::StrCat(CgroupMount(), cgroup_, "/cgroup.procs");
-    std::ofstream(procs) << "0";
-    if (OwnCgroup() != cgroup_) {
-      return absl::InternalError(
-          absl::StrCat("the sensor was moved to cgroup ", now, " and cannot go back to ", cgroup_));
-    }
-    repaired.push_back(absl::StrCat("somebody moved the sensor to cgroup ", now, "; it is back in ", cgroup_));
-  }
+  ASSIGN_OR_RETURN(std::string moved, GoHome());
+  if (!moved.empty()) repaired.push_back(std::move(moved));
   return repaired;
+}
+
+absl::StatusOr<std::string> KernelTamperGuard::GoHome() {
+  const std::string now = OwnCgroup();
+  if (now == cgroup_) return std::string();
+  std::ofstream(absl::StrCat(CgroupMount(), cgroup_, "/cgroup.procs")) << "0";
+  if (OwnCgroup() == cgroup_) {
+    return absl::StrCat("somebody moved the sensor to cgroup ", now, "; it is back in ", cgroup_);
+  }
+  return absl::InternalError(absl::StrCat("the sensor was moved to cgroup ", now, " and cannot go back to ", cgroup_));
 }
 
 absl::Status KernelTamperGuard::Prove() const {

@@ -18,8 +18,12 @@ struct bh_guard_request;
 namespace bulkhead::sensor {
 
 struct TamperGuardOptions {
-  // The datapath's pin directory: its published rule set says whether a wall is up, and then more is refused.
+  // Where the guard's own pins are; whatever else is pinned there or below is guarded too.
   std::string pin_directory;
+
+  // The datapath's pins: its published rule set says whether a wall is up, and then more is refused. Empty: they are in
+  // `pin_directory`. Apart, because a sensor of another layout has other ones, and takes over the guard as it is.
+  std::string rule_set_directory;
 
   // Files that stay as they are, such as the configuration and the unit file. One that is not there is skipped.
   std::vector<std::string> files;
@@ -48,6 +52,7 @@ class KernelTamperGuard : public TamperGuard {
   absl::Status Enable() override;
   absl::Status Lower(absl::Duration duration) override;
   absl::StatusOr<std::vector<std::string>> Maintain() override;
+  absl::StatusOr<std::string> GoHome() override;
   absl::Status Prove() const override;
   absl::StatusOr<GuardSwitch> Read() const override;
   absl::StatusOr<std::vector<Counter>> Counters() const override;

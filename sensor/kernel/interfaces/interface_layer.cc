@@ -8,14 +8,24 @@
 
 namespace bulkhead::sensor {
 
-InterfaceLayer::InterfaceLayer(const std::string& pin_directory, bool host_wide) : host_wide_(host_wide) {
+InterfaceLayer::InterfaceLayer(const std::string& pin_directory, bool host_wide, bool attach) : host_wide_(host_wide) {
   if (!host_wide) {
     problem_ = "only for the whole host: an interface belongs to no cgroup";
     return;
   }
   absl::StatusOr<std::unique_ptr<InterfaceWall>> opened = InterfaceWall::Open(pin_directory, &PhysicalInterfaces);
-  if (opened.ok()) wall_ = *std::move(opened);
-  problem_ = ProblemAfter(opened.status());
+  problem_ = std::string(opened.status().message());
+  if (!opened.ok()) return;
+  wall_ = *std::move(opened);
+  if (attach) Attach().IgnoreError();  // problem_ tells
+}
+
+absl::Status InterfaceLayer::Attach() {
+  if (wall_ == nullptr) return absl::OkStatus();
+  attached_ = true;
+  const absl::Status attached = wall_->Maintain().status();
+  problem_ = ProblemAfter(attached);
+  return attached;
 }
 
 std::string InterfaceLayer::ProblemAfter(const absl::Status& status) const {
@@ -38,7 +48,7 @@ void InterfaceLayer::Describe(ObservedState* observed) const {
 }
 
 std::vector<std::string> InterfaceLayer::Repair() {
-  if (wall_ == nullptr) return {};
+  if (wall_ == nullptr || !attached_) return {};
   absl::StatusOr<std::vector<std::string>> repaired = wall_->Maintain();
   problem_ = ProblemAfter(repaired.status());
   return repaired.ok() ? *std::move(repaired) : std::vector<std::string>();

@@ -16,8 +16,11 @@ namespace bulkhead::sensor {
 class InterfaceLayer {
  public:
   // Opens the wall on the physical interfaces; see InterfaceWall::Open. With `host_wide` false there is none: an
-  // interface belongs to the whole host.
-  InterfaceLayer(const std::string& pin_directory, bool host_wide);
+  // interface belongs to the whole host. Without `attach` the filters that are there stay until Attach.
+  InterfaceLayer(const std::string& pin_directory, bool host_wide, bool attach);
+
+  // Puts the filters in place of those of an earlier sensor. OK also where there is no such wall.
+  absl::Status Attach();
 
   // For Capabilities: "tc_interfaces".
   Mechanism mechanism() const;
@@ -33,6 +36,7 @@ class InterfaceLayer {
   std::string ProblemAfter(const absl::Status& status) const;
 
   const bool host_wide_;
+  bool attached_ = false;
   std::unique_ptr<InterfaceWall> wall_;
   std::string problem_;  // why there is no wall; empty when it works
 };

@@ -70,7 +70,6 @@ absl::StatusOr<std::unique_ptr<InterfaceWall>> InterfaceWall::Open(const std::st
   ASSIGN_OR_RETURN(const ProgramFacts in, FactsOf(bpf_program__fd(wall->Program(kIn))));
   wall->out_id_ = out.id;
   wall->in_id_ = in.id;
-  RETURN_IF_ERROR(wall->Maintain().status());
   return wall;
 }
 

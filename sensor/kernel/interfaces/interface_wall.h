@@ -22,14 +22,14 @@ class InterfaceWall {
   // Names the interfaces to guard, by index; asked again at each Maintain.
   using Finder = std::function<std::vector<int>()>;
 
-  // Loads the programs, with the datapath's maps pinned below `pin_directory`, and attaches them in place of those of
-  // an earlier sensor, with no gap. FailedPrecondition: the kernel has no clsact.
+  // Loads the programs, with the datapath's maps pinned below `pin_directory`; the first Maintain attaches them.
   static absl::StatusOr<std::unique_ptr<InterfaceWall>> Open(const std::string& pin_directory, Finder find);
 
   // Takes our filters from these interfaces. Their clsact queueing discipline stays: others may use it.
   static void Remove(const std::vector<int>& interfaces);
 
-  // Attaches what is missing: to new interfaces, and where somebody took a filter away. Says what it repaired.
+  // Attaches what is missing: to new interfaces, in place of an earlier sensor's filters with no gap, and where
+  // somebody took a filter away. Says what it repaired. Fails where the kernel has no clsact.
   absl::StatusOr<std::vector<std::string>> Maintain();
 
   // What is attached, as far as Maintain saw.

@@ -70,6 +70,21 @@ TEST_CASE("without the option every order is refused, and that is no degradation
   CHECK_FALSE(keeper.mechanism().has_value());
 }
 
+TEST_CASE("a sensor that was moved to another cgroup goes back, and whoever asks next hears of it") {
+  Guarded host;
+  host.kernel.moves = 1;
+  CHECK_FALSE(host.keeper.GoHome());  // not enabled yet
+  host.keeper.EnableOnce();
+  CHECK(host.keeper.GoHome());
+  CHECK(host.LastEvent() == "moved");
+  CHECK_FALSE(host.keeper.GoHome());
+  host.kernel.moves = 1;
+  host.keeper.Maintain();
+  host.keeper.Maintain();
+  CHECK(host.keeper.GoHome());
+  CHECK_FALSE(host.keeper.GoHome());
+}
+
 TEST_CASE("the guard goes up once, when the sensor has come far enough") {
   Guarded host;
   CHECK(host.Observe().guard.state == GuardState::kOff);
