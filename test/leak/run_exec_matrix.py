@@ -5,7 +5,8 @@
 
 Environments: scope (a cgroup on this machine), 6.1-bpf, 6.1-nobpf, 6.12-bpf, 6.12-nobpf (the whole host, in a guest).
 Exits with 1 when a blocked file ran by a route that known_execs.json does not list, when a route did not run unprotected (then it
-proves nothing), or when one is missing.
+proves nothing) and is not listed as one that this kernel lacks (order "open"), or when one is missing. What the yardstick lets run
+(order "hook") is no problem.
 """
 import argparse
 import fnmatch
@@ -21,8 +22,10 @@ sys.path.insert(0, str(HERE.parent / "vm"))
 from guest import LSM_WITH_BPF, LSM_WITHOUT_BPF, Guest, Options  # noqa: E402
 from image import GuestImage  # noqa: E402
 
-FEWEST_ROUTES = 60
+FEWEST_ROUTES = 100
 GUEST_SECONDS = 1700
+# What the routes run besides the victims.
+PROGRAMS = ("/usr/bin/perl", "/usr/bin/getent", "/usr/bin/iconv", "/usr/sbin/mkfs.ext4", "/usr/sbin/mkfs.btrfs", "/usr/bin/mksquashfs")
 
 
 def run_in_scope(arguments):
@@ -33,6 +36,8 @@ def run_in_scope(arguments):
 def run_in_guest(arguments, kernel, lsm):
     image = GuestImage(arguments.kernels / kernel)
     image.add_program(arguments.agent, "/usr/local/bin/exec_agent")
+    for program in PROGRAMS:
+        image.add_program(program)
     image.add_tree(arguments.victims, "victims")
     options = Options(kernel_directory=arguments.kernels / kernel, timeout=GUEST_SECONDS, memory_mib=1536,
                       lsm=LSM_WITH_BPF if lsm == "bpf" else LSM_WITHOUT_BPF, kernel_arguments=())
@@ -58,6 +63,11 @@ def orders_of(cells):
     return [order for order in ("path", "content") if order in cells]
 
 
+def was_tried(cells):
+    """Only what ran unprotected shows anything."""
+    return cells["open"]["ran"]
+
+
 def is_known(known, name, order, environment):
     return any(name in entry["rows"] and order in entry["orders"] and any(fnmatch.fnmatch(environment, e) for e in entry["environments"])
                for entry in known)
@@ -67,7 +77,9 @@ def problems_of(rows, environment, known):
     if len(rows) < FEWEST_ROUTES:
         yield f"only {len(rows)} routes were tried"
     for name, cells in rows.items():
-        if not cells["open"]["ran"]:
+        if not was_tried(cells):
+            if is_known(known, name, "open", environment):
+                continue
             yield f"{name}: did not run unprotected, so it proves nothing: {cells['open']['said']}"
         for order in orders_of(cells):
             if cells[order]["ran"] and not is_known(known, name, order, environment):
