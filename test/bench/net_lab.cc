@@ -152,7 +152,7 @@ double NetLab::LoadNftables(uint32_t rules, bool set, uint32_t variant) {
       file << "ip daddr " << RuleAddress(i, variant) << " th dport " << kAllowedPort << " accept\n";
   }
   file << "}\nchain input { type filter hook input priority -300; policy drop; iif lo accept; ct direction reply "
-          "accept\n} }\n";
+          "accept\n}\n}\n";
   file.close();
   const auto began = std::chrono::steady_clock::now();
   net_.host().Run("nft -f " + name);

@@ -100,9 +100,9 @@ int AskForEvent(Place&) {
   return WriteInto("/sys/devices/virtual/net/lo/uevent", "change");
 }
 
-int AskForKey(Place& place) {
-  (void)place;
-  syscall(SYS_request_key, "user", "bulkhead:none", "none", 0);
+// A key of a name of its own: the kernel remembers for a while which ones there are not.
+int AskForKey(Place&) {
+  syscall(SYS_request_key, "user", ("bulkhead:" + std::to_string(getpid())).c_str(), "none", 0);
   return 0;
 }
 
