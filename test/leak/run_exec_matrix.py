@@ -7,12 +7,15 @@ Environments: scope (a cgroup on this machine), 6.1-bpf, 6.1-nobpf, 6.12-bpf, 6.
 Exits with 1 when a blocked file ran by a route that known_execs.json does not list, when a route did not run unprotected (then it
 proves nothing) and is not listed as one that this kernel lacks (order "open"), or when one is missing. What the yardstick lets run
 (order "hook") is no problem.
+
+--only tries single routes anew and puts them into the --output that is there.
 """
 import argparse
 import fnmatch
 import json
 import pathlib
 import platform
+import shlex
 import signal
 import subprocess
 import sys
@@ -28,8 +31,13 @@ GUEST_SECONDS = 1700
 PROGRAMS = ("/usr/bin/perl", "/usr/bin/getent", "/usr/bin/iconv", "/usr/sbin/mkfs.ext4", "/usr/sbin/mkfs.btrfs", "/usr/bin/mksquashfs")
 
 
+def agent_options(arguments):
+    return [option for name in arguments.only for option in ("--only", name)]
+
+
 def run_in_scope(arguments):
-    done = subprocess.run([arguments.agent, "--victims", arguments.victims, "--scoped"], capture_output=True, text=True, timeout=900)
+    command = [arguments.agent, "--victims", arguments.victims, "--scoped", *agent_options(arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900)
     return done.returncode, done.stdout + done.stderr
 
 
@@ -41,7 +49,7 @@ def run_in_guest(arguments, kernel, lsm):
     image.add_tree(arguments.victims, "victims")
     options = Options(kernel_directory=arguments.kernels / kernel, timeout=GUEST_SECONDS, memory_mib=1536,
                       lsm=LSM_WITH_BPF if lsm == "bpf" else LSM_WITHOUT_BPF, kernel_arguments=())
-    with Guest(image, "exec_agent --victims /victims\n", options) as guest:
+    with Guest(image, shlex.join(["exec_agent", "--victims", "/victims", *agent_options(arguments)]) + "\n", options) as guest:
         result = guest.wait()
     return result.status, result.log
 
@@ -92,6 +100,7 @@ def main():
     parser.add_argument("--victims", type=pathlib.Path, required=True)
     parser.add_argument("--environment", required=True, choices=["scope", "6.1-bpf", "6.1-nobpf", "6.12-bpf", "6.12-nobpf"])
     parser.add_argument("--kernels", type=pathlib.Path, default=HERE.parents[1] / "build/vm/kernels")
+    parser.add_argument("--only", action="append", default=[], metavar="ROUTE", help="by its name; may be given again")
     parser.add_argument("--output", type=pathlib.Path, required=True)
     arguments = parser.parse_args()
     kernel, _, lsm = arguments.environment.partition("-")
@@ -99,6 +108,8 @@ def main():
     status, log = run_in_scope(arguments) if scoped else run_in_guest(arguments, kernel, lsm)
     release = platform.release() if scoped else (arguments.kernels / kernel / "release").read_text().strip()
     layers, rows = read_log(log)
+    if arguments.only:
+        rows = {**json.loads(arguments.output.read_text())["execs"], **rows}
     problems = list(problems_of(rows, arguments.environment, json.loads((HERE / "known_execs.json").read_text())))
     if status != 0:
         problems.append(f"exec_agent ended with {status}: {log[-2000:]}")

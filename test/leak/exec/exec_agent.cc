@@ -1,6 +1,6 @@
 // exec_agent: runs every route of the exec matrix and prints what came of each.
 //
-//   exec_agent --victims DIRECTORY [--scoped] [--only NAME]     host-wide, or confined to a cgroup of its own
+//   exec_agent --victims DIRECTORY [--scoped] [--only NAME]...    host-wide, or confined to a cgroup of its own
 //
 // A line of JSON, after "EXEC ", for each route and order. Orders: "open" (nothing is blocked), "path" (--path, DENY),
 // "content"
@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstring>
 #include <filesystem>
 #include <iostream>
@@ -111,9 +112,10 @@ class Agent {
   }
 
   // OK when every order could be given; what came of them is printed.
-  absl::Status RunAll(const std::string& only) {
+  absl::Status RunAll(const std::vector<std::string>& only) {
     for (const Route& route : AllRoutes()) {
-      if ((!only.empty() && route.name != only) || (route.whole_host && cgroup_.has_value())) continue;
+      if (route.whole_host && cgroup_.has_value()) continue;
+      if (!only.empty() && std::find(only.begin(), only.end(), route.name) == only.end()) continue;
       for (const std::string order : {"open", "path", "content", "hook"}) {
         if (order == "content" && !hashes_) continue;
         const absl::StatusOr<Outcome> outcome = Try(route, order);
@@ -242,11 +244,12 @@ class Agent {
 };
 
 int Main(int argc, char** argv) {
-  std::string victims, only;
+  std::string victims;
+  std::vector<std::string> only;
   bool scoped = false;
   CLI::App app("Every route of the exec matrix");
   app.add_option("--victims", victims, "directory of the programs to block")->required();
-  app.add_option("--only", only, "one route");
+  app.add_option("--only", only, "these routes");
   app.add_flag("--scoped", scoped, "in a cgroup of its own instead of host-wide");
   CLI11_PARSE(app, argc, argv);
   Agent agent(victims, scoped);

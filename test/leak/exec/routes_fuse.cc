@@ -104,6 +104,8 @@ int RunWithTwoFaces(const Place& place, int reads) {
   const std::string at = place.directory + "/fuse";
   const int device = open("/dev/fuse", O_RDWR | O_CLOEXEC);
   if (device < 0 || (mkdir(at.c_str(), 0755) != 0 && errno != EEXIST)) return errno;
+  const std::string options = "fd=" + std::to_string(device) + ",rootmode=40000,user_id=0,group_id=0";
+  if (mount("victim", at.c_str(), "fuse", MS_NODEV, options.c_str()) != 0) return errno;
   std::string first = ReadAll(place.harmless);
   first[15] = 1;  // padding of the ELF header, so that its head is another one
   const pid_t server = fork();
@@ -111,9 +113,7 @@ int RunWithTwoFaces(const Place& place, int reads) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     TwoFaces(device, first, ReadAll(place.victim), reads).Serve();
   }
-  const std::string options = "fd=" + std::to_string(device) + ",rootmode=40000,user_id=0,group_id=0";
-  int error = mount("victim", at.c_str(), "fuse", MS_NODEV, options.c_str()) == 0 ? 0 : errno;
-  if (error == 0) error = InChild([&at] { return Run(at + "/x"); });
+  const int error = InChild([&at] { return Run(at + "/x"); });
   kill(server, SIGKILL);
   close(device);
   umount2(at.c_str(), MNT_DETACH);
