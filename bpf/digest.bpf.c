@@ -12,13 +12,14 @@
  *
  * A digest is kept with the inode in memory (inode storage), so it ends with the inode and no other file can take it over. An open
  * for writing, or a truncation, drops it before the content can change. It is kept only when nobody has the file open
- * for writing, on file systems where every change comes by these hooks; elsewhere a file is hashed each time. Each dropped
- * digest is an object of its own: whoever hashed the old content fills the one that nobody sees any more.
+ * for writing, on file systems where every change comes by these hooks; elsewhere a file is hashed each time: on loop and mapped
+ * devices, whose content can be rewritten below the file system, and everywhere once somebody opened a disk for writing. Each
+ * dropped digest is an object of its own: whoever hashed the old content fills the one that nobody sees any more.
  *
  * Does not stop: what exec.bpf.c does not, but for copies; a file rewritten between the check and its first instruction, which the
  * kernel forbids for files and not for a memfd.
  *
- * On failure: closed, counted. While a blocked content stops, what cannot be hashed does not run. */
+ * On failure: closed, counted. While a blocked content stops, what cannot be hashed does not run, and no disk is mapped as code. */
 #include "exec.h"
 
 #include <bpf/bpf_tracing.h>
@@ -38,6 +39,14 @@ struct {
 	__type(key, int);
 	__type(value, struct bh_known);
 } bh_known SEC(".maps");
+
+/* Not 0: somebody opened a disk for writing since this object was loaded first, and may write to it at any time. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} bh_disk_opened SEC(".maps");
 
 /* ---- Look-ups ---- */
 
@@ -59,12 +68,52 @@ static __always_inline bool bh_fs_is_plain(struct inode *inode)
 	}
 }
 
+static __always_inline bool bh_is_disk(struct inode *inode)
+{
+	return (BPF_CORE_READ(inode, i_mode) & S_IFMT) == S_IFBLK;
+}
+
+/* Disks by the first letters of their names. Not loop and mapped devices: what is below them is written to by other names. */
+static __always_inline bool bh_is_lowest_disk(struct block_device *device)
+{
+	char disk[32] = {};
+
+	if (!device)
+		return false;
+	BPF_CORE_READ_INTO(&disk, device, bd_disk, disk_name);
+	return (disk[0] == 's' && disk[1] == 'd') || (disk[0] == 'v' && disk[1] == 'd') || (disk[0] == 'x' && disk[1] == 'v') ||
+	       (disk[0] == 'n' && disk[1] == 'v') || (disk[0] == 'm' && disk[1] == 'm');
+}
+
+/* Do only its files, and whoever opens its disk, change this file system's content? Not where it may have several devices. */
+static __always_inline bool bh_fs_is_alone(struct inode *inode)
+{
+	switch (BPF_CORE_READ(inode, i_sb, s_magic)) {
+	case 0x01021994: /* tmpfs */
+	case 0x858458f6: /* ramfs */
+		return true;
+	case 0xEF53:     /* ext2, ext3, ext4 */
+	case 0x58465342: /* xfs */
+		return bh_is_lowest_disk(BPF_CORE_READ(inode, i_sb, s_bdev));
+	default:
+		return false;
+	}
+}
+
 /* May the digest be kept? Not on overlays, whose files change through another inode, and not for memfds: the descriptor that
  * memfd_create(2) returns was never opened, so neither hook nor i_writecount knows of it. */
 static __always_inline bool bh_may_keep(struct inode *inode)
 {
-	return bh_fs_is_plain(inode) && !(BPF_CORE_READ(inode, i_sb, s_flags) & SB_NOUSER) &&
+	return bh_fs_is_alone(inode) && !(BPF_CORE_READ(inode, i_sb, s_flags) & SB_NOUSER) &&
 	       BPF_CORE_READ(inode, i_writecount.counter) <= 0;
+}
+
+static __always_inline bool bh_disk_was_opened(void)
+{
+	__u32 zero = 0;
+	const __u32 *opened = bpf_map_lookup_elem(&bh_disk_opened, &zero);
+
+	return !opened || *opened;
 }
 
 static __always_inline bool bh_size_blocked(__u64 size, __u32 slot)
@@ -92,7 +141,7 @@ static __always_inline bool bh_hash(struct file *file, struct inode *inode, stru
 	struct bh_known *known = bpf_inode_storage_get(&bh_known, inode, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	bool keep;
 
-	if (known && known->valid) {
+	if (known && known->valid && !bh_disk_was_opened()) {
 		*digest = known->digest;
 		return true;
 	}
@@ -145,9 +194,13 @@ static __always_inline bool bh_at_content(struct file *file, enum bh_exec_hook h
 	__u32 active;
 
 	config = bh_content_config(host, &active);
-	if (!config || !host || !inode || (BPF_CORE_READ(inode, i_mode) & S_IFMT) != S_IFREG)
+	if (!config || !host || !inode)
 		return false;
 	exec_content = config->exec_content;
+	if (bh_is_disk(inode))
+		return bh_unreadable(exec_content);
+	if ((BPF_CORE_READ(inode, i_mode) & S_IFMT) != S_IFREG)
+		return false;
 	/* A file that is blocked by identity was judged by exec.bpf.c. */
 	if (bh_file_rule(file, active - 1) || !bh_worth_hashing(inode, exec_content, active - 1))
 		return false;
@@ -199,19 +252,33 @@ int BPF_PROG(bh_d_mprot, struct vm_area_struct *vma, unsigned long asked, unsign
 	inode = file->f_inode;
 	if (!config || !host || !inode || bh_file_rule(file, active - 1))
 		return 0;
+	if (bh_is_disk(inode))
+		return bh_refuse_if(bh_unreadable(config->exec_content));
 	known = bpf_inode_storage_get(&bh_known, inode, NULL, 0);
-	if (!known || !known->valid)
+	if (!known || !known->valid || bh_disk_was_opened())
 		return bh_refuse_if(bh_worth_hashing(inode, config->exec_content, active - 1) &&
 				    bh_unreadable(config->exec_content));
 	rule = bh_digest_rule(&known->digest, active - 1);
 	return bh_refuse_if(rule && bh_act(rule, BH_MATCH_DIGEST, BH_AT_MAP, host, bh_base_name(file), false));
 }
 
+/* Loop devices carry no file system whose digests are kept. */
+static __always_inline void bh_note_disk(struct inode *inode)
+{
+	__u32 zero = 0;
+	__u32 *opened = bpf_map_lookup_elem(&bh_disk_opened, &zero);
+
+	if (opened && bh_is_disk(inode) && BPF_CORE_READ(inode, i_rdev) >> 20 != LOOP_MAJOR)
+		*opened = 1;
+}
+
 SEC("lsm/file_open")
 int BPF_PROG(bh_d_open, struct file *file, int result)
 {
-	if (!result && (file->f_mode & FMODE_WRITE))
+	if (!result && (file->f_mode & FMODE_WRITE)) {
 		bpf_inode_storage_delete(&bh_known, file->f_inode);
+		bh_note_disk(file->f_inode);
+	}
 	return result;
 }
 

@@ -77,8 +77,17 @@ struct sigpending {
 	sigset_t signal;
 };
 
+struct gendisk {
+	char disk_name[32];
+};
+
+struct block_device {
+	struct gendisk *bd_disk;
+};
+
 struct super_block {
 	__u32 s_dev;
+	struct block_device *s_bdev;
 	unsigned long s_flags;
 	unsigned long s_magic;
 };
@@ -91,6 +100,7 @@ struct inode {
 	unsigned short i_mode;
 	struct super_block *i_sb;
 	unsigned long i_ino;
+	__u32 i_rdev;
 	__u32 i_generation;
 	long long i_size;
 	atomic_t i_writecount;
@@ -186,12 +196,14 @@ struct trace_event_raw_sys_enter {
 #define EPERM 1
 #define S_IFMT 0170000
 #define S_IFREG 0100000
+#define S_IFBLK 0060000
 #define PROT_READ 1
 #define PROT_EXEC 4
 #define VM_EXEC 4
 #define READ_IMPLIES_EXEC 0x0400000
 #define FMODE_WRITE 2
 #define SB_NOUSER (1UL << 31)
+#define LOOP_MAJOR 7
 #define HASH_ALGO_SHA256 4
 #define OVERLAYFS_SUPER_MAGIC 0x794c7630
 #define TCP_ESTABLISHED 1

@@ -2,7 +2,7 @@
 import json
 import pathlib
 
-from run_exec_matrix import is_known, orders_of
+from run_exec_matrix import is_known, was_tried
 
 HERE = pathlib.Path(__file__).resolve().parent
 HEADING = "# The exec matrix"
@@ -11,17 +11,19 @@ INTRODUCTION = f"""{HEADING}
 
 Each row is one way to run a blocked file, tried by **root** and judged by whether the file's own code ran: its first act is to write
 a token. Every way was first shown to run unprotected in the same run. The block is the sensor's own datapath, action DENY. One run
-for each cell; the raced row tries 300 times.
+for each cell; the raced rows try 300 times.
 
 * **path**: blocked by its path, from which the sensor finds identity and content. **content**: blocked by SHA-256 alone, where the
-  kernel can hash (`exec_digest`). Environments as above.
+  kernel can hash (`exec_digest`). **hook**: the yardstick instead of Bulkhead: the path that `sys_execve` was given is compared and
+  the caller killed, by a kprobe, in the scope by a tracepoint. Environments as above.
 * **EPERM**: refused before it ran. **killed**: killed before its first instruction, by a kernel that cannot refuse. **stopped**: it did not
-  run, and the way ended otherwise (a child was stopped, a loader gave up). **runs**: its code ran. `-`: not tried there.
+  run, and the way ended otherwise (a child was stopped, a loader gave up). **runs**: its code ran. `-`: not tried there: this kernel lacks it
+  (below), or it would change the whole machine and there is only a scope (the kernel's own helpers, its formats).
 """
 
 
 def cell(result, order):
-    if result is None or order not in result:
+    if result is None or order not in result or not was_tried(result):
         return "-"
     if result[order]["ran"]:
         return "**runs**"
@@ -30,7 +32,9 @@ def cell(result, order):
 
 
 def columns(runs):
-    return [(run, order) for run in runs for order in ("path", "content") if any(order in row for row in run["execs"].values())]
+    """The yardstick's last."""
+    shown = [(run, order) for run in runs for order in ("path", "content", "hook") if any(order in row for row in run["execs"].values())]
+    return sorted(shown, key=lambda column: column[1] == "hook")
 
 
 def titles(runs):
@@ -62,15 +66,23 @@ def lines(runs):
 
 
 def reasons(runs, names):
-    """Only the known ones that these runs show."""
-    shown_any = False
-    for entry in json.loads((HERE / "known_execs.json").read_text()):
-        shown = [(run, name) for run in runs for name in entry["rows"] for order in orders_of(run["execs"].get(name, {}))
-                 if is_known([entry], name, order, run["environment"]) and run["execs"][name][order]["ran"]]
+    """Only the known ones that these runs show; then what could not be tried."""
+    known = json.loads((HERE / "known_execs.json").read_text())
+    yield from told(runs, names, known, ("path", "content"), lambda cells, order: was_tried(cells) and cells[order]["ran"]) or ["Nothing does."]
+    missing = told(runs, names, known, ("open",), lambda cells, _: not was_tried(cells))
+    if missing:
+        yield "\n## What a kernel lacks\n"
+        yield from missing
+
+
+def told(runs, names, known, orders, applies):
+    """A line for each known entry that applies to one of these orders in one of these runs."""
+    found = []
+    for entry in known:
+        shown = [(run, name) for run in runs for name in entry["rows"] for order in orders if order in run["execs"].get(name, {})
+                 if is_known([entry], name, order, run["environment"]) and applies(run["execs"][name], order)]
         if shown:
-            shown_any = True
             ways = [title for name, title in names.items() if name in {name for _, name in shown}]
             where = sorted({run["environment"] for run, _ in shown})
-            yield f"* {'; '.join(ways)} ({', '.join(where)}): {entry['because']}"
-    if not shown_any:
-        yield "Nothing does."
+            found.append(f"* {'; '.join(ways)} ({', '.join(where)}): {entry['because']}")
+    return found

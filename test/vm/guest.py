@@ -29,6 +29,7 @@ class Options:
     kernel_arguments: tuple = ()
     network: tuple = ()                   # QEMU options for network cards
     extra_serial: str = ""                # a QEMU character device for the guest's third serial port, /dev/ttyS2
+    instruction_clock: bool = False       # a nanosecond in the guest is one instruction: figures that a busy machine does not change
     namespace: str = ""                   # network namespace in which QEMU runs; needed for tap devices made there
 
 
@@ -42,6 +43,8 @@ def qemu_command(options, initramfs, console, status):
                 "-m", str(options.memory_mib), "-kernel", str(options.kernel_directory / "vmlinuz"), "-initrd", str(initramfs),
                 "-append", " ".join(arguments), "-display", "none", "-no-reboot", "-monitor", "none",
                 "-serial", f"file:{console}", "-serial", f"file:{status}"]
+    if options.instruction_clock:
+        command += ["-icount", "shift=0,sleep=off"]
     if options.extra_serial:
         command += ["-serial", options.extra_serial]
     return command + list(options.network or ("-nic", "none"))

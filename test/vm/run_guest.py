@@ -25,6 +25,7 @@ def parse_arguments(arguments):
     parser.add_argument("--kernel", required=True, help="a directory of --kernels: 6.1 or 6.12")
     parser.add_argument("--kernels", type=pathlib.Path, default=KERNELS, help="where test/vm/kernels.sh put them")
     parser.add_argument("--without-bpf-lsm", action="store_true", help="boot with bpf missing from lsm=")
+    parser.add_argument("--instruction-clock", action="store_true", help="a nanosecond in the guest is one instruction; for benches")
     parser.add_argument("--program", action="append", default=[], help="goes to /usr/local/bin with its libraries")
     parser.add_argument("--tree", action="append", default=[], metavar="SOURCE:DESTINATION", help="a file or a directory")
     parser.add_argument("--env", action="append", default=[], metavar="NAME=VALUE", help="for the command")
@@ -50,7 +51,8 @@ def main():
     arguments = parse_arguments(sys.argv[1:])
     script = "".join(f"export {shlex.quote(name)}\n" for name in arguments.env) + shlex.join(arguments.command) + "\n"
     options = Options(kernel_directory=arguments.kernels / arguments.kernel, timeout=arguments.timeout, memory_mib=arguments.memory,
-                      lsm=LSM_WITHOUT_BPF if arguments.without_bpf_lsm else LSM_WITH_BPF, kernel_arguments=tuple(arguments.append))
+                      lsm=LSM_WITHOUT_BPF if arguments.without_bpf_lsm else LSM_WITH_BPF, kernel_arguments=tuple(arguments.append),
+                      instruction_clock=arguments.instruction_clock)
     try:
         with Guest(build_image(arguments), script, options) as guest:
             result = guest.wait()

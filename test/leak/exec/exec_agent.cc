@@ -1,10 +1,11 @@
 // exec_agent: runs every route of the exec matrix and prints what came of each.
 //
-//   exec_agent --victims DIRECTORY [--scoped] [--only NAME]     host-wide, or confined to a cgroup of its own
+//   exec_agent --victims DIRECTORY [--scoped] [--only NAME]...    host-wide, or confined to a cgroup of its own
 //
 // A line of JSON, after "EXEC ", for each route and order. Orders: "open" (nothing is blocked), "path" (--path, DENY),
 // "content"
-// (--sha256, DENY; only where the kernel can hash). A route has run when the blocked file's own code wrote its token.
+// (--sha256, DENY; only where the kernel can hash), "hook" (the yardstick's path match). A route has run when the
+// blocked file's own code wrote its token.
 #include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
@@ -15,6 +16,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstring>
 #include <filesystem>
 #include <iostream>
@@ -26,6 +28,7 @@
 #include "harness/cgroup_sandbox.h"
 #include "harness/temp_dir.h"
 #include "sensor/kernel/kernel.h"
+#include "test/leak/exec/exec_hook.h"
 #include "test/leak/exec/route.h"
 
 namespace bulkhead::leak {
@@ -44,7 +47,10 @@ struct Outcome {
 
 Routes AllRoutes() {
   Routes routes;
-  for (auto* add : {AddMapRoutes, AddScriptRoutes, AddContentRoutes, AddNameRoutes, AddEntryRoutes}) add(routes);
+  for (auto* add : {AddMapRoutes, AddLibraryRoutes, AddScriptRoutes, AddContentRoutes, AddStorageRoutes, AddFuseRoutes,
+                    AddNameRoutes, AddEntryRoutes, AddCallerRoutes, AddKernelRoutes}) {
+    add(routes);
+  }
   return routes;
 }
 
@@ -58,6 +64,12 @@ const char* FileOf(Victim victim) {
       return "libvictim.so";
     case Victim::kScript:
       return "victim.sh";
+    case Victim::kStaticPie:
+      return "victim_pie";
+    case Victim::k32Bit:
+      return "victim_32";
+    case Victim::kForeign:
+      return "victim.foreign";
   }
   return "";
 }
@@ -87,6 +99,9 @@ class Agent {
     auto opened = sensor::OpenDatapath(options_);
     if (!opened.ok()) return opened.status();
     datapath_ = std::move(*opened);
+    auto hook = ExecHook::Open(options_.scope);
+    if (!hook.ok()) return hook.status();
+    hook_ = std::move(*hook);
     std::string layers;
     for (const sensor::Mechanism& mechanism : datapath_->capabilities().mechanisms) {
       if (mechanism.available) absl::StrAppend(&layers, layers.empty() ? "" : " ", mechanism.name);
@@ -97,10 +112,11 @@ class Agent {
   }
 
   // OK when every order could be given; what came of them is printed.
-  absl::Status RunAll(const std::string& only) {
+  absl::Status RunAll(const std::vector<std::string>& only) {
     for (const Route& route : AllRoutes()) {
-      if (!only.empty() && route.name != only) continue;
-      for (const std::string order : {"open", "path", "content"}) {
+      if (route.whole_host && cgroup_.has_value()) continue;
+      if (!only.empty() && std::find(only.begin(), only.end(), route.name) == only.end()) continue;
+      for (const std::string order : {"open", "path", "content", "hook"}) {
         if (order == "content" && !hashes_) continue;
         const absl::StatusOr<Outcome> outcome = Try(route, order);
         if (!outcome.ok()) return outcome.status();
@@ -119,7 +135,8 @@ class Agent {
     state.generation = ++generation_;
     state.digest[0] = static_cast<uint8_t>(generation_);
     state.digest[1] = 1;
-    if (order != "open") {
+    hook_->Kill(order == "hook" ? place.victim : "");
+    if (order == "path" || order == "content") {
       sensor::Policy policy;
       policy.id = absl::StrFormat("00000000-0000-4000-8000-%012d", generation_);
       policy.policy_template = sensor::PolicyTemplate::kBlockBinary;
@@ -142,6 +159,7 @@ class Agent {
     MakeHarmless(place.harmless);
     const absl::Status opened = Order("open", place);
     if (!opened.ok()) return opened;
+    rmdir(kTokenDirectory);
     int token[2], ready[2], go[2];
     if (pipe2(token, O_CLOEXEC | O_NONBLOCK) != 0 || pipe2(ready, O_CLOEXEC) != 0 || pipe2(go, O_CLOEXEC) != 0)
       return absl::InternalError("pipe");
@@ -162,7 +180,7 @@ class Agent {
     Outcome outcome{false, prepared == kPrepared ? Wait(pid) : absl::StrCat("not prepared: ", std::strerror(prepared))};
     if (prepared != kPrepared) Wait(pid);
     char text[8] = "";
-    outcome.ran = read(token[0], text, sizeof(text)) > 0;
+    outcome.ran = read(token[0], text, sizeof(text)) > 0 || rmdir(kTokenDirectory) == 0;
     close(token[0]);
     close(ready[0]);
     if (!ordered.ok()) return ordered;
@@ -176,16 +194,18 @@ class Agent {
     return pid;
   }
 
-  // The same program with another token's text, so that nothing ever reads it as one: its write goes to a closed
-  // descriptor.
+  // The same program, whose write goes to a closed descriptor, and which has no directory to make.
   static void MakeHarmless(const std::string& path) {
     std::string content = ReadAll(path);
     const size_t token = content.find("RAN");
     const int fd = open(path.c_str(), O_WRONLY | O_CLOEXEC);
     // mov $9, %edi: the descriptor becomes 99.
     const size_t descriptor = content.find(std::string("\xbf\x09\x00\x00\x00", 5));
-    if (token == std::string::npos || descriptor == std::string::npos || fd < 0) std::abort();
+    const size_t directory = content.find(kTokenDirectory);
+    if (token == std::string::npos || descriptor == std::string::npos || directory == std::string::npos || fd < 0)
+      std::abort();
     content[descriptor + 1] = 99;
+    content[directory] = 0;
     if (pwrite(fd, content.data(), content.size(), 0) < 0) std::abort();
     close(fd);
   }
@@ -218,16 +238,18 @@ class Agent {
   std::optional<test::CgroupSandbox> cgroup_;
   sensor::DatapathOptions options_;
   std::unique_ptr<sensor::Datapath> datapath_;
+  std::unique_ptr<ExecHook> hook_;
   uint64_t generation_ = 0;
   bool hashes_ = false;
 };
 
 int Main(int argc, char** argv) {
-  std::string victims, only;
+  std::string victims;
+  std::vector<std::string> only;
   bool scoped = false;
   CLI::App app("Every route of the exec matrix");
   app.add_option("--victims", victims, "directory of the programs to block")->required();
-  app.add_option("--only", only, "one route");
+  app.add_option("--only", only, "these routes");
   app.add_flag("--scoped", scoped, "in a cgroup of its own instead of host-wide");
   CLI11_PARSE(app, argc, argv);
   Agent agent(victims, scoped);

@@ -23,14 +23,8 @@ namespace {
 constexpr size_t kPage = 4096;
 constexpr int kRaces = 300;
 
-char* const* Arguments() {
-  static char name[] = "victim";
-  static char* arguments[] = {name, nullptr};
-  return arguments;
-}
-
 int RunDescriptor(int fd) {
-  syscall(SYS_execveat, fd, "", Arguments(), Arguments() + 1, AT_EMPTY_PATH);
+  syscall(SYS_execveat, fd, "", NoArguments(), NoArguments() + 1, AT_EMPTY_PATH);
   return errno;
 }
 
@@ -62,7 +56,7 @@ int RunFromUnfaultedPage(const Place& place) {
   if (fd < 0 || write(fd, place.victim.c_str(), place.victim.size() + 1) < 0 || ftruncate(fd, kPage) != 0) return errno;
   const void* const page = mmap(nullptr, kPage, PROT_READ, MAP_PRIVATE, fd, 0);
   if (page == MAP_FAILED) return errno;
-  execve(static_cast<const char*>(page), Arguments(), Arguments() + 1);
+  execve(static_cast<const char*>(page), NoArguments(), NoArguments() + 1);
   return errno;
 }
 
@@ -89,7 +83,7 @@ int RunFromUserfaultPage(const Place& place) {
     copy.len = kPage;
     ioctl(fd, UFFDIO_COPY, &copy);
   }).detach();
-  execve(static_cast<const char*>(page), Arguments(), Arguments() + 1);
+  execve(static_cast<const char*>(page), NoArguments(), NoArguments() + 1);
   return errno;
 }
 
@@ -110,7 +104,7 @@ int RunRaced(const Place& place) {
       }).detach();
       while (!started) {
       }
-      execve(path, Arguments(), Arguments() + 1);
+      execve(path, NoArguments(), NoArguments() + 1);
       return errno;
     });
   }
@@ -124,7 +118,7 @@ int RunAsPidOne(const Place& place) {
 
 int Spawn(const Place& place) {
   pid_t pid = -1;
-  if (const int error = posix_spawn(&pid, place.victim.c_str(), nullptr, nullptr, Arguments(), Arguments() + 1);
+  if (const int error = posix_spawn(&pid, place.victim.c_str(), nullptr, nullptr, NoArguments(), NoArguments() + 1);
       error != 0)
     return error;
   waitpid(pid, nullptr, 0);
@@ -149,8 +143,8 @@ void AddEntryRoutes(Routes& routes) {
                     }});
   routes.push_back({"execveat", "execveat with a directory", Victim::kStatic, {}, [](Place& p) {
                       const int fd = Open(p.directory, O_RDONLY | O_DIRECTORY);
-                      syscall(SYS_execveat, fd, p.victim.substr(p.directory.size() + 1).c_str(), Arguments(),
-                              Arguments() + 1, 0);
+                      syscall(SYS_execveat, fd, p.victim.substr(p.directory.size() + 1).c_str(), NoArguments(),
+                              NoArguments() + 1, 0);
                       return errno;
                     }});
   routes.push_back({"proc_fd", "/proc/self/fd/N", Victim::kStatic, {}, [](Place& p) {

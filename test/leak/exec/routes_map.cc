@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <sys/personality.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -73,11 +74,13 @@ int RunMapped(const std::string& path) {
   Jump(entry);
 }
 
-int RunProtectedLater(const std::string& path) {
+int RunProtectedLater(const std::string& path, bool keyed = false) {
   void *entry, *start;
   size_t size;
   if (const int error = MapCode(path, PROT_READ, &entry, &start, &size); error != 0) return error;
-  if (mprotect(start, size, PROT_READ | PROT_EXEC) != 0) return errno;
+  const long changed = keyed ? syscall(SYS_pkey_mprotect, start, size, PROT_READ | PROT_EXEC, -1)
+                             : mprotect(start, size, PROT_READ | PROT_EXEC);
+  if (changed != 0) return errno;
   Jump(entry);
 }
 
@@ -136,6 +139,9 @@ void AddMapRoutes(Routes& routes) {
                     [](Place& p) { return RunMapped(p.directory + "/copy"); }});
   routes.push_back({"mprotect", "its code mapped as data, then made executable", Victim::kStatic, {}, [](Place& p) {
                       return RunProtectedLater(p.victim);
+                    }});
+  routes.push_back({"pkey_mprotect", "the same by pkey_mprotect", Victim::kStatic, {}, [](Place& p) {
+                      return RunProtectedLater(p.victim, true);
                     }});
   routes.push_back({"mprotect_copy", "a copy's code mapped as data, then made executable", Victim::kStatic, CopyOf,
                     [](Place& p) { return RunProtectedLater(p.directory + "/copy"); }});

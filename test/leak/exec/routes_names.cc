@@ -28,20 +28,30 @@ int BindOver(const Place& place, const std::string& to) {
   return mount(place.victim.c_str(), to.c_str(), nullptr, MS_BIND, nullptr) == 0 ? 0 : errno;
 }
 
-int MountOverlay(const Place& place, const std::string& lower) {
-  const std::string base = place.directory + "/ovl";
+// `more`: options, with a comma before them.
+int MountOverlay(const Place& place, const std::string& lower, const std::string& name = "ovl",
+                 const std::string& more = "") {
+  const std::string base = place.directory + "/" + name;
   for (const char* const part : {"", "/rw", "/rw/upper", "/rw/work", "/merged"}) {
     if (const int error = Make(base + part); error != 0) return error;
   }
   // An overlay cannot have its upper layer on every file system.
   if (mount("tmpfs", (base + "/rw").c_str(), "tmpfs", 0, nullptr) != 0) return errno;
   if (Make(base + "/rw/upper") != 0 || Make(base + "/rw/work") != 0) return errno;
-  const std::string options = "lowerdir=" + lower + ",upperdir=" + base + "/rw/upper,workdir=" + base + "/rw/work";
+  const std::string options =
+      "lowerdir=" + lower + ",upperdir=" + base + "/rw/upper,workdir=" + base + "/rw/work" + more;
   return mount("overlay", (base + "/merged").c_str(), "overlay", 0, options.c_str()) == 0 ? 0 : errno;
 }
 
 std::string Merged(const Place& place, const std::string& name) {
   return place.directory + "/ovl/merged/" + name;
+}
+
+// Only the file's metadata is copied up; its content stays in the layer below.
+int RunMetacopy(Place& place) {
+  if (const int error = MountOverlay(place, place.directory, "ovl", ",metacopy=on"); error != 0) return error;
+  const std::string merged = Merged(place, Base(place));
+  return chmod(merged.c_str(), 0700) != 0 ? errno : Run(merged);
 }
 
 // The overlay's inode knows a size that is not the content's any more.
@@ -122,6 +132,13 @@ void AddNameRoutes(Routes& routes) {
                       if (fd < 0) return errno;
                       close(fd);
                       return Run(Merged(p, Base(p)));
+                    }});
+  routes.push_back(
+      {"overlay_metacopy", "its metadata alone copied up inside an overlay", Victim::kStatic, {}, RunMetacopy});
+  routes.push_back({"overlay_twice", "through an overlay on an overlay", Victim::kStatic, {}, [](Place& p) {
+                      int error = MountOverlay(p, p.directory);
+                      if (error == 0) error = MountOverlay(p, p.directory + "/ovl/merged", "second");
+                      return error != 0 ? error : Run(p.directory + "/second/merged/" + Base(p));
                     }});
   routes.push_back({"overlay_stale", "an overlay whose lower file was rewritten underneath", Victim::kStatic,
                     MakeStaleLower, [](Place& p) {

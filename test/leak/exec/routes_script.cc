@@ -1,6 +1,5 @@
 // Scripts: executed, and read by their interpreter.
 #include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -12,20 +11,29 @@ namespace {
 
 constexpr char kShell[] = "/bin/sh";
 
-// A script whose interpreter is the blocked program.
-int RunInterpreted(const Place& place) {
-  const std::string script = place.directory + "/script";
-  const int fd = open(script.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0755);
-  const std::string line = "#!" + place.victim + "\n";
-  if (fd < 0 || write(fd, line.data(), line.size()) != static_cast<ssize_t>(line.size())) return errno;
-  close(fd);
-  return Run(script);
+int RunInterpreted(const Place& place, const std::string& interpreter) {
+  const int error = MakeFile(place.directory + "/script", "#!" + interpreter + "\n");
+  return error != 0 ? error : Run(place.directory + "/script");
 }
 
 }  // namespace
 
 void AddScriptRoutes(Routes& routes) {
-  routes.push_back({"interpreter", "as the interpreter of a script", Victim::kStatic, {}, RunInterpreted});
+  routes.push_back({"interpreter_copy", "a copy as the interpreter of a script", Victim::kStatic, {}, [](Place& p) {
+                      const int error = Copy(p.victim, p.directory + "/copy");
+                      return error != 0 ? error : RunInterpreted(p, p.directory + "/copy");
+                    }});
+  routes.push_back({"interpreter_nested",
+                    "as the interpreter of a script that is an interpreter",
+                    Victim::kStatic,
+                    {},
+                    [](Place& p) {
+                      const int error = MakeFile(p.directory + "/inner", "#!" + p.victim + "\n");
+                      return error != 0 ? error : RunInterpreted(p, p.directory + "/inner");
+                    }});
+  routes.push_back({"interpreter", "as the interpreter of a script", Victim::kStatic, {}, [](Place& p) {
+                      return RunInterpreted(p, p.victim);
+                    }});
   routes.push_back({"script", "a script, by its path", Victim::kScript, {}, [](Place& p) { return Run(p.victim); }});
   routes.push_back({"script_symlink", "a script, by a symbolic link", Victim::kScript, {}, [](Place& p) {
                       return symlink(p.victim.c_str(), (p.directory + "/s").c_str()) != 0 ? errno
