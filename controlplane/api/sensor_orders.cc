@@ -1,5 +1,6 @@
 // SensorService: contain, release, isolate, kill a process, block a binary.
 #include <optional>
+#include <utility>
 
 #include "bulkhead/v1/sensor_service.pb.h"
 #include "controlplane/api/api_convert.h"
@@ -15,10 +16,19 @@ v1::Sensor Shown(const ApiContext& api, const Sensor& sensor) {
   return ToProto(sensor, api.heartbeat_interval, api.clock->Now());
 }
 
+// Of a request that may name a scope.
+template <typename Request>
+absl::StatusOr<std::optional<Scope>> ScopeOf(const Request& request) {
+  if (!request.has_scope()) return std::nullopt;
+  ASSIGN_OR_RETURN(Scope scope, FromProto(request.scope(), "scope"));
+  return std::optional<Scope>(std::move(scope));
+}
+
 template <typename Request>
 absl::StatusOr<PolicyTerms> NetworkTermsOf(const ApiContext& api, const Request& request) {
   ASSIGN_OR_RETURN(PolicyTerms terms, TermsOf(request, PolicyAction::kDeny, api.clock->Now()));
   if (request.on_unreachable() == v1::ON_UNREACHABLE_HOLD) terms.on_unreachable = OnUnreachable::kHold;
+  ASSIGN_OR_RETURN(terms.scope, ScopeOf(request));
   return terms;
 }
 
@@ -52,7 +62,8 @@ absl::StatusOr<v1::ReleaseSensorResponse> Release(const ApiContext& api, Transac
         "only", "must be NETWORK_CONTAINMENT, NETWORK_ISOLATION or unset; to unblock a binary delete its policy");
   }
   if (request.only() != v1::POLICY_TEMPLATE_UNSPECIFIED) only = static_cast<PolicyTemplate>(request.only());
-  ASSIGN_OR_RETURN(const orders::Released released, orders::ReleaseSensor(tx, context, request.sensor(), only));
+  ASSIGN_OR_RETURN(const std::optional<Scope> scope, ScopeOf(request));
+  ASSIGN_OR_RETURN(const orders::Released released, orders::ReleaseSensor(tx, context, request.sensor(), only, scope));
   v1::ReleaseSensorResponse response;
   *response.mutable_sensor() = Shown(api, released.sensor);
   response.set_already_released(released.unchanged);

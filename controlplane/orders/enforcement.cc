@@ -1,4 +1,6 @@
 // Orders that change what a host enforces: contain, isolate, block a binary, release, lift a policy.
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "common/hex.h"
 #include "common/status_macros.h"
@@ -39,6 +41,7 @@ struct Wanted {
     policy.expires_at = terms.expires_at;
     policy.on_expiry = terms.on_expiry;
     policy.on_unreachable = terms.on_unreachable;
+    policy.scope = terms.scope;
   }
 };
 
@@ -53,6 +56,7 @@ JsonObject Details(const Wanted& wanted, const Policy& policy) {
   JsonObject details;
   details.Add("policy_id", policy.id).Add("policy", policy.name).Add("action", Word(policy.action));
   details.AddIfSet("path", policy.binary_path).AddIfSet("sha256", ToHex(policy.binary_sha256));
+  details.AddIfSet("scope", policy.scope ? ScopeWord(*policy.scope) : "");
   if (policy.kill_running) details.AddBool("kill_running", true);
   if (policy.forced) details.AddBool("forced", true);
   if (wanted.allow_degraded) details.AddBool("allow_degraded", true);
@@ -121,16 +125,35 @@ absl::StatusOr<PolicyOrdered> Order(Transaction& tx, const OrderContext& context
   return out;
 }
 
+absl::Status CheckScopedPolicies(const Sensor& sensor) {
+  const auto count = std::count_if(sensor.policies.begin(), sensor.policies.end(), [](const Policy& policy) {
+    return policy.scope && (policy.policy_template == PolicyTemplate::kNetworkContainment ||
+                            policy.policy_template == PolicyTemplate::kNetworkIsolation);
+  });
+  if (count < static_cast<int64_t>(kMaxScopedPolicies)) return absl::OkStatus();
+  return TooManyScopedPolicies(sensor.name, kMaxScopedPolicies);
+}
+
+// Containment and isolation, named `name` when they have no scope.
+absl::StatusOr<PolicyOrdered> OrderWall(Transaction& tx, const OrderContext& context, const std::string& sensor,
+                                        Wanted wanted, const char* name) {
+  const std::optional<Scope>& scope = wanted.policy.scope;
+  if (scope) RETURN_IF_ERROR(ValidateScope("scope", *scope));
+  ASSIGN_OR_RETURN(const Sensor target, LockForOrder(tx, context, sensor));
+  wanted.existing = target.Find(wanted.policy.policy_template, scope);
+  if (scope && wanted.existing == nullptr) RETURN_IF_ERROR(CheckScopedPolicies(target));
+  wanted.policy.name =
+      wanted.existing != nullptr ? wanted.existing->name : ScopedPolicyName(name, scope, target.policies);
+  return Order(tx, context, target, std::move(wanted));
+}
+
 }  // namespace
 
 absl::StatusOr<PolicyOrdered> ContainSensor(Transaction& tx, const OrderContext& context, const std::string& sensor,
                                             const PolicyTerms& terms) {
-  ASSIGN_OR_RETURN(const Sensor target, LockForOrder(tx, context, sensor));
   Wanted wanted(PolicyTemplate::kNetworkContainment, terms);
-  wanted.policy.name = kContainmentPolicyName;
-  wanted.existing = target.Find(PolicyTemplate::kNetworkContainment);
   wanted.audit_action = "sensor_contained";
-  return Order(tx, context, target, std::move(wanted));
+  return OrderWall(tx, context, sensor, std::move(wanted), kContainmentPolicyName);
 }
 
 absl::StatusOr<PolicyOrdered> IsolateSensor(Transaction& tx, const OrderContext& context, const std::string& sensor,
@@ -138,12 +161,9 @@ absl::StatusOr<PolicyOrdered> IsolateSensor(Transaction& tx, const OrderContext&
   if (terms.action == PolicyAction::kSigkill) {
     return InvalidField("action", "SIGKILL is not an action of isolation; leave it unset, or use NOTIFY for a shadow");
   }
-  ASSIGN_OR_RETURN(const Sensor target, LockForOrder(tx, context, sensor));
   Wanted wanted(PolicyTemplate::kNetworkIsolation, terms);
-  wanted.policy.name = kIsolationPolicyName;
-  wanted.existing = target.Find(PolicyTemplate::kNetworkIsolation);
   wanted.audit_action = "sensor_isolated";
-  return Order(tx, context, target, std::move(wanted));
+  return OrderWall(tx, context, sensor, std::move(wanted), kIsolationPolicyName);
 }
 
 absl::StatusOr<PolicyOrdered> BlockBinary(Transaction& tx, const OrderContext& context, const std::string& sensor,
@@ -167,17 +187,19 @@ absl::StatusOr<PolicyOrdered> BlockBinary(Transaction& tx, const OrderContext& c
 }
 
 absl::StatusOr<Released> ReleaseSensor(Transaction& tx, const OrderContext& context, const std::string& sensor,
-                                       std::optional<PolicyTemplate> only) {
+                                       std::optional<PolicyTemplate> only, const std::optional<Scope>& scope) {
   if (only == PolicyTemplate::kBlockBinary) {
     return InvalidField(
         "only", "must be NETWORK_CONTAINMENT, NETWORK_ISOLATION or unset; a block is lifted by deleting its policy");
   }
+  if (scope) RETURN_IF_ERROR(ValidateScope("scope", *scope));
   Released out;
   ASSIGN_OR_RETURN(out.sensor, LockForOrder(tx, context, sensor));
   JsonObject details;
+  details.AddIfSet("scope", scope ? ScopeWord(*scope) : "");
   out.unchanged = true;
   for (const PolicyTemplate lifted : {PolicyTemplate::kNetworkContainment, PolicyTemplate::kNetworkIsolation}) {
-    const Policy* const policy = out.sensor.Find(lifted);
+    const Policy* const policy = out.sensor.Find(lifted, scope);
     if (policy == nullptr || only.value_or(lifted) != lifted) continue;
     RETURN_IF_ERROR(tx.DeletePolicy(policy->id));
     details.Add(policy->name, policy->id);
@@ -203,6 +225,7 @@ absl::StatusOr<Policy> DeletePolicy(Transaction& tx, const OrderContext& context
   JsonObject details;
   details.Add("policy_id", policy.id).Add("policy", policy.name).AddIfSet("path", policy.binary_path);
   details.AddIfSet("sha256", ToHex(policy.binary_sha256));
+  details.AddIfSet("scope", policy.scope ? ScopeWord(*policy.scope) : "");
   RETURN_IF_ERROR(Audit(tx, context, "policy_deleted", SensorTarget(sensor.id), false, details));
   return policy;
 }

@@ -25,6 +25,8 @@ constexpr Words<CommandKind> kCommandKinds[] = {{CommandKind::kKillProcess, "kil
 constexpr Words<OnExpiry> kOnExpiry[] = {{OnExpiry::kRelease, "release"}, {OnExpiry::kHold, "hold"}};
 constexpr Words<OnUnreachable> kOnUnreachable[] = {{OnUnreachable::kRollBack, "roll-back"},
                                                    {OnUnreachable::kHold, "hold"}};
+constexpr Words<ScopeKind> kScopeKinds[] = {
+    {ScopeKind::kCgroup, "cgroup"}, {ScopeKind::kSystemdUnit, "unit"}, {ScopeKind::kContainer, "container"}};
 constexpr Words<CommandState> kCommandStates[] = {{CommandState::kQueued, "queued"},
                                                   {CommandState::kDelivered, "delivered"},
                                                   {CommandState::kSucceeded, "succeeded"},
@@ -70,6 +72,9 @@ std::string ToText(OnExpiry value) {
 std::string ToText(OnUnreachable value) {
   return WordOf(kOnUnreachable, value);
 }
+std::string ToText(ScopeKind value) {
+  return WordOf(kScopeKinds, value);
+}
 std::string ToText(CommandState value) {
   return WordOf(kCommandStates, value);
 }
@@ -93,6 +98,9 @@ OnExpiry OnExpiryFrom(const pqxx::field& field) {
 }
 OnUnreachable OnUnreachableFrom(const pqxx::field& field) {
   return ValueOf(kOnUnreachable, field);
+}
+ScopeKind ScopeKindFrom(const pqxx::field& field) {
+  return ValueOf(kScopeKinds, field);
 }
 CommandState CommandStateFrom(const pqxx::field& field) {
   return ValueOf(kCommandStates, field);

@@ -13,7 +13,7 @@ namespace {
 
 constexpr char kSelect[] =
     "SELECT id, name, sensor_id, template, action, binary_path, binary_sha256, kill_running, forced, created_at,"
-    " created_by, etag, expires_at, on_expiry, on_unreachable FROM enforcement_policies ";
+    " created_by, etag, expires_at, on_expiry, on_unreachable, scope_kind, scope_name FROM enforcement_policies ";
 
 }  // namespace
 
@@ -34,18 +34,24 @@ Policy PolicyFrom(const pqxx::row& row) {
   policy.expires_at = OptionalTimeFrom(row["expires_at"]);
   policy.on_expiry = OnExpiryFrom(row["on_expiry"]);
   policy.on_unreachable = OnUnreachableFrom(row["on_unreachable"]);
+  if (*row["scope_kind"].c_str() != '\0') {
+    policy.scope = Scope{ScopeKindFrom(row["scope_kind"]), row["scope_name"].c_str()};
+  }
   return policy;
 }
 
 absl::Status PgTransaction::InsertPolicy(const Policy& policy) {
-  return Execute("store a policy",
-                 "INSERT INTO enforcement_policies (id, sensor_id, name, template, action, binary_path, binary_sha256,"
-                 " kill_running, forced, created_by, etag, expires_at, on_expiry, on_unreachable)"
-                 " VALUES ($1::uuid, $2::uuid, $3, $4, $5, $6, $7, $8, $9, $10, $11, NULLIF($12, '')::timestamptz,"
-                 " $13, $14)",
-                 policy.id, policy.sensor_id, policy.name, ToText(policy.policy_template), ToText(policy.action),
-                 policy.binary_path, Bytes(policy.binary_sha256), policy.kill_running, policy.forced, policy.created_by,
-                 policy.etag, TimeText(policy.expires_at), ToText(policy.on_expiry), ToText(policy.on_unreachable))
+  return Execute(
+             "store a policy",
+             "INSERT INTO enforcement_policies (id, sensor_id, name, template, action, binary_path, binary_sha256,"
+             " kill_running, forced, created_by, etag, expires_at, on_expiry, on_unreachable, scope_kind, scope_name)"
+             " VALUES ($1::uuid, $2::uuid, $3, $4, $5, $6, $7, $8, $9, $10, $11, NULLIF($12, '')::timestamptz,"
+             " $13, $14, $15, $16)",
+             policy.id, policy.sensor_id, policy.name, ToText(policy.policy_template), ToText(policy.action),
+             policy.binary_path, Bytes(policy.binary_sha256), policy.kill_running, policy.forced, policy.created_by,
+             policy.etag, TimeText(policy.expires_at), ToText(policy.on_expiry), ToText(policy.on_unreachable),
+             policy.scope ? ToText(policy.scope->kind) : std::string(),
+             policy.scope ? policy.scope->name : std::string())
       .status();
 }
 

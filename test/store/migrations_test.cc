@@ -58,6 +58,10 @@ const std::vector<Step>& Steps() {
        " 'bulkhead-block-binary-abab', 'block-binary', 'sigkill', 'olga', 'e', decode(repeat('ab', 32), 'hex'), true)",
        "SELECT kill_running AND octet_length(binary_sha256) = 32 FROM enforcement_policies"
        " WHERE template = 'block-binary'"},
+      {"INSERT INTO enforcement_policies (id, sensor_id, name, template, action, created_by, etag, scope_kind,"
+       " scope_name) VALUES ('00000000-0000-4000-8000-000000000006', '00000000-0000-4000-8000-000000000001',"
+       " 'network-containment-nginx.service', 'network-containment', 'deny', 'olga', 'e', 'unit', 'nginx.service')",
+       "SELECT count(*) = 1 FROM enforcement_policies WHERE scope_kind = 'unit' AND scope_name = 'nginx.service'"},
   };
   return steps;
 }

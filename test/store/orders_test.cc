@@ -4,7 +4,9 @@
 #include <vector>
 
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "controlplane/domain/errors.h"
+#include "controlplane/domain/validate.h"
 #include "store/database.h"
 #include "store/fleet.h"
 
@@ -120,6 +122,78 @@ TEST_CASE("release lifts what is asked and is unchanged when there is nothing") 
   CHECK(nothing->unchanged);
   CHECK(nothing->sensor.desired_generation == generation);
   CHECK_CODE(release(PolicyTemplate::kBlockBinary), kInvalidArgument);
+}
+
+TEST_CASE("each scope is contained by itself, once, beside the whole sensor") {
+  const Database database;
+  const auto store = database.Open();
+  Enroll(*store, "web-1");
+  const Scope nginx{ScopeKind::kSystemdUnit, "nginx.service"};
+  const Scope cgroup{ScopeKind::kCgroup, "/nginx.service"};
+  const auto contain = [&](const std::optional<Scope>& scope, PolicyAction action = PolicyAction::kDeny) {
+    return Give(*store, [&](Transaction& tx) {
+      return orders::ContainSensor(tx, By("olga"), "web-1", {.action = action, .scope = scope});
+    });
+  };
+  const auto first = contain(nginx, PolicyAction::kNotify);
+  REQUIRE_OK(first);
+  CHECK(first->policy.name == "network-containment-nginx.service");
+  CHECK(first->policy.scope == nginx);
+  CHECK(first->sensor.Find(PolicyTemplate::kNetworkContainment) == nullptr);
+  CHECK(contain(nginx, PolicyAction::kNotify)->unchanged);
+  const auto cuts = contain(nginx);
+  REQUIRE_OK(cuts);
+  CHECK_FALSE(cuts->unchanged);
+  CHECK(cuts->policy.name == first->policy.name);
+  CHECK(cuts->sensor.desired_digest != first->sensor.desired_digest);
+  REQUIRE_OK(contain(cgroup));
+  REQUIRE_OK(contain(std::nullopt));
+  const Sensor sensor = Read(*store, "web-1");
+  CHECK(sensor.policies.size() == 3);
+  CHECK(sensor.Find(PolicyTemplate::kNetworkContainment, cgroup)->name.size() == first->policy.name.size() + 9);
+  CHECK(sensor.Find(PolicyTemplate::kNetworkContainment)->name == "network-containment");
+  CHECK(database.Value("SELECT details::jsonb->>'scope' FROM audit_log WHERE action = 'sensor_contained'"
+                       " ORDER BY sequence LIMIT 1") == "unit:nginx.service");
+}
+
+TEST_CASE("release of a scope leaves the others and the whole sensor, and the other way round") {
+  const Database database;
+  const auto store = database.Open();
+  Enroll(*store, "web-1");
+  const Scope nginx{ScopeKind::kSystemdUnit, "nginx.service"};
+  const Scope redis{ScopeKind::kContainer, "0123456789ab"};
+  for (const std::optional<Scope>& scope : {std::optional(nginx), std::optional(redis), std::optional<Scope>()}) {
+    REQUIRE_OK(Give(*store,
+                    [&](Transaction& tx) { return orders::IsolateSensor(tx, By("olga"), "web-1", {.scope = scope}); }));
+  }
+  const auto release = [&](const std::optional<Scope>& scope) {
+    return Give(*store,
+                [&](Transaction& tx) { return orders::ReleaseSensor(tx, By("olga"), "web-1", std::nullopt, scope); });
+  };
+  REQUIRE_OK(release(nginx));
+  CHECK(release(nginx)->unchanged);
+  CHECK(Read(*store, "web-1").policies.size() == 2);
+  REQUIRE_OK(release(std::nullopt));
+  const Sensor sensor = Read(*store, "web-1");
+  REQUIRE(sensor.policies.size() == 1);
+  CHECK(sensor.policies[0].scope == redis);
+  CHECK_CODE(release(Scope{ScopeKind::kCgroup, "a"}), kInvalidArgument);
+}
+
+TEST_CASE("sixteen scopes of a sensor are walled, and no more") {
+  const Database database;
+  const auto store = database.Open();
+  Enroll(*store, "web-1");
+  const auto isolate = [&](size_t i) {
+    return Give(*store, [&](Transaction& tx) {
+      return orders::IsolateSensor(tx, By("olga"), "web-1",
+                                   {.scope = Scope{ScopeKind::kCgroup, absl::StrCat("/scope-", i)}});
+    });
+  };
+  for (size_t i = 0; i < kMaxScopedPolicies; ++i) REQUIRE_OK(isolate(i));
+  CHECK(ReasonOf(isolate(kMaxScopedPolicies).status()) == "TOO_MANY_SCOPED_POLICIES");
+  CHECK(isolate(0)->unchanged);
+  REQUIRE_OK(Isolate(*store, "web-1"));
 }
 
 TEST_CASE("a block has a name from its path, and deleting the policy lifts it") {

@@ -11,6 +11,7 @@
 #include "controlplane/domain/json_object.h"
 #include "controlplane/domain/order_check.h"
 #include "controlplane/domain/page_token.h"
+#include "controlplane/domain/policy_name.h"
 #include "controlplane/domain/roles.h"
 #include "harness/status_matchers.h"
 
@@ -198,6 +199,14 @@ TEST_CASE("the digest depends on what is enforced, and on nothing else") {
   Policy holds = contain;
   holds.on_unreachable = OnUnreachable::kHold;
   CHECK(digest({contain}, "") != digest({holds}, ""));
+  Policy scoped = contain;
+  scoped.scope = Scope{ScopeKind::kCgroup, "/a"};
+  const std::string of_cgroup = digest({scoped}, "");
+  CHECK(of_cgroup != digest({contain}, ""));
+  scoped.scope->name = "/b";
+  CHECK(of_cgroup != digest({scoped}, ""));
+  scoped.scope = Scope{ScopeKind::kContainer, "/a"};
+  CHECK(of_cgroup != digest({scoped}, ""));
   IsolationRule rule;
   rule.id = "r";
   const std::string before = IsolationRulesDigest({rule});
@@ -205,6 +214,22 @@ TEST_CASE("the digest depends on what is enforced, and on nothing else") {
   CHECK(IsolationRulesDigest({rule}) == before);
   rule.last_port = rule.first_port = 22;
   CHECK(IsolationRulesDigest({rule}) != before);
+}
+
+TEST_CASE("a scope is part of a policy's name, which stays unique") {
+  const Scope unit{ScopeKind::kSystemdUnit, "nginx.service"};
+  CHECK(ScopedPolicyName("network-isolation", std::nullopt, {}) == "network-isolation");
+  CHECK(ScopedPolicyName("network-isolation", unit, {}) == "network-isolation-nginx.service");
+  CHECK(ScopedPolicyName("p", Scope{ScopeKind::kCgroup, "/system.slice/A b"}, {}) == "p-system.slice-a-b");
+  CHECK(ScopedPolicyName("p", Scope{ScopeKind::kContainer, "0123456789ab"}, {}) == "p-0123456789ab");
+  Policy same = MakePolicy("1", PolicyTemplate::kNetworkIsolation);
+  same.name = "network-isolation-nginx.service";
+  same.scope = unit;
+  CHECK(ScopedPolicyName("network-isolation", unit, {same}) == same.name);
+  const Scope cgroup{ScopeKind::kCgroup, "/nginx.service"};
+  const std::string other = ScopedPolicyName("network-isolation", cgroup, {same});
+  CHECK(other.size() == same.name.size() + 9);
+  CHECK(other != ScopedPolicyName("network-isolation", Scope{ScopeKind::kCgroup, "/nginx.service/"}, {same}));
 }
 
 TEST_CASE("the canonical encoding keeps values apart") {
