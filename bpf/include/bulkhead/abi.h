@@ -13,7 +13,7 @@
 #define BH_ASSERT(condition) _Static_assert(condition, #condition)
 #endif
 
-#define BH_ABI_VERSION 2
+#define BH_ABI_VERSION 3
 
 /* Capacities. What happens when one is full stands beside it. */
 #define BH_SLOTS 2                  /* the set in force and the one being filled */
@@ -21,6 +21,7 @@
 #define BH_MAX_PORT_SETS 32768      /* refused by the rule compiler */
 #define BH_MAX_EXEC_ENTRIES 16384   /* refused at Apply */
 #define BH_MAX_POLICIES 4096        /* refused at Apply */
+#define BH_MAX_SCOPED_WALLS 16      /* refused by the check of the desired state */
 #define BH_MAX_CONTROL_PLANE 256    /* refused at SetControlPlane */
 #define BH_MAX_LOCAL_ADDRESSES 4096 /* further own addresses lose the clean EPERM's exception, not the wall's */
 #define BH_MAX_FLOWS 16384          /* least recently used flow forgotten: its replies are dropped */
@@ -99,6 +100,18 @@ struct bh_policy_stat {
 	char id[64]; /* NUL-terminated */
 };
 
+/* A containment or isolation policy that is about one cgroup and what is below it. */
+struct bh_scoped_wall {
+	__u64 cgroup; /* its id, never 0: a scope that does not exist has no entry */
+	__u32 level;  /* its depth below the root */
+	__u8 wall;    /* enum bh_wall */
+	__u8 mode;    /* enum bh_wall_mode */
+	__u8 action;  /* enum bh_action, of containment */
+	__u8 zero;
+	__u64 expires; /* CLOCK_BOOTTIME, ns: from then on it counts as off; 0: never */
+	struct bh_policy_key policy;
+};
+
 /* The published set's head; immutable once published. */
 struct bh_config {
 	__u64 generation;
@@ -113,6 +126,9 @@ struct bh_config {
 	__u64 enforced_at;   /* wall clock, nanoseconds since 1970: when this set was published */
 	__u64 contain_expires; /* CLOCK_BOOTTIME, ns: from then on containment counts as off; 0: never */
 	__u64 isolate_expires; /* the same for isolation */
+	__u32 scoped_walls;    /* how many of `scoped` are used; what stands above is for the whole scope of the sensor */
+	__u32 zero;
+	struct bh_scoped_wall scoped[BH_MAX_SCOPED_WALLS];
 };
 
 /* What does not belong to a generation; value of bh_host. */
@@ -276,9 +292,12 @@ struct bh_socket {
 };
 
 BH_ASSERT(sizeof(struct bh_policy_stat) == 72);
-BH_ASSERT(sizeof(struct bh_config) == 104 && offsetof(struct bh_config, contain) == 72);
+BH_ASSERT((BH_MAX_SCOPED_WALLS & (BH_MAX_SCOPED_WALLS - 1)) == 0);
+BH_ASSERT(sizeof(struct bh_scoped_wall) == 40 && offsetof(struct bh_scoped_wall, expires) == 16);
+BH_ASSERT(sizeof(struct bh_config) == 752 && offsetof(struct bh_config, contain) == 72);
 BH_ASSERT(offsetof(struct bh_config, enforced_at) == 80);
 BH_ASSERT(offsetof(struct bh_config, contain_expires) == 88 && offsetof(struct bh_config, isolate_expires) == 96);
+BH_ASSERT(offsetof(struct bh_config, scoped_walls) == 104 && offsetof(struct bh_config, scoped) == 112);
 BH_ASSERT(sizeof(struct bh_host) == 32 && offsetof(struct bh_host, kill_connect) == 28);
 BH_ASSERT(sizeof(struct bh_rule_key) == 24 && offsetof(struct bh_rule_key, address) == 8);
 BH_ASSERT(sizeof(struct bh_rule_value) == 40 && offsetof(struct bh_rule_value, range) == 8);
