@@ -71,6 +71,14 @@ struct DesiredState {
   bool contained() const { return Find(PolicyTemplate::kNetworkContainment) != nullptr; }
   bool isolated() const { return Find(PolicyTemplate::kNetworkIsolation) != nullptr; }
 
+  // True when a policy, of whatever scope, reads the isolation rules.
+  bool isolates() const {
+    for (const Policy& policy : policies) {
+      if (policy.policy_template == PolicyTemplate::kNetworkIsolation) return true;
+    }
+    return false;
+  }
+
   // True when a network policy, of whatever scope, cuts and does not only count. A lease that is over is not looked at.
   bool has_wall() const {
     for (const Policy& policy : policies) {

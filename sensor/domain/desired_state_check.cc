@@ -2,7 +2,9 @@
 #include "sensor/domain/desired_state_check.h"
 
 #include <algorithm>
+#include <optional>
 #include <set>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
@@ -22,6 +24,9 @@ absl::Status Invalid(absl::string_view field, absl::string_view problem) {
 
 absl::Status CheckPolicy(const Policy& policy, const std::string& field, const SensorFacts& facts) {
   if (policy.id.empty()) return Invalid(absl::StrCat(field, ".id"), "is empty; every policy has an id");
+  if (policy.scope.has_value() && policy.policy_template == PolicyTemplate::kBlockBinary) {
+    return Invalid(absl::StrCat(field, ".scope"), "is set, but a binary is blocked for all that the sensor enforces");
+  }
   if (policy.policy_template != PolicyTemplate::kBlockBinary) {
     if (policy.binary_path.empty() && policy.binary_sha256.empty()) return absl::OkStatus();
     return Invalid(absl::StrCat(field, ".block_binary"), "is set, but the template is not BLOCK_BINARY");
@@ -68,15 +73,23 @@ absl::Status CheckPolicies(const DesiredState& state, const SensorFacts& facts) 
                                                         kMaxPolicies, " are enforced on one host"));
   }
   std::set<std::string> ids;
-  std::set<PolicyTemplate> network;
+  std::set<std::pair<PolicyTemplate, std::optional<PolicyScope>>> network;
+  size_t scoped = 0;
   for (size_t i = 0; i < state.policies.size(); ++i) {
     const Policy& policy = state.policies[i];
     const std::string field = absl::StrCat("enforcement_policies[", i, "]");
     RETURN_IF_ERROR(CheckPolicy(policy, field, facts));
     if (!ids.insert(policy.id).second) return Invalid(absl::StrCat(field, ".id"), "appears twice");
-    if (policy.policy_template != PolicyTemplate::kBlockBinary && !network.insert(policy.policy_template).second) {
-      return Invalid(absl::StrCat(field, ".template"), "appears twice; one policy of a network template is enough");
+    if (!policy.is_network()) continue;
+    if (!network.insert({policy.policy_template, policy.scope}).second) {
+      return Invalid(absl::StrCat(field, ".template"),
+                     "appears twice; one policy of a network template for each scope is enough");
     }
+    scoped += policy.scope.has_value() ? 1 : 0;
+  }
+  if (scoped > kMaxScopedWalls) {
+    return Invalid("enforcement_policies", absl::StrCat("has ", scoped, " network policies with a scope; at most ",
+                                                        kMaxScopedWalls, " are enforced on one host"));
   }
   return absl::OkStatus();
 }

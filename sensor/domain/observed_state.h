@@ -102,6 +102,7 @@ struct ObservedState {
   Receipt receipt;
   bool contained = false;
   bool isolated = false;
+  bool scoped_wall = false;  // a wall with a scope is in force
   std::vector<ObservedPolicy> policies;
   std::vector<Counter> counters;
   std::vector<std::string> degraded;  // not empty: DEGRADED

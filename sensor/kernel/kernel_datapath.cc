@@ -101,7 +101,8 @@ KernelDatapath::KernelDatapath(Scope scope, std::string directory, UniqueFd lock
       walker_(std::move(walker)),
       frames_(directory_),
       interfaces_(directory_, scope_.is_host()),
-      runners_(programs_.Find("bh_running"), scope_) {
+      runners_(programs_.Find("bh_running"), scope_),
+      scoped_(scope_) {
   probed_.capabilities.mechanisms.push_back(frames_.mechanism());
   probed_.capabilities.mechanisms.push_back(interfaces_.mechanism());
 }
@@ -195,11 +196,25 @@ absl::StatusOr<KernelDatapath::Leases> KernelDatapath::KnownLeases(const Desired
   if (!same) return known;
   known.emplace_back(config.contain_policy, config.contain_expires);
   known.emplace_back(config.isolate_policy, config.isolate_expires);
+  for (uint32_t i = 0; i < config.scoped_walls; ++i) {
+    known.emplace_back(config.scoped[i].policy, config.scoped[i].expires);
+  }
   ASSIGN_OR_RETURN(const PathRules paths, store_.ReadPaths());
   for (const auto& [path, rule] : paths) known.emplace_back(rule.policy, rule.expires);
   ASSIGN_OR_RETURN(const FoundRules found, store_.ReadFound());
   for (const auto& [digest, rule] : found.digests) known.emplace_back(rule.rule.policy, rule.rule.expires);
   return known;
+}
+
+uint64_t KernelDatapath::CgroupInKernel(const std::string& policy_id) const {
+  const absl::StatusOr<std::optional<bh_config>> config = store_.ReadConfig();
+  const bh_policy_key key = PolicyKey(policy_id);
+  if (!config.ok() || !config->has_value()) return 0;
+  for (uint32_t i = 0; i < (*config)->scoped_walls && i < BH_MAX_SCOPED_WALLS; ++i) {
+    const bh_scoped_wall& wall = (*config)->scoped[i];
+    if (std::memcmp(&wall.policy, &key, sizeof(key)) == 0) return wall.cgroup;
+  }
+  return 0;
 }
 
 uint64_t KernelDatapath::ExpiryOf(const Policy& policy, const Leases& known) {
@@ -212,6 +227,7 @@ uint64_t KernelDatapath::ExpiryOf(const Policy& policy, const Leases& known) {
 }
 
 absl::Status KernelDatapath::CheckBlocks(const DesiredState& state, const DesiredState& in_force) {
+  RETURN_IF_ERROR(scoped_.Check(state, in_force));
   std::optional<NeededFiles> needed;
   for (const Policy& policy : state.policies) {
     const bool known = std::any_of(in_force.policies.begin(), in_force.policies.end(),
@@ -223,7 +239,8 @@ absl::Status KernelDatapath::CheckBlocks(const DesiredState& state, const Desire
   return absl::OkStatus();
 }
 
-absl::StatusOr<RuleSet> KernelDatapath::Compile(const DesiredState& state, BlockedFiles* blocked) const {
+absl::StatusOr<RuleSet> KernelDatapath::Compile(const DesiredState& state, const ScopedWalls& scoped,
+                                                BlockedFiles* blocked) const {
   RuleSet set;
   const Policy* contain = state.Find(PolicyTemplate::kNetworkContainment);
   const Policy* isolate = state.Find(PolicyTemplate::kNetworkIsolation);
@@ -240,6 +257,14 @@ absl::StatusOr<RuleSet> KernelDatapath::Compile(const DesiredState& state, Block
   if (isolate != nullptr) {
     set.config.isolate_policy = PolicyKey(isolate->id);
     set.config.isolate_expires = ExpiryOf(*isolate, leases);
+  }
+  for (const bh_scoped_wall& wall : scoped.Compile([&leases](const Policy& p) { return ExpiryOf(p, leases); })) {
+    if (set.config.scoped_walls == BH_MAX_SCOPED_WALLS) {
+      return absl::ResourceExhaustedError(absl::StrCat("more than ", BH_MAX_SCOPED_WALLS, " walls with a scope"));
+    }
+    set.config.scoped[set.config.scoped_walls++] = wall;
+  }
+  if (state.isolates()) {
     ASSIGN_OR_RETURN(set.network, CompileRules(state.isolation_rules));
   }
   ASSIGN_OR_RETURN(const FoundRules adopted, store_.ReadFound());
@@ -261,11 +286,15 @@ absl::Status KernelDatapath::Apply(const DesiredState& state) {
   const absl::Time start = absl::Now();
   RETURN_IF_ERROR(CheckSupported(state));
   BlockedFiles blocked = blocked_;
-  ASSIGN_OR_RETURN(RuleSet set, Compile(state, &blocked));
+  ScopedWalls scoped = scoped_;
+  scoped.Reset(state, [this](const Policy& policy) { return CgroupInKernel(policy.id); });
+  ASSIGN_OR_RETURN(RuleSet set, Compile(state, scoped, &blocked));
   RETURN_IF_ERROR(AddPolicyStats(maps_.policies, PolicyIds(state)));
   set.config.enforced_at = absl::ToUnixNanos(absl::Now());
   RETURN_IF_ERROR(store_.Publish(set));
   blocked_ = std::move(blocked);
+  scoped_ = std::move(scoped);
+  scope_moves_.clear();
   state_ = state;
   applied_ = true;
   apply_time_ = absl::Now() - start;
@@ -289,6 +318,24 @@ void KernelDatapath::DestroyForbidden() {
     socket_problem_ =
         absl::StrCat("forbidden connections were not destroyed, only cut: ", destroyed.status().message());
   }
+}
+
+std::vector<ActiveProbe> KernelDatapath::Prove() {
+  if (probe_plan_.empty()) return {};
+  std::vector<ActiveProbe> probes;
+  const bool whole = std::any_of(state_.policies.begin(), state_.policies.end(), [](const Policy& policy) {
+    return policy.is_network() && !policy.scope.has_value() && policy.action != PolicyAction::kNotify;
+  });
+  if (whole) probes = RunWallProbes(probe_plan_, scope_.path);
+  for (const ScopedWalls::Wall& wall : scoped_.all()) {
+    if (wall.policy.action == PolicyAction::kNotify) continue;
+    const std::vector<ActiveProbe> inside =
+        wall.present
+            ? RunScopedProbes(probe_plan_, *wall.cgroup)
+            : std::vector<ActiveProbe>{{"wall_drops", false, absl::StrCat("not probed: ", wall.problem), false}};
+    probes.insert(probes.end(), inside.begin(), inside.end());
+  }
+  return probes;
 }
 
 absl::Status KernelDatapath::SetControlPlane(const std::vector<ControlPlaneEndpoint>& endpoints) {
@@ -328,6 +375,24 @@ absl::Status KernelDatapath::RefreshBlockedFiles() {
   return absl::OkStatus();
 }
 
+// The same generation with other cgroups: the set is published anew, so that no packet sees a mixture.
+absl::Status KernelDatapath::RefreshScopes() {
+  if (!applied_ || scoped_.all().empty()) return absl::OkStatus();
+  ScopedWalls scoped = scoped_;
+  const ScopedWalls::Changes changes = scoped.Refresh();
+  if (changes.for_kernel) {
+    BlockedFiles blocked = blocked_;
+    ASSIGN_OR_RETURN(const std::optional<bh_config> before, store_.ReadConfig());
+    ASSIGN_OR_RETURN(RuleSet set, Compile(state_, scoped, &blocked));
+    set.config.enforced_at = before.has_value() ? before->enforced_at : absl::ToUnixNanos(absl::Now());
+    RETURN_IF_ERROR(store_.Publish(set));
+    blocked_ = std::move(blocked);
+  }
+  scoped_ = std::move(scoped);
+  scope_moves_.insert(scope_moves_.end(), changes.moves.begin(), changes.moves.end());
+  return absl::OkStatus();
+}
+
 // The module may be loaded at any time. From then on a file has another identity, so all are identified anew.
 absl::Status KernelDatapath::RefreshOverlayLayout() {
   ASSIGN_OR_RETURN(const bh_overlay found, maps_.overlay.Get<bh_overlay>(kZero));
@@ -361,6 +426,7 @@ absl::StatusOr<std::vector<std::string>> KernelDatapath::Maintain() {
     RETURN_IF_ERROR(RefreshAddresses(&repaired));
     RETURN_IF_ERROR(RefreshOverlayLayout());
     RETURN_IF_ERROR(RefreshBlockedFiles());
+    RETURN_IF_ERROR(RefreshScopes());
     return store_.PrepareIdleSlot();
   };
   const absl::Status done = run();

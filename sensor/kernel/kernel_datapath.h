@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "sensor/domain/datapath.h"
@@ -15,6 +16,7 @@
 #include "sensor/kernel/programs.h"
 #include "sensor/kernel/rule_set_store.h"
 #include "sensor/kernel/runners.h"
+#include "sensor/kernel/scoped_walls.h"
 #include "sensor/kernel/socket_walker.h"
 #include "sensor/kernel/wall_prover.h"
 
@@ -31,7 +33,8 @@ class KernelDatapath : public Datapath {
   absl::Status SetControlPlane(const std::vector<ControlPlaneEndpoint>& endpoints) override;
   absl::StatusOr<ObservedState> Observe() override;
   absl::StatusOr<std::vector<std::string>> Maintain() override;
-  std::vector<ActiveProbe> Prove() override { return RunWallProbes(probe_plan_, scope_.path); }
+  std::vector<ActiveProbe> Prove() override;
+  std::vector<std::string> TakeScopeMoves() override { return std::exchange(scope_moves_, {}); }
   void DestroyForbidden() override;
   int event_fd() const override { return events_->fd(); }
   std::vector<Event> DrainEvents(size_t limit) override { return events_->Drain(limit); }
@@ -57,15 +60,18 @@ class KernelDatapath : public Datapath {
 
   // The parts of Apply.
   absl::Status CheckSupported(const DesiredState& state) const;
-  absl::StatusOr<RuleSet> Compile(const DesiredState& state, BlockedFiles* blocked) const;
+  absl::StatusOr<RuleSet> Compile(const DesiredState& state, const ScopedWalls& scoped, BlockedFiles* blocked) const;
   // When the leases of `state` end, by policy, where the kernel has this very state already (the sensor was restarted):
   // the wall clock may have been set since. Else empty.
   using Leases = std::vector<std::pair<bh_policy_key, uint64_t>>;
   absl::StatusOr<Leases> KnownLeases(const DesiredState& state) const;
+  // Id of the cgroup that the published set has for a policy with a scope; 0: none.
+  uint64_t CgroupInKernel(const std::string& policy_id) const;
   static uint64_t ExpiryOf(const Policy& policy, const Leases& known);
 
   // The parts of Maintain.
   absl::Status RefreshBlockedFiles();
+  absl::Status RefreshScopes();
   absl::Status RefreshOverlayLayout();
   FileIdentifier identifier() const { return FileIdentifier(programs_.Find("bh_file_id"), &maps_.want); }
   absl::Status RefreshAddresses(std::vector<std::string>* repaired);
@@ -73,7 +79,8 @@ class KernelDatapath : public Datapath {
 
   // The parts of Observe.
   absl::Status ObservePolicies(const bh_config& config, ObservedState* observed) const;
-  ObservedPolicy NetworkPolicy(const bh_config& config, bool containment) const;
+  ObservedPolicy NetworkPolicy(bool containment, uint8_t action) const;
+  void ObserveScope(const std::string& policy_id, ObservedPolicy* observed) const;
   ObservedPolicy BinaryPolicy(const std::string& policy_id, uint32_t action, bool by_path) const;
 
   std::string PolicyId(const bh_policy_key& key) const;
@@ -92,6 +99,8 @@ class KernelDatapath : public Datapath {
   BlockedFiles blocked_;
   Runners runners_;
   DesiredState state_;  // what was applied last
+  ScopedWalls scoped_;
+  std::vector<std::string> scope_moves_;  // not yet taken
   WallProbePlan probe_plan_;
   int rounds_ = 0;              // of Maintain
   std::string runner_problem_;  // why processes that run a blocked file were not listed or killed; empty when they were

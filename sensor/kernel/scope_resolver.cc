@@ -124,6 +124,14 @@ absl::StatusOr<std::optional<Scope>> ScopeResolver::Resolve(const PolicyScope& s
   return Describe(inside.front());
 }
 
+std::optional<Scope> ScopeResolver::FindById(uint64_t id) {
+  for (const std::string& cgroup : Tree()) {
+    const absl::StatusOr<std::optional<Scope>> found = Describe(cgroup);
+    if (found.ok() && found->has_value() && (*found)->id == id && IsInside(own_, cgroup)) return *found;
+  }
+  return std::nullopt;
+}
+
 std::string ContainerIdOf(absl::string_view cgroup_name) {
   absl::ConsumeSuffix(&cgroup_name, ".scope");
   if (absl::StrContains(cgroup_name, "conmon")) return "";

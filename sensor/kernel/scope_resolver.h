@@ -27,6 +27,9 @@ class ScopeResolver {
   // the outermost.
   absl::StatusOr<std::optional<Scope>> Resolve(const PolicyScope& scope);
 
+  // The cgroup with this id; nullopt: it is gone, or outside `own`.
+  std::optional<Scope> FindById(uint64_t id);
+
  private:
   const std::vector<std::string>& Tree();
   std::vector<std::string> UnitsNamed(const std::string& name);

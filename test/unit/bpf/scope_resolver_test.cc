@@ -145,6 +145,17 @@ TEST_CASE("each look is a new one: a scope that is made anew is found again") {
   CHECK(tree.Where(Kind::kSystemdUnit, "w.service") == "-");
 }
 
+TEST_CASE("a cgroup is found by its id, inside the sensor's own scope only") {
+  const Tree tree({"/a/b", "/c"});
+  const Scope host{tree.root(), "/", 1, 0}, own{tree.root() + "/a", "/a", 1, 1};
+  const uint64_t b = CgroupId(tree.root() + "/a/b").value(), c = CgroupId(tree.root() + "/c").value();
+  CHECK(ScopeResolver(host).FindById(b)->relative == "/a/b");
+  CHECK(ScopeResolver(host).FindById(b)->level == 2);
+  CHECK(ScopeResolver(own).FindById(b)->relative == "/a/b");
+  CHECK_FALSE(ScopeResolver(own).FindById(c).has_value());
+  CHECK_FALSE(ScopeResolver(host).FindById(1).has_value());
+}
+
 TEST_CASE("names that only resemble a container's are none") {
   CHECK(ContainerIdOf("docker-" + kIdA + ".scope") == kIdA);
   for (const std::string& name :

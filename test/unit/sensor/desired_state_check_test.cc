@@ -79,6 +79,30 @@ TEST_CASE("what is wrong is refused, with the field") {
   }
 }
 
+TEST_CASE("a network template may be ordered once for each scope, and for sixteen scopes") {
+  DesiredState state = Valid();
+  for (size_t i = 0; i < kMaxScopedWalls; ++i) {
+    Policy policy{absl::StrCat("s", i), "scoped", PolicyTemplate::kNetworkIsolation};
+    policy.scope = PolicyScope{PolicyScope::Kind::kSystemdUnit, absl::StrCat("unit", i, ".service")};
+    state.policies.push_back(policy);
+  }
+  REQUIRE_OK(CheckDesiredState(state, Facts()));
+  DesiredState twice = state;
+  twice.policies.back().scope = twice.policies[2].scope;
+  CHECK(absl::StrContains(CheckDesiredState(twice, Facts()).message(), "appears twice"));
+  twice.policies.back().policy_template = PolicyTemplate::kNetworkContainment;
+  REQUIRE_OK(CheckDesiredState(twice, Facts()));
+  state.policies.push_back({"more", "scoped", PolicyTemplate::kNetworkContainment});
+  state.policies.back().scope = PolicyScope{PolicyScope::Kind::kCgroup, "/a"};
+  CHECK_CODE(CheckDesiredState(state, Facts()), kInvalidArgument);
+}
+
+TEST_CASE("a block of a binary has no scope") {
+  DesiredState state = Valid();
+  state.policies[1].scope = PolicyScope{PolicyScope::Kind::kCgroup, "/a"};
+  CHECK(absl::StrContains(CheckDesiredState(state, Facts()).message(), "enforcement_policies[1].scope"));
+}
+
 TEST_CASE("a state that would lock the sensor out is refused") {
   DesiredState state = Valid();
   state.policies[1].binary_path = "/usr/sbin/bulkhead-sensor";
