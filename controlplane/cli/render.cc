@@ -52,10 +52,10 @@ std::string RenderSensors(const v1::ListSensorsResponse& sensors, absl::Time now
 }
 
 std::string RenderPolicies(const v1::ListEnforcementPoliciesResponse& policies, absl::Time now) {
-  Table table({"NAME", "ACTION", "BINARY", "AGE", "BY", "SENSOR", "ID"});
+  Table table({"NAME", "ACTION", "BINARY", "SCOPE", "AGE", "BY", "SENSOR", "ID"});
   for (const v1::EnforcementPolicy& policy : policies.policies()) {
-    table.AddRow({policy.name(), Word(policy.action()), SubjectOf(policy), AgeWord(policy.created_at(), now),
-                  policy.created_by(), policy.sensor_id(), policy.id()});
+    table.AddRow({policy.name(), Word(policy.action()), SubjectOf(policy), ScopeWord(policy.scope()),
+                  AgeWord(policy.created_at(), now), policy.created_by(), policy.sensor_id(), policy.id()});
   }
   return table.ToString();
 }
@@ -92,6 +92,7 @@ std::string RenderPolicy(const v1::EnforcementPolicy& policy) {
   return absl::StrCat(FieldLine("name", policy.name()), FieldLine("id", policy.id()),
                       FieldLine("sensor", policy.sensor_id()), FieldLine("template", Word(policy.template_())),
                       FieldLine("action", Word(policy.action())), FieldLine("binary", SubjectOf(policy)),
+                      FieldLine("scope", policy.has_scope() ? ScopeWord(policy.scope()) : ""),
                       FieldLine("created", TimeWord(policy.created_at())), FieldLine("by", policy.created_by()),
                       FieldLine("etag", policy.etag()));
 }

@@ -93,6 +93,7 @@ std::string Policies(const v1::Sensor& sensor) {
   std::vector<std::string> lines;
   for (const v1::EnforcementPolicy& policy : sensor.enforcement_policies()) {
     std::string line = absl::StrCat(policy.name(), " ", policy.id(), ", ", Word(policy.action()));
+    if (policy.has_scope()) absl::StrAppend(&line, ", of ", ScopeWord(policy.scope()));
     if (policy.has_expires_at()) {
       absl::StrAppend(&line, ", until ", TimeWord(policy.expires_at()), " then ", Word(policy.on_expiry()));
     }
@@ -104,7 +105,10 @@ std::string Policies(const v1::Sensor& sensor) {
       line += ": not in the kernel";
     } else if (seen->expired()) {
       absl::StrAppend(&line, ": expired, the kernel does not enforce it any more, ", seen->hits(), " hits");
+    } else if (policy.has_scope() && seen->scope_cgroup().empty()) {
+      absl::StrAppend(&line, ": waits, ", seen->degraded(), ", ", seen->hits(), " hits");
     } else {
+      if (policy.has_scope()) absl::StrAppend(&line, " at ", seen->scope_cgroup());
       absl::StrAppend(&line, ": ", absl::StrJoin(seen->mechanisms(), " + "), ", ", seen->hits(), " hits");
       if (seen->killed_running() != 0) absl::StrAppend(&line, ", killed ", seen->killed_running(), " that ran it");
       if (seen->running() != 0) {
@@ -187,10 +191,10 @@ std::string ConvergenceProblem(const v1::Sensor& sensor, absl::Time now) {
   if (sensor.trust() == v1::TRUST_REVOKED) parts.push_back("the sensor is revoked");
   if (!sensor.connected()) {
     const bool never = ToTime(sensor.observed_at()) == absl::UnixEpoch();
-    parts.push_back(never ? "the sensor has never connected"
-                          : absl::StrCat("the sensor is not connected (last heard of ",
-                                         AgeWord(sensor.observed_at(), now),
-                                         "); the order reaches it when it returns"));
+    parts.push_back(never
+                        ? "the sensor has never connected"
+                        : absl::StrCat("the sensor is not connected (last heard of ",
+                                       AgeWord(sensor.observed_at(), now), "); the order reaches it when it returns"));
   }
   return Printable(absl::StrJoin(parts, "; "));
 }

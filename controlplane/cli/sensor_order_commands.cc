@@ -12,6 +12,7 @@
 #include "controlplane/cli/order.h"
 #include "controlplane/cli/outcome.h"
 #include "controlplane/cli/render.h"
+#include "controlplane/cli/scope_flags.h"
 #include "controlplane/cli/wait.h"
 #include "controlplane/cli/words.h"
 
@@ -35,6 +36,7 @@ struct Flags : OrderFlags {
   bool kill_running = false;
   bool only_containment = false;
   bool only_isolation = false;
+  ScopeFlags scope;
 };
 
 struct KillFlags : OrderFlags {
@@ -113,6 +115,7 @@ template <typename Request>
 absl::Status FillTerms(const Flags& flags, Request& request) {
   request.set_action(flags.shadow ? v1::POLICY_ACTION_NOTIFY : ActionOf(flags.action));
   request.set_allow_degraded(flags.allow_degraded);
+  FillScope(flags.scope, request);
   if (flags.hold_unreachable) request.set_on_unreachable(v1::ON_UNREACHABLE_HOLD);
   return FillLease(flags, request);
 }
@@ -125,9 +128,17 @@ std::string PolicyLine(const v1::EnforcementPolicy& policy, const std::string& u
   return absl::StrCat("policy: ", policy.name(), " ", policy.id(), "\n", lease, "undo:   ", undo, "\n");
 }
 
+// " of unit:nginx.service", or nothing.
+std::string OfScope(const Flags& flags) {
+  v1::ContainSensorRequest request;
+  FillScope(flags.scope, request);
+  return request.has_scope() ? absl::StrCat(" of ", ScopeWord(request.scope())) : "";
+}
+
 std::string Ordered(const Flags& flags, const std::string& what) {
   const bool shadow = flags.shadow || flags.action == "notify";
-  return absl::StrCat(what, shadow ? " in shadow ordered: nothing is cut, only counted and listed" : " ordered");
+  return absl::StrCat(what, OfScope(flags),
+                      shadow ? " in shadow ordered: nothing is cut, only counted and listed" : " ordered");
 }
 
 absl::Status Contain(Session& session, const Flags& flags) {
@@ -139,10 +150,10 @@ absl::Status Contain(Session& session, const Flags& flags) {
   ASSIGN_OR_RETURN(v1::ContainSensorResponse response,
                    session.Call(&v1::SensorService::Stub::ContainSensor, request, flags.request_id));
   const std::string name = response.sensor().name();
-  const std::string text =
-      absl::StrCat(response.already_contained() ? absl::StrCat(name, " is contained already; nothing changed\n")
-                                                : absl::StrCat(name, ": ", Ordered(flags, "containment"), "\n"),
-                   PolicyLine(response.policy(), absl::StrCat("bulkheadctl sensor release ", name)));
+  const std::string text = absl::StrCat(
+      response.already_contained() ? absl::StrCat(name, OfScope(flags), " is contained already; nothing changed\n")
+                                   : absl::StrCat(name, ": ", Ordered(flags, "containment"), "\n"),
+      PolicyLine(response.policy(), absl::StrCat("bulkheadctl sensor release ", name, ScopeArgument(flags.scope))));
   return ReportOrder(session, flags, called, response, *response.mutable_sensor(), text);
 }
 
@@ -155,10 +166,10 @@ absl::Status Isolate(Session& session, const Flags& flags) {
   ASSIGN_OR_RETURN(v1::IsolateSensorResponse response,
                    session.Call(&v1::SensorService::Stub::IsolateSensor, request, flags.request_id));
   const std::string name = response.sensor().name();
-  const std::string text =
-      absl::StrCat(response.already_isolated() ? absl::StrCat(name, " is isolated already; nothing changed\n")
-                                               : absl::StrCat(name, ": ", Ordered(flags, "isolation"), "\n"),
-                   PolicyLine(response.policy(), absl::StrCat("bulkheadctl sensor release ", name)));
+  const std::string text = absl::StrCat(
+      response.already_isolated() ? absl::StrCat(name, OfScope(flags), " is isolated already; nothing changed\n")
+                                  : absl::StrCat(name, ": ", Ordered(flags, "isolation"), "\n"),
+      PolicyLine(response.policy(), absl::StrCat("bulkheadctl sensor release ", name, ScopeArgument(flags.scope))));
   return ReportOrder(session, flags, called, response, *response.mutable_sensor(), text);
 }
 
@@ -166,14 +177,16 @@ absl::Status Release(Session& session, const Flags& flags) {
   v1::ReleaseSensorRequest request;
   flags.Fill(request);
   request.set_sensor(flags.sensor);
+  FillScope(flags.scope, request);
   if (flags.only_containment) request.set_only(v1::POLICY_TEMPLATE_NETWORK_CONTAINMENT);
   if (flags.only_isolation) request.set_only(v1::POLICY_TEMPLATE_NETWORK_ISOLATION);
   const absl::Time called = absl::Now();
   ASSIGN_OR_RETURN(v1::ReleaseSensorResponse response,
                    session.Call(&v1::SensorService::Stub::ReleaseSensor, request, flags.request_id));
   const std::string name = response.sensor().name();
-  const std::string text = response.already_released() ? absl::StrCat(name, " had nothing to lift; nothing changed\n")
-                                                       : absl::StrCat(name, ": release ordered\n");
+  const std::string text = response.already_released()
+                               ? absl::StrCat(name, OfScope(flags), " had nothing to lift; nothing changed\n")
+                               : absl::StrCat(name, ": release", OfScope(flags), " ordered\n");
   return ReportOrder(session, flags, called, response, *response.mutable_sensor(), text);
 }
 
@@ -278,6 +291,7 @@ void AddNetworkVerbs(CLI::App& sensor, Action& action) {
                contain_flags, Contain);
   AddAction(*contain, *contain_flags, "deny");
   AddShadow(*contain, *contain_flags)->excludes("--action");
+  AddScopeFlags(*contain, contain_flags->scope);
   AddNetworkTerms(*contain, *contain_flags);
   AddAllowDegraded(*contain, *contain_flags);
 
@@ -290,16 +304,20 @@ void AddNetworkVerbs(CLI::App& sensor, Action& action) {
       "Example: bulkheadctl sensor isolate web-1 --wait --reason \"INC-42\"",
       isolate_flags, Isolate);
   AddShadow(*isolate, *isolate_flags);
+  AddScopeFlags(*isolate, isolate_flags->scope);
   AddNetworkTerms(*isolate, *isolate_flags);
   AddAllowDegraded(*isolate, *isolate_flags);
 
   const auto release_flags = std::make_shared<Flags>();
-  CLI::App* release = AddOrder(sensor, action, "release", "Lift containment and isolation",
-                               "Does: let traffic through again at once. Connections that were cut are not restored.\n"
-                               "Does not: lift blocked binaries (bulkheadctl policy delete ID).\n"
-                               "Undo: bulkheadctl sensor contain SENSOR, or isolate\n"
-                               "Example: bulkheadctl sensor release web-1 --wait --reason \"INC-42 closed\"",
-                               release_flags, Release);
+  CLI::App* release =
+      AddOrder(sensor, action, "release", "Lift containment and isolation",
+               "Does: let traffic through again at once. Connections that were cut are not restored.\n"
+               "Does not: lift blocked binaries (bulkheadctl policy delete ID), nor what was ordered for a scope\n"
+               "that is not named here with --cgroup, --unit or --container.\n"
+               "Undo: bulkheadctl sensor contain SENSOR, or isolate\n"
+               "Example: bulkheadctl sensor release web-1 --wait --reason \"INC-42 closed\"",
+               release_flags, Release);
+  AddScopeFlags(*release, release_flags->scope);
   CLI::Option* only =
       release->add_flag("--only-containment", release_flags->only_containment, "Leave isolation as it is");
   release->add_flag("--only-isolation", release_flags->only_isolation, "Leave containment as it is")->excludes(only);

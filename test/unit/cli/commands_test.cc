@@ -95,6 +95,21 @@ TEST_CASE("contain sends what was asked, with a request id of its own, and says 
         "not yet confirmed by the kernel: add --wait, or see bulkheadctl sensor get web-1\n");
 }
 
+TEST_CASE("an order may be about one cgroup, unit or container, and says so") {
+  Cli cli;
+  REQUIRE(cli.Run({"sensor", "contain", "web-1", "--unit", "nginx.service"}) == 0);
+  CHECK(cli.sensors.contain.scope().systemd_unit() == "nginx.service");
+  CHECK_THAT(cli.out, Catch::Contains("web-1: containment of unit:nginx.service ordered\n"));
+  CHECK_THAT(cli.out, Catch::Contains("undo:   bulkheadctl sensor release web-1 --unit nginx.service\n"));
+  REQUIRE(cli.Run({"sensor", "contain", "web-1", "--cgroup", "/a/b"}) == 0);
+  CHECK(cli.sensors.contain.scope().cgroup() == "/a/b");
+  REQUIRE(cli.Run({"sensor", "contain", "web-1", "--container", "0123456789ab"}) == 0);
+  CHECK(cli.sensors.contain.scope().container() == "0123456789ab");
+  REQUIRE(cli.Run({"sensor", "contain", "web-1"}) == 0);
+  CHECK_FALSE(cli.sensors.contain.has_scope());
+  CHECK(cli.Run({"sensor", "contain", "web-1", "--unit", "a.service", "--cgroup", "/a"}) == 2);
+}
+
 TEST_CASE("a block names a path, a content or both, and refuses what is neither before anything is sent") {
   const std::string digits(64, 'a');
   {
