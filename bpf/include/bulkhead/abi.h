@@ -22,6 +22,10 @@
 #define BH_MAX_EXEC_ENTRIES 16384   /* refused at Apply */
 #define BH_MAX_POLICIES 4096        /* refused at Apply */
 #define BH_MAX_SCOPED_WALLS 16      /* refused by the check of the desired state */
+#define BH_MAX_LISTS 1024           /* allow-lists; refused at Apply */
+#define BH_MAX_ALLOWED 65536        /* entries of all allow-lists; refused at Apply */
+#define BH_MAX_LEARNED 8192         /* further files that ran are not listed, and the policy says so */
+#define BH_MAX_JUDGED 4096          /* execs under way; the least recent is judged again by identity alone */
 #define BH_MAX_CONTROL_PLANE 256    /* refused at SetControlPlane */
 #define BH_MAX_LOCAL_ADDRESSES 4096 /* further own addresses lose the clean EPERM's exception, not the wall's */
 #define BH_MAX_FLOWS 16384          /* least recently used flow forgotten: its replies are dropped */
@@ -33,6 +37,7 @@
 #define BH_PORT_SET_BYTES 8192      /* one bit a port */
 #define BH_PATH_BYTES 4096          /* PATH_MAX, with the NUL */
 #define BH_EVENT_PATH 256           /* longer paths are cut in events only */
+#define BH_LEARN_PATH 1024          /* a longer path is not learned, the file is */
 #define BH_DIGEST_BYTES 32          /* SHA-256 */
 #define BH_HEAD_BYTES 256           /* of a file that the kernel reads before it chooses a loader */
 
@@ -46,14 +51,16 @@ enum bh_family { BH_IPV4 = 4, BH_IPV6 = 6 };
 enum bh_origin { BH_ORIGIN_UNKNOWN = 0, BH_ORIGIN_PASSIVE = 1, BH_ORIGIN_ACTIVE = 2 };
 enum bh_event_kind { BH_EVENT_CONNECT = 1, BH_EVENT_EXEC = 2 };
 
-/* What made a file the blocked one; the first that holds, in this order. */
-enum bh_match { BH_MATCH_NONE = 0, BH_MATCH_FILE = 1, BH_MATCH_PATH = 2, BH_MATCH_DIGEST = 3, BH_MATCH_PRINT = 4 };
+/* What made a file the blocked one; the first that holds, in this order. UNLISTED: an allow-list does not name it. */
+enum bh_match { BH_MATCH_NONE = 0, BH_MATCH_FILE = 1, BH_MATCH_PATH = 2, BH_MATCH_DIGEST = 3, BH_MATCH_PRINT = 4, BH_MATCH_UNLISTED = 5 };
 
 /* bh_config.exec_content, a set of flags. */
 #define BH_CONTENT_DIGESTS 1   /* contents are blocked by digest */
 #define BH_CONTENT_ANY_SIZE 2  /* ... and one of them of a size that is not known: every file is hashed */
 #define BH_CONTENT_STOPS 4     /* ... and not all of them only NOTIFY: what cannot be hashed is refused */
 #define BH_CONTENT_PRINTS 8    /* contents are blocked by fingerprint */
+#define BH_CONTENT_LISTS 16    /* allow-lists are in force */
+#define BH_CONTENT_HASHES 32   /* ... and digest.bpf.c judges them wherever a hook can refuse */
 
 /* Index into bh_count; names in sensor/kernel/counters.cc. */
 enum bh_counter {
@@ -86,6 +93,8 @@ enum bh_counter {
 	BH_FAIL_EVENT,            /* event dropped: ring buffer full */
 	BH_DROP_INTERFACE,        /* dropped on an interface: no socket of this host sent it so */
 	BH_FAIL_CUT,              /* what a shadow would cut was not listed */
+	BH_FAIL_LIST,             /* allow-lists not found: what they name is refused, scopes that nobody can tell pass */
+	BH_FAIL_LEARN,            /* a file that ran was not learned: the list is full */
 	BH_COUNTERS
 };
 
@@ -245,6 +254,43 @@ struct bh_exec_rule {
 	__u64 expires; /* CLOCK_BOOTTIME, ns: from then on the rule counts as absent; 0: never */
 };
 
+/* A scope's allow-list; value of the lists' map, whose key is the id of the scope's cgroup. */
+struct bh_list {
+	struct bh_exec_rule rule;
+	__u32 id;      /* bh_allow_key.list; unique in a set */
+	__u8 learn;    /* 1: nothing is stopped, what runs is listed in bh_learned */
+	__u8 contents; /* 1: it has entries that ask for a content */
+	__u8 zero[2];
+};
+
+enum bh_allow_kind {
+	BH_ALLOW_FILE = 1,    /* id: a bh_file_key */
+	BH_ALLOW_PATH = 2,    /* id: a bh_path_key; only for scripts where no hook sees a script's own file */
+	BH_ALLOW_CONTENT = 3, /* id: a bh_digest_key */
+	BH_ALLOW_BOTH = 4,    /* id: a bh_file_key and a bh_digest_key */
+};
+
+/* One thing that a list lets run. The rest of `id` is zero; the value is 1. */
+struct bh_allow_key {
+	__u32 list;
+	__u32 kind; /* enum bh_allow_kind */
+	__u8 id[48];
+};
+
+/* A file that ran in a scope that is learned; key of bh_learned. Only the path of a script is known where no hook sees its file:
+ * device is BH_LEARNED_SCRIPT then, the rest a hash of the path. An all-zero file stands for those that did not fit. */
+struct bh_learned_key {
+	struct bh_policy_key policy;
+	struct bh_file_key file;
+};
+#define BH_LEARNED_SCRIPT 0xffffffffU
+
+struct bh_learned {
+	__u32 tgid; /* who ran it first */
+	__u32 more; /* of the all-zero file: 1: some did not fit */
+	char path[BH_LEARN_PATH]; /* as that process's mount namespace has it; empty: longer, or not known */
+};
+
 /* What a network policy in shadow mode would have cut; key of bh_cuts, value is how often. */
 struct bh_cut_key {
 	struct bh_policy_key policy;
@@ -306,6 +352,10 @@ BH_ASSERT(sizeof(struct bh_endpoint) == 20);
 BH_ASSERT(sizeof(struct bh_file_key) == 16);
 BH_ASSERT(sizeof(struct bh_path_key) == 24);
 BH_ASSERT(sizeof(struct bh_exec_rule) == 32 && offsetof(struct bh_exec_rule, expires) == 24);
+BH_ASSERT(sizeof(struct bh_list) == 40 && offsetof(struct bh_list, id) == 32);
+BH_ASSERT(sizeof(struct bh_allow_key) == 56 && offsetof(struct bh_allow_key, id) == 8);
+BH_ASSERT(sizeof(struct bh_learned_key) == 32);
+BH_ASSERT(sizeof(struct bh_learned) == 8 + BH_LEARN_PATH);
 BH_ASSERT(sizeof(struct bh_cut_key) == 56 && offsetof(struct bh_cut_key, comm) == 40);
 BH_ASSERT(sizeof(struct bh_digest_key) == 32);
 BH_ASSERT(sizeof(struct bh_digest_rule) == 40 && offsetof(struct bh_digest_rule, size) == 32);
