@@ -10,6 +10,7 @@
  * lsm/mmap_file, lsm/file_mprotect      a file that becomes code            the same
  * fmod_ret/security_mmap_file, ...      the same, where BPF LSM is off
  * raw_tp/sched_process_exec             the file that was loaded            SIGKILL before its first instruction
+ * raw_tp/cgroup_mkdir                   a cgroup that is made           gives it the allow-list that waits for its path
  * iter/task_file                        one descriptor of the sensor        reads the identity of a file as the kernel has it
  * iter/task_vma                         all mappings of all processes       lists who has a blocked file mapped as code
  *
@@ -395,6 +396,30 @@ SEC("raw_tp/sched_process_exec")
 int BPF_PROG(bh_rtp_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
 {
 	bh_at_file(bprm, BH_AT_EXEC);
+	return 0;
+}
+
+SEC("raw_tp/cgroup_mkdir")
+int BPF_PROG(bh_rtp_mkdir, struct cgroup *cgroup, const char *path)
+{
+	__u32 active = bh_active_slot(), slot = active - 1;
+	const struct bh_config *config = active ? bh_slot_config(active) : NULL;
+	struct bh_path_key key = {};
+	struct bh_scratch *scratch;
+	void *awaited;
+	__u64 id;
+
+	if (!config || !(config->exec_content & BH_CONTENT_LISTS) || BPF_CORE_READ(cgroup, root, hierarchy_id) != 0)
+		return 0;
+	awaited = bpf_map_lookup_elem(&bh_awaited, &slot);
+	scratch = bh_get_scratch();
+	if (!awaited || !scratch)
+		return 0;
+	if (!bh_path_key_of(scratch, bpf_probe_read_kernel_str(scratch->words, sizeof(scratch->words), path), &key))
+		return 0;
+	id = BPF_CORE_READ(cgroup, kn, id);
+	if (bpf_map_lookup_elem(awaited, &key))
+		bpf_map_update_elem(&bh_born, &id, &key, BPF_ANY);
 	return 0;
 }
 

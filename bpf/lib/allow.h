@@ -2,7 +2,8 @@
  * Allow-lists: which of them hold the current process, and whether each of them names a file.
  *
  * A list is found by the cgroups that the process is in, from the scope downwards; every list on the way must name the file. A
- * process that moves into a scope is judged at its next exec or mapping.
+ * process that moves into a scope is judged at its next exec or mapping. A cgroup that is made where a list waits for one has the
+ * list at once, so that a service's first exec is judged too, with the sensor dead as well.
  *
  * Fails closed: what the lists' entries cannot be asked about is refused. The lists themselves missing is the one thing that passes,
  * counted in BH_FAIL_LIST: nobody can tell then whom they are about, and the host as a whole must go on. The sensor puts them back. */
@@ -25,6 +26,22 @@ struct {
 	__type(key, __u32);
 	__array(values, struct bh_inner_allow);
 } bh_allowed SEC(".maps");
+
+/* Lists by the path of the scope's cgroup, for one that is made later. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, BH_SLOTS);
+	__type(key, __u32);
+	__array(values, struct bh_inner_await);
+} bh_awaited SEC(".maps");
+
+/* Cgroups that were made at such a path: id to path. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, BH_MAX_BORN);
+	__type(key, __u64);
+	__type(value, struct bh_path_key);
+} bh_born SEC(".maps");
 
 /* Execs that digest.bpf.c let pass: the binprm, to the file that was judged. bh_rtp_exec cannot hash and takes its word. */
 struct {
@@ -60,16 +77,27 @@ static __always_inline void bh_allow_start(struct bh_allow_walk *walk, const str
 	walk->level = host->scope_level;
 }
 
+static __always_inline struct bh_list *bh_list_of(__u64 cgroup, __u32 slot)
+{
+	void *lists = bpf_map_lookup_elem(&bh_lists, &slot);
+	struct bh_list *list = lists ? bpf_map_lookup_elem(lists, &cgroup) : NULL;
+	struct bh_path_key *born;
+	void *awaited;
+
+	if (list)
+		return list;
+	born = bpf_map_lookup_elem(&bh_born, &cgroup);
+	awaited = born ? bpf_map_lookup_elem(&bh_awaited, &slot) : NULL;
+	return awaited ? bpf_map_lookup_elem(awaited, born) : NULL;
+}
+
 /* The list of the process's cgroup `step` levels below the scope. `end`: the process is not that deep. */
 static __always_inline struct bh_list *bh_list_at(const struct bh_allow_walk *walk, __u32 step, bool *end)
 {
 	__u64 cgroup = bpf_get_current_ancestor_cgroup_id(walk->level + step);
-	__u32 slot = walk->slot;
-	void *lists;
 
 	*end = !cgroup;
-	lists = cgroup ? bpf_map_lookup_elem(&bh_lists, &slot) : NULL;
-	return lists ? bpf_map_lookup_elem(lists, &cgroup) : NULL;
+	return cgroup ? bh_list_of(cgroup, walk->slot) : NULL;
 }
 
 static __always_inline bool bh_list_has(__u32 slot, const struct bh_allow_key *key)

@@ -16,7 +16,12 @@ struct kernfs_node {
 	__u64 id;
 };
 
+struct cgroup_root {
+	int hierarchy_id; /* 0: cgroup v2 */
+};
+
 struct cgroup {
+	struct cgroup_root *root;
 	struct kernfs_node *kn;
 	int level;
 	struct cgroup *ancestors[];

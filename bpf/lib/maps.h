@@ -75,6 +75,14 @@ struct bh_inner_lists {
 	__uint(value_size, sizeof(struct bh_list));
 };
 
+struct bh_inner_await {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, BH_MAX_LISTS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(key_size, sizeof(struct bh_path_key));
+	__uint(value_size, sizeof(struct bh_list));
+};
+
 struct bh_inner_allow {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, BH_MAX_ALLOWED);

@@ -17,7 +17,7 @@ namespace bulkhead::sensor {
 using Digest = std::array<uint8_t, 32>;
 
 enum class Direction { kInbound = 1, kOutbound = 2, kAny = 3 };
-enum class PolicyTemplate { kNetworkContainment = 1, kNetworkIsolation = 2, kBlockBinary = 3 };
+enum class PolicyTemplate { kNetworkContainment = 1, kNetworkIsolation = 2, kBlockBinary = 3, kAllowList = 4 };
 enum class PolicyAction { kDeny = 1, kSigkill = 2, kNotify = 3 };
 enum class OnExpiry { kRelease = 1, kHold = 2 };
 enum class OnUnreachable { kRollBack = 1, kHold = 2 };
@@ -32,6 +32,14 @@ struct IsolationRule {
   Direction direction = Direction::kAny;
 
   friend bool operator==(const IsolationRule&, const IsolationRule&) = default;
+};
+
+// What an allow-list lets run: a path, a digest, or a path whose file has this content.
+struct AllowedBinary {
+  std::string path;    // absolute and normalized
+  std::string sha256;  // 32 bytes
+
+  friend auto operator<=>(const AllowedBinary&, const AllowedBinary&) = default;
 };
 
 struct Policy {
@@ -50,6 +58,9 @@ struct Policy {
   OnExpiry on_expiry = OnExpiry::kRelease;
   OnUnreachable on_unreachable = OnUnreachable::kRollBack;  // network templates only
   std::optional<PolicyScope> scope;                         // none: everything that the sensor was started for
+  // For kAllowList only, which always has a scope.
+  std::vector<AllowedBinary> allowed;
+  bool learn = false;  // nothing is stopped, what runs is listed
 
   // About what its processes send and receive.
   bool is_network() const {

@@ -22,11 +22,44 @@ absl::Status Invalid(absl::string_view field, absl::string_view problem) {
   return absl::InvalidArgumentError(absl::StrCat(field, ": ", problem));
 }
 
+absl::Status CheckAllowed(const AllowedBinary& binary, const std::string& field) {
+  if (binary.path.empty() && binary.sha256.empty()) {
+    return Invalid(field, "has neither a path nor a sha256; one must name the file");
+  }
+  if (!binary.sha256.empty() && binary.sha256.size() != kSha256Bytes) {
+    return Invalid(absl::StrCat(field, ".sha256"),
+                   absl::StrCat("has ", binary.sha256.size(), " bytes; a SHA-256 has ", kSha256Bytes));
+  }
+  if (binary.path.empty()) return absl::OkStatus();
+  const absl::Status status = CheckBinaryPath(binary.path);
+  return status.ok() ? status : Invalid(absl::StrCat(field, ".path"), status.message());
+}
+
+absl::Status CheckAllowList(const Policy& policy, const std::string& field) {
+  const bool is_list = policy.policy_template == PolicyTemplate::kAllowList;
+  if (!is_list && (policy.learn || !policy.allowed.empty())) {
+    return Invalid(absl::StrCat(field, ".allow_list"), "is set, but the template is not ALLOW_LIST");
+  }
+  if (!is_list) return absl::OkStatus();
+  if (!policy.scope.has_value()) {
+    return Invalid(absl::StrCat(field, ".scope"), "is unset; an allow-list for the whole host would stop the host");
+  }
+  if (policy.allowed.size() > kMaxAllowed) {
+    return Invalid(absl::StrCat(field, ".allow_list.binaries"),
+                   absl::StrCat("has ", policy.allowed.size(), " entries; at most ", kMaxAllowed));
+  }
+  for (size_t i = 0; i < policy.allowed.size(); ++i) {
+    RETURN_IF_ERROR(CheckAllowed(policy.allowed[i], absl::StrCat(field, ".allow_list.binaries[", i, "]")));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckPolicy(const Policy& policy, const std::string& field, const SensorFacts& facts) {
   if (policy.id.empty()) return Invalid(absl::StrCat(field, ".id"), "is empty; every policy has an id");
   if (policy.scope.has_value() && policy.policy_template == PolicyTemplate::kBlockBinary) {
     return Invalid(absl::StrCat(field, ".scope"), "is set, but a binary is blocked for all that the sensor enforces");
   }
+  RETURN_IF_ERROR(CheckAllowList(policy, field));
   if (policy.policy_template != PolicyTemplate::kBlockBinary) {
     if (policy.binary_path.empty() && policy.binary_sha256.empty()) return absl::OkStatus();
     return Invalid(absl::StrCat(field, ".block_binary"), "is set, but the template is not BLOCK_BINARY");

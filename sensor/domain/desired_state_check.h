@@ -13,6 +13,7 @@
 namespace bulkhead::sensor {
 
 inline constexpr size_t kMaxPolicies = 1024;
+inline constexpr size_t kMaxAllowed = 4096;  // binaries of one allow-list
 inline constexpr size_t kMaxIsolationRules = 100000;
 inline constexpr size_t kMaxScopedWalls = BH_MAX_SCOPED_WALLS;
 

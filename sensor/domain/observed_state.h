@@ -23,6 +23,7 @@ struct Capabilities {
   Tier containment = Tier::kNone;
   Tier isolation = Tier::kNone;
   Tier block_binary = Tier::kNone;
+  Tier allow_list = Tier::kNone;
   std::vector<Mechanism> mechanisms;
 };
 
@@ -50,6 +51,9 @@ struct ObservedPolicy {
   std::vector<uint32_t> running_pids;
   uint64_t killed_running = 0;
   std::string sha256;
+  // For an allow-list that learns.
+  std::vector<AllowedBinary> learned;
+  bool learned_truncated = false;
 };
 
 inline constexpr size_t kMostCutsShown = 32;

@@ -119,6 +119,7 @@ absl::StatusOr<std::unique_ptr<Datapath>> KernelDatapath::Open(const DatapathOpt
   ASSIGN_OR_RETURN(ProbeResult probed, ProbeKernel());
   std::set<std::string> wanted = probed.programs;
   wanted.insert({"bh_file_id", "bh_running"});
+  if (probed.Has("exec_identity")) wanted.insert("bh_rtp_mkdir");  // raw tracepoints work
   ASSIGN_OR_RETURN(Programs programs, Programs::Load(directory, scope, wanted));
   ASSIGN_OR_RETURN(RuleSetStore store, RuleSetStore::Open(directory));
   ASSIGN_OR_RETURN(SocketWalker walker, SocketWalker::Open(directory, scope));
@@ -145,6 +146,7 @@ absl::Status KernelDatapath::OpenMaps() {
   ASSIGN_OR_RETURN(maps_.local, open("bh_local"));
   ASSIGN_OR_RETURN(maps_.want, open("bh_want"));
   ASSIGN_OR_RETURN(maps_.overlay, open("bh_overlay"));
+  ASSIGN_OR_RETURN(maps_.learned, open("bh_learned"));
   ASSIGN_OR_RETURN(control_plane_, maps_.control_plane.Keys<bh_endpoint>());
   ASSIGN_OR_RETURN(events_,
                    EventReader::Open(maps_.events.fd(), [this](const bh_policy_key& key) { return PolicyId(key); }));
@@ -173,6 +175,8 @@ absl::Status KernelDatapath::CheckSupported(const DesiredState& state) const {
       RETURN_IF_ERROR(RequireTier(capabilities().containment, "network containment"));
     } else if (policy.policy_template == PolicyTemplate::kNetworkIsolation) {
       RETURN_IF_ERROR(RequireTier(capabilities().isolation, "network isolation"));
+    } else if (policy.policy_template == PolicyTemplate::kAllowList) {
+      RETURN_IF_ERROR(RequireTier(capabilities().allow_list, "allow-lists"));
     } else {
       RETURN_IF_ERROR(RequireTier(capabilities().block_binary, "blocking binaries"));
       const std::string& path = policy.binary_path;
@@ -203,6 +207,8 @@ absl::StatusOr<KernelDatapath::Leases> KernelDatapath::KnownLeases(const Desired
   for (const auto& [path, rule] : paths) known.emplace_back(rule.policy, rule.expires);
   ASSIGN_OR_RETURN(const FoundRules found, store_.ReadFound());
   for (const auto& [digest, rule] : found.digests) known.emplace_back(rule.rule.policy, rule.rule.expires);
+  for (const auto& [path, list] : found.awaited) known.emplace_back(list.rule.policy, list.rule.expires);
+  for (const auto& [cgroup, list] : found.lists) known.emplace_back(list.rule.policy, list.rule.expires);
   return known;
 }
 
@@ -232,6 +238,9 @@ absl::Status KernelDatapath::CheckBlocks(const DesiredState& state, const Desire
   for (const Policy& policy : state.policies) {
     const bool known = std::any_of(in_force.policies.begin(), in_force.policies.end(),
                                    [&policy](const Policy& other) { return other.id == policy.id; });
+    if (policy.policy_template == PolicyTemplate::kAllowList && !known) {
+      RETURN_IF_ERROR(Annotate(CheckListScope(policy, scope_), absl::StrCat("policy ", policy.name)));
+    }
     if (policy.policy_template != PolicyTemplate::kBlockBinary || known) continue;
     if (!needed.has_value()) needed = NeededFiles::OfThisHost();
     RETURN_IF_ERROR(Annotate(CheckBlock(policy, *needed), absl::StrCat("policy ", policy.name)));
@@ -240,7 +249,7 @@ absl::Status KernelDatapath::CheckBlocks(const DesiredState& state, const Desire
 }
 
 absl::StatusOr<RuleSet> KernelDatapath::Compile(const DesiredState& state, const ScopedWalls& scoped,
-                                                BlockedFiles* blocked) const {
+                                                BlockedFiles* blocked, AllowLists* lists) const {
   RuleSet set;
   const Policy* contain = state.Find(PolicyTemplate::kNetworkContainment);
   const Policy* isolate = state.Find(PolicyTemplate::kNetworkIsolation);
@@ -272,29 +281,53 @@ absl::StatusOr<RuleSet> KernelDatapath::Compile(const DesiredState& state, const
   blocked->Refresh(identifier());
   if (blocked->size() > 0) blocked->AddRunningCopies(identifier(), scope_);
   set.paths = blocked->paths();
-  set.found = blocked->found();
-  const FoundRules& found = set.found;
+  lists->Reset(state, [&leases](const Policy& policy) { return ExpiryOf(policy, leases); });
+  if (lists->size() > BH_MAX_LISTS) {
+    return absl::ResourceExhaustedError(absl::StrCat("more than ", BH_MAX_LISTS, " allow-lists"));
+  }
+  if (lists->size() > 0) lists->Refresh(identifier(), scope_, list_abilities());
+  set.found = Found(*blocked, *lists);
+  RETURN_IF_ERROR(CheckSizes(set.found));
+  set.config.exec_content = blocked->content_flags(probed_.Has("exec_digest"));
+  if (lists->size() > 0) set.config.exec_content |= BH_CONTENT_LISTS;
+  if (lists->size() > 0 && list_abilities().hash) set.config.exec_content |= BH_CONTENT_HASHES;
+  set.config.exec_policies = blocked->size() + lists->size();
+  return set;
+}
+
+absl::Status KernelDatapath::CheckSizes(const FoundRules& found) {
   if (std::max({found.files.size(), found.digests.size(), found.prints.size()}) > BH_MAX_EXEC_ENTRIES) {
     return absl::ResourceExhaustedError(absl::StrCat("more than ", BH_MAX_EXEC_ENTRIES, " blocked files"));
   }
-  set.config.exec_content = blocked->content_flags(probed_.Has("exec_digest"));
-  set.config.exec_policies = blocked->size();
-  return set;
+  if (found.allowed.size() > BH_MAX_ALLOWED) {
+    return absl::ResourceExhaustedError(absl::StrCat("the allow-lists name more than ", BH_MAX_ALLOWED, " files"));
+  }
+  return absl::OkStatus();
+}
+
+FoundRules KernelDatapath::Found(const BlockedFiles& blocked, const AllowLists& lists) {
+  FoundRules found = blocked.found();
+  found.lists = lists.lists();
+  found.awaited = lists.awaited();
+  found.allowed = lists.allowed();
+  return found;
 }
 
 absl::Status KernelDatapath::Apply(const DesiredState& state) {
   const absl::Time start = absl::Now();
   RETURN_IF_ERROR(CheckSupported(state));
   BlockedFiles blocked = blocked_;
+  AllowLists lists = lists_;
   ScopedWalls scoped = scoped_;
   scoped.Reset(state, [this](const Policy& policy) { return CgroupInKernel(policy.id); });
-  ASSIGN_OR_RETURN(RuleSet set, Compile(state, scoped, &blocked));
+  ASSIGN_OR_RETURN(RuleSet set, Compile(state, scoped, &blocked, &lists));
   RETURN_IF_ERROR(AddPolicyStats(maps_.policies, PolicyIds(state)));
   set.config.enforced_at = absl::ToUnixNanos(absl::Now());
   RETURN_IF_ERROR(store_.Publish(set));
   blocked_ = std::move(blocked);
   scoped_ = std::move(scoped);
   scope_moves_.clear();
+  lists_ = std::move(lists);
   state_ = state;
   applied_ = true;
   apply_time_ = absl::Now() - start;
@@ -302,6 +335,7 @@ absl::Status KernelDatapath::Apply(const DesiredState& state) {
   sockets_destroyed_ = 0;
   socket_problem_.clear();
   RETURN_IF_ERROR(RemoveOtherCuts(maps_.cuts, PolicyIds(state)));
+  RETURN_IF_ERROR(learned_.Reset(maps_.learned, lists_.Learning()));
   const absl::Status killed = blocked_.size() > 0 ? runners_.Kill(state) : runners_.List(state);
   runner_problem_ = killed.ok() ? std::string() : std::string(killed.message());
   return RemoveOtherPolicyStats(maps_.policies, PolicyIds(state));
@@ -367,7 +401,7 @@ absl::Status KernelDatapath::RefreshAddresses(std::vector<std::string>* repaired
 absl::Status KernelDatapath::RefreshBlockedFiles() {
   if (blocked_.size() == 0) return absl::OkStatus();
   if (blocked_.Refresh(identifier())) {
-    RETURN_IF_ERROR(store_.ReplaceFound(blocked_.found()));
+    RETURN_IF_ERROR(store_.ReplaceFound(Found(blocked_, lists_)));
     RETURN_IF_ERROR(runners_.Kill(state_));
   } else if (++rounds_ % kListRunnersEvery == 0 && runners_.any()) {
     RETURN_IF_ERROR(runners_.List(state_));
@@ -382,15 +416,25 @@ absl::Status KernelDatapath::RefreshScopes() {
   const ScopedWalls::Changes changes = scoped.Refresh();
   if (changes.for_kernel) {
     BlockedFiles blocked = blocked_;
+    AllowLists lists = lists_;
     ASSIGN_OR_RETURN(const std::optional<bh_config> before, store_.ReadConfig());
-    ASSIGN_OR_RETURN(RuleSet set, Compile(state_, scoped, &blocked));
+    ASSIGN_OR_RETURN(RuleSet set, Compile(state_, scoped, &blocked, &lists));
     set.config.enforced_at = before.has_value() ? before->enforced_at : absl::ToUnixNanos(absl::Now());
     RETURN_IF_ERROR(store_.Publish(set));
     blocked_ = std::move(blocked);
+    lists_ = std::move(lists);
   }
   scoped_ = std::move(scoped);
   scope_moves_.insert(scope_moves_.end(), changes.moves.begin(), changes.moves.end());
   return absl::OkStatus();
+}
+
+absl::Status KernelDatapath::RefreshAllowLists() {
+  if (lists_.size() == 0) return absl::OkStatus();
+  if (lists_.Refresh(identifier(), scope_, list_abilities())) {
+    RETURN_IF_ERROR(store_.ReplaceFound(Found(blocked_, lists_)));
+  }
+  return learned_.Refresh(maps_.learned, identifier(), lists_.Learning());
 }
 
 // The module may be loaded at any time. From then on a file has another identity, so all are identified anew.
@@ -400,6 +444,7 @@ absl::Status KernelDatapath::RefreshOverlayLayout() {
   const bh_overlay layout = ReadOverlayLayout();
   if (layout.known == 0) return absl::OkStatus();
   blocked_.ForgetWitnesses();
+  lists_.ForgetWitnesses();
   return maps_.overlay.Update(&kZero, &layout);
 }
 
@@ -421,12 +466,13 @@ absl::StatusOr<std::vector<std::string>> KernelDatapath::Maintain() {
     const std::vector<std::string> interfaces = interfaces_.Repair();
     repaired.insert(repaired.end(), interfaces.begin(), interfaces.end());
     ASSIGN_OR_RETURN(const std::vector<std::string> sets,
-                     store_.Repair(applied_ ? std::make_optional(blocked_.found()) : std::nullopt));
+                     store_.Repair(applied_ ? std::make_optional(Found(blocked_, lists_)) : std::nullopt));
     repaired.insert(repaired.end(), sets.begin(), sets.end());
     RETURN_IF_ERROR(RefreshAddresses(&repaired));
     RETURN_IF_ERROR(RefreshOverlayLayout());
     RETURN_IF_ERROR(RefreshBlockedFiles());
     RETURN_IF_ERROR(RefreshScopes());
+    RETURN_IF_ERROR(RefreshAllowLists());
     return store_.PrepareIdleSlot();
   };
   const absl::Status done = run();

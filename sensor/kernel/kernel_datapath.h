@@ -7,11 +7,13 @@
 #include <vector>
 
 #include "sensor/domain/datapath.h"
+#include "sensor/kernel/allow_lists.h"
 #include "sensor/kernel/blocked_files.h"
 #include "sensor/kernel/event_reader.h"
 #include "sensor/kernel/frames/frame_layer.h"
 #include "sensor/kernel/interfaces/interface_layer.h"
 #include "sensor/kernel/kernel.h"
+#include "sensor/kernel/learned_files.h"
 #include "sensor/kernel/probe.h"
 #include "sensor/kernel/programs.h"
 #include "sensor/kernel/rule_set_store.h"
@@ -51,6 +53,7 @@ class KernelDatapath : public Datapath {
     BpfMap local;
     BpfMap want;
     BpfMap overlay;
+    BpfMap learned;
   };
 
   KernelDatapath(Scope scope, std::string directory, UniqueFd lock, ProbeResult probed, Programs programs,
@@ -60,7 +63,9 @@ class KernelDatapath : public Datapath {
 
   // The parts of Apply.
   absl::Status CheckSupported(const DesiredState& state) const;
-  absl::StatusOr<RuleSet> Compile(const DesiredState& state, const ScopedWalls& scoped, BlockedFiles* blocked) const;
+  absl::StatusOr<RuleSet> Compile(const DesiredState& state, const ScopedWalls& scoped, BlockedFiles* blocked,
+                                  AllowLists* lists) const;
+  static absl::Status CheckSizes(const FoundRules& found);
   // When the leases of `state` end, by policy, where the kernel has this very state already (the sensor was restarted):
   // the wall clock may have been set since. Else empty.
   using Leases = std::vector<std::pair<bh_policy_key, uint64_t>>;
@@ -72,6 +77,10 @@ class KernelDatapath : public Datapath {
   // The parts of Maintain.
   absl::Status RefreshBlockedFiles();
   absl::Status RefreshScopes();
+  absl::Status RefreshAllowLists();
+  // What follows files and cgroups, as the kernel is to have it.
+  static FoundRules Found(const BlockedFiles& blocked, const AllowLists& lists);
+  AllowLists::Abilities list_abilities() const { return {probed_.Has("exec_digest"), probed_.deny_exec}; }
   absl::Status RefreshOverlayLayout();
   FileIdentifier identifier() const { return FileIdentifier(programs_.Find("bh_file_id"), &maps_.want); }
   absl::Status RefreshAddresses(std::vector<std::string>* repaired);
@@ -82,6 +91,8 @@ class KernelDatapath : public Datapath {
   ObservedPolicy NetworkPolicy(bool containment, uint8_t action) const;
   void ObserveScope(const std::string& policy_id, ObservedPolicy* observed) const;
   ObservedPolicy BinaryPolicy(const std::string& policy_id, uint32_t action, bool by_path) const;
+
+  ObservedPolicy ListPolicy(const std::string& policy_id, const AllowLists::Status& list) const;
 
   std::string PolicyId(const bh_policy_key& key) const;
 
@@ -97,6 +108,8 @@ class KernelDatapath : public Datapath {
   Maps maps_;
   std::unique_ptr<EventReader> events_;
   BlockedFiles blocked_;
+  AllowLists lists_;
+  LearnedFiles learned_;
   Runners runners_;
   DesiredState state_;  // what was applied last
   ScopedWalls scoped_;

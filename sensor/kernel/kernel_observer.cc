@@ -113,6 +113,31 @@ ObservedPolicy KernelDatapath::BinaryPolicy(const std::string& policy_id, uint32
   return observed;
 }
 
+ObservedPolicy KernelDatapath::ListPolicy(const std::string& policy_id, const AllowLists::Status& list) const {
+  ObservedPolicy observed;
+  observed.mechanisms = Available(probed_, {"exec_digest", "lsm_bprm_check", "fmod_ret_bprm_check", "lsm_mmap_file",
+                                            "fmod_ret_mmap_file", "exec_identity"});
+  observed.scope_cgroup = list.cgroup;
+  std::vector<std::string> weaker;
+  if (!probed_.Has("lsm_mmap_file") && !probed_.Has("fmod_ret_mmap_file")) {
+    weaker.push_back("nothing here sees a file mapped as code: libraries are neither judged nor learned");
+  }
+  if (!probed_.deny_exec) {
+    weaker.push_back(
+        "neither BPF LSM nor fmod_ret works here: what is not listed is killed instead of refused, and scripts are "
+        "known by their path as given");
+  }
+  const Learned learned = learned_.Of(policy_id);
+  if (learned.unreadable > 0) {
+    weaker.push_back(absl::StrCat(learned.unreadable, " files that ran were gone or unreadable: they are not listed"));
+  }
+  if (!list.problem.empty()) weaker.push_back(list.problem);
+  observed.degraded = absl::StrJoin(weaker, "; ");
+  observed.learned.assign(learned.binaries.begin(), learned.binaries.end());
+  observed.learned_truncated = learned.truncated;
+  return observed;
+}
+
 absl::Status KernelDatapath::ObservePolicies(const bh_config& config, ObservedState* observed) const {
   ASSIGN_OR_RETURN(const std::vector<bh_policy_stat> stats, ReadPolicyStats(maps_.policies));
   ASSIGN_OR_RETURN(const PathRules paths, store_.ReadPaths());
@@ -127,7 +152,10 @@ absl::Status KernelDatapath::ObservePolicies(const bh_config& config, ObservedSt
     ObservedPolicy policy;
     uint64_t expires = 0;
     uint8_t mode = BH_WALL_OFF;
-    if (config.contain != BH_WALL_OFF && Same(config.contain_policy, key)) {
+    if (const AllowLists::Status* list = lists_.Find(id); list != nullptr) {
+      policy = ListPolicy(id, *list);
+      expires = list->rule.expires;
+    } else if (config.contain != BH_WALL_OFF && Same(config.contain_policy, key)) {
       policy = NetworkPolicy(true, config.contain_action);
       expires = config.contain_expires;
       mode = config.contain;

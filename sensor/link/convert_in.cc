@@ -37,6 +37,8 @@ absl::StatusOr<PolicyTemplate> TemplateFromProto(v1::PolicyTemplate in, absl::st
       return PolicyTemplate::kNetworkIsolation;
     case v1::POLICY_TEMPLATE_BLOCK_BINARY:
       return PolicyTemplate::kBlockBinary;
+    case v1::POLICY_TEMPLATE_ALLOW_LIST:
+      return PolicyTemplate::kAllowList;
     default:
       return Invalid(field, absl::StrCat(static_cast<int>(in), " is not a template that this sensor knows"));
   }
@@ -113,6 +115,10 @@ absl::StatusOr<Policy> PolicyFromProto(const v1::EnforcementPolicy& in, const st
     out.kill_running = in.block_binary().kill_running();
     out.forced = in.block_binary().forced();
   }
+  for (const v1::AllowedBinary& binary : in.allow_list().binaries()) {
+    out.allowed.push_back({binary.path(), binary.sha256()});
+  }
+  out.learn = in.allow_list().learn();
   if (in.has_scope()) {
     ASSIGN_OR_RETURN(out.scope, ScopeFromProto(in.scope(), absl::StrCat(field, ".scope")));
   }

@@ -25,6 +25,7 @@
 #define BH_MAX_LISTS 1024           /* allow-lists; refused at Apply */
 #define BH_MAX_ALLOWED 65536        /* entries of all allow-lists; refused at Apply */
 #define BH_MAX_LEARNED 8192         /* further files that ran are not listed, and the policy says so */
+#define BH_MAX_BORN 4096            /* least recently used new cgroup forgotten: the sensor finds it within a second */
 #define BH_MAX_JUDGED 4096          /* execs under way; the least recent is judged again by identity alone */
 #define BH_MAX_CONTROL_PLANE 256    /* refused at SetControlPlane */
 #define BH_MAX_LOCAL_ADDRESSES 4096 /* further own addresses lose the clean EPERM's exception, not the wall's */

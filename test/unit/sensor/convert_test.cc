@@ -50,6 +50,38 @@ v1::Command ValidCommand() {
   return command;
 }
 
+TEST_CASE("an allow-list survives the way in and out, and what was learned is told") {
+  v1::DesiredState sent = ValidState();
+  v1::EnforcementPolicy* list = sent.add_enforcement_policies();
+  list->set_id("p3");
+  list->set_template_(v1::POLICY_TEMPLATE_ALLOW_LIST);
+  list->mutable_scope()->set_systemd_unit("nginx.service");
+  list->mutable_allow_list()->set_learn(true);
+  list->mutable_allow_list()->add_binaries()->set_path("/usr/sbin/nginx");
+  list->mutable_allow_list()->add_binaries()->set_sha256(std::string(32, '\xcd'));
+  const auto state = DesiredStateFromProto(sent, kReceived);
+  REQUIRE_OK(state);
+  const Policy& policy = state->policies[2];
+  CHECK(policy.policy_template == PolicyTemplate::kAllowList);
+  CHECK(policy.action == PolicyAction::kDeny);
+  CHECK(policy.learn);
+  CHECK(policy.allowed == std::vector<AllowedBinary>{{"/usr/sbin/nginx", ""}, {"", std::string(32, '\xcd')}});
+  const auto again = DesiredStateFromProto(DesiredStateToProto(*state), kReceived);
+  REQUIRE_OK(again);
+  CHECK(*again == *state);
+
+  ObservedState observed;
+  observed.policies.emplace_back();
+  observed.policies[0].learned = {{"/usr/sbin/nginx", std::string(32, 'x')}, {"/tmp/\xff", std::string(32, 'y')}};
+  observed.policies[0].learned_truncated = true;
+  const v1::ObservedPolicy told = ObservedStateToProto(observed).policies(0);
+  REQUIRE(told.learned_size() == 2);
+  CHECK(told.learned(0).path() == "/usr/sbin/nginx");
+  CHECK(told.learned(1).path().empty());  // no text
+  CHECK(told.learned(1).sha256() == std::string(32, 'y'));
+  CHECK(told.learned_truncated());
+}
+
 TEST_CASE("a desired state survives the way in and out") {
   const auto state = DesiredStateFromProto(ValidState(), kReceived);
   REQUIRE_OK(state);

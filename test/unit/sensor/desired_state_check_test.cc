@@ -26,8 +26,22 @@ DesiredState Valid() {
   return state;
 }
 
+Policy List() {
+  Policy list{"p3", "list", PolicyTemplate::kAllowList};
+  list.scope = PolicyScope{PolicyScope::Kind::kSystemdUnit, "nginx.service"};
+  list.allowed = {{"/usr/sbin/nginx", std::string(32, 'x')}};
+  return list;
+}
+
 TEST_CASE("a valid state passes") {
   REQUIRE_OK(CheckDesiredState(Valid(), Facts()));
+  DesiredState lists = Valid();
+  lists.policies.push_back(List());
+  lists.policies.push_back(List());
+  lists.policies.back().id = "p4";
+  lists.policies.back().allowed = {{"", std::string(32, 'x')}, {"/usr/bin/nc", ""}};
+  lists.policies.back().learn = true;
+  REQUIRE_OK(CheckDesiredState(lists, Facts()));
 }
 
 TEST_CASE("what is wrong is refused, with the field") {
@@ -62,6 +76,40 @@ TEST_CASE("what is wrong is refused, with the field") {
        "block_binary.kill_running"},
       {"a digest on a network policy", [](DesiredState& s) { s.policies[0].binary_sha256 = std::string(32, 'x'); },
        "enforcement_policies[0].block_binary"},
+      {"a list without a scope",
+       [](DesiredState& s) {
+         s.policies[1] = List();
+         s.policies[1].scope.reset();
+       },
+       "enforcement_policies[1].scope"},
+      {"a list on a block", [](DesiredState& s) { s.policies[1].allowed = List().allowed; },
+       "enforcement_policies[1].allow_list"},
+      {"learning on a network policy", [](DesiredState& s) { s.policies[0].learn = true; },
+       "enforcement_policies[0].allow_list"},
+      {"an entry that names nothing",
+       [](DesiredState& s) {
+         s.policies[1] = List();
+         s.policies[1].allowed.push_back({});
+       },
+       "allow_list.binaries[1]"},
+      {"a relative entry",
+       [](DesiredState& s) {
+         s.policies[1] = List();
+         s.policies[1].allowed[0].path = "nginx";
+       },
+       "allow_list.binaries[0].path"},
+      {"half a digest in a list",
+       [](DesiredState& s) {
+         s.policies[1] = List();
+         s.policies[1].allowed[0].sha256 = "x";
+       },
+       "allow_list.binaries[0].sha256"},
+      {"too long a list",
+       [](DesiredState& s) {
+         s.policies[1] = List();
+         s.policies[1].allowed.resize(kMaxAllowed + 1, {"/usr/bin/nc", ""});
+       },
+       "allow_list.binaries"},
       {"half a port range", [](DesiredState& s) { s.isolation_rules[0].last_port = 0; }, "isolation_rules[0].ports"},
       {"a range backwards", [](DesiredState& s) { s.isolation_rules[0].last_port = 21; }, "isolation_rules[0].ports"},
       {"ports of ICMP", [](DesiredState& s) { s.isolation_rules[0].protocol = 1; }, "isolation_rules[0].ports"},
