@@ -1,4 +1,4 @@
-// SensorService: contain, release, isolate, kill a process, block a binary.
+// SensorService: contain, release, isolate, kill a process, block a binary, set an allow-list.
 #include <optional>
 #include <utility>
 
@@ -57,10 +57,6 @@ absl::StatusOr<v1::IsolateSensorResponse> Isolate(const ApiContext& api, Transac
 absl::StatusOr<v1::ReleaseSensorResponse> Release(const ApiContext& api, Transaction& tx, const OrderContext& context,
                                                   const v1::ReleaseSensorRequest& request) {
   std::optional<PolicyTemplate> only;
-  if (request.only() == v1::POLICY_TEMPLATE_BLOCK_BINARY) {
-    return InvalidField(
-        "only", "must be NETWORK_CONTAINMENT, NETWORK_ISOLATION or unset; to unblock a binary delete its policy");
-  }
   if (request.only() != v1::POLICY_TEMPLATE_UNSPECIFIED) only = static_cast<PolicyTemplate>(request.only());
   ASSIGN_OR_RETURN(const std::optional<Scope> scope, ScopeOf(request));
   ASSIGN_OR_RETURN(const orders::Released released, orders::ReleaseSensor(tx, context, request.sensor(), only, scope));
@@ -98,6 +94,24 @@ absl::StatusOr<v1::BlockBinaryResponse> Block(const ApiContext& api, Transaction
   return response;
 }
 
+absl::StatusOr<v1::SetAllowListResponse> SetList(const ApiContext& api, Transaction& tx, const OrderContext& context,
+                                                 const v1::SetAllowListRequest& request) {
+  AllowList list;
+  list.learn = request.allow_list().learn();
+  for (const v1::AllowedBinary& binary : request.allow_list().binaries()) {
+    list.binaries.push_back({binary.path(), binary.sha256()});
+  }
+  ASSIGN_OR_RETURN(PolicyTerms terms, TermsOf(request, PolicyAction::kDeny, api.clock->Now()));
+  ASSIGN_OR_RETURN(terms.scope, ScopeOf(request));
+  ASSIGN_OR_RETURN(const orders::PolicyOrdered ordered,
+                   orders::SetAllowList(tx, context, request.sensor(), std::move(list), terms));
+  v1::SetAllowListResponse response;
+  *response.mutable_policy() = ToProto(ordered.policy);
+  *response.mutable_sensor() = Shown(api, ordered.sensor);
+  response.set_already_set(ordered.unchanged);
+  return response;
+}
+
 }  // namespace
 
 void AddSensorOrderMethods(const ApiContext& api, MethodTable& table) {
@@ -110,6 +124,8 @@ void AddSensorOrderMethods(const ApiContext& api, MethodTable& table) {
   AddOrder<v1::KillProcessRequest, v1::KillProcessResponse>(api, table, "/bulkhead.v1.SensorService/KillProcess", Kill);
   AddOrder<v1::BlockBinaryRequest, v1::BlockBinaryResponse>(api, table, "/bulkhead.v1.SensorService/BlockBinary",
                                                             Block);
+  AddOrder<v1::SetAllowListRequest, v1::SetAllowListResponse>(api, table, "/bulkhead.v1.SensorService/SetAllowList",
+                                                              SetList);
 }
 
 }  // namespace bulkhead::controlplane

@@ -13,6 +13,7 @@ namespace bulkhead::controlplane {
 inline constexpr char kContainmentPolicyName[] = "network-containment";
 inline constexpr char kIsolationPolicyName[] = "network-isolation";
 inline constexpr char kBlockBinaryPrefix[] = "bulkhead-block-binary-";
+inline constexpr char kAllowListPolicyName[] = "bulkhead-allow-list";  // with a scope
 
 // The part of a block's name that comes from the path. Letters are lowered, letters, digits, "." and "_" stay, every
 // run of other bytes becomes one "-", "-" at the ends goes, and of what is left the last 64 characters are kept,

@@ -13,7 +13,7 @@ namespace bulkhead::controlplane {
 
 enum class Trust { kTrusted = 1, kRevoked = 2 };
 enum class Direction { kInbound = 1, kOutbound = 2, kAny = 3 };
-enum class PolicyTemplate { kNetworkContainment = 1, kNetworkIsolation = 2, kBlockBinary = 3 };
+enum class PolicyTemplate { kNetworkContainment = 1, kNetworkIsolation = 2, kBlockBinary = 3, kAllowList = 4 };
 enum class PolicyAction { kDeny = 1, kSigkill = 2, kNotify = 3 };
 enum class OnExpiry { kRelease = 1, kHold = 2 };
 enum class OnUnreachable { kRollBack = 1, kHold = 2 };
@@ -44,6 +44,21 @@ struct Scope {
   friend bool operator==(const Scope&, const Scope&) = default;
 };
 
+// What an allow-list lets run; one of the two is set, or both.
+struct AllowedBinary {
+  std::string path;    // absolute
+  std::string sha256;  // 32 bytes
+
+  friend auto operator<=>(const AllowedBinary&, const AllowedBinary&) = default;
+};
+
+struct AllowList {
+  std::vector<AllowedBinary> binaries;  // sorted, each once
+  bool learn = false;
+
+  friend bool operator==(const AllowList&, const AllowList&) = default;
+};
+
 struct Policy {
   std::string id;
   std::string name;
@@ -61,6 +76,7 @@ struct Policy {
   OnExpiry on_expiry = OnExpiry::kRelease;
   OnUnreachable on_unreachable = OnUnreachable::kRollBack;  // network templates only
   std::optional<Scope> scope;                               // none: everything that the sensor was started for
+  AllowList allow_list;                                     // allow-list only, which always has a scope
 };
 
 // What an order for a policy asks for beside its template.
@@ -101,6 +117,7 @@ struct SensorReport {
   Tier containment_tier = Tier::kUnknown;
   Tier isolation_tier = Tier::kUnknown;
   Tier block_binary_tier = Tier::kUnknown;
+  Tier allow_list_tier = Tier::kUnknown;
 };
 
 struct Sensor {

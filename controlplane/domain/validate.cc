@@ -195,6 +195,31 @@ absl::Status ValidateScope(absl::string_view field, const Scope& scope) {
                       "kernels");
 }
 
+absl::Status ValidateAllowList(absl::string_view field, const AllowList& list) {
+  const std::string binaries = absl::StrCat(field, ".binaries");
+  if (list.learn && !list.binaries.empty()) {
+    return InvalidField(binaries, "must be empty while the list learns; order the list once it has learned");
+  }
+  if (list.binaries.size() > kMaxAllowedBinaries) {
+    return InvalidField(binaries,
+                        absl::StrCat("has ", list.binaries.size(), " entries; at most ", kMaxAllowedBinaries));
+  }
+  size_t bytes = 0;
+  for (size_t i = 0; i < list.binaries.size(); ++i) {
+    const AllowedBinary& binary = list.binaries[i];
+    const std::string entry = absl::StrCat(binaries, "[", i, "]");
+    if (binary.path.empty() && binary.sha256.empty()) {
+      return InvalidField(entry, "has neither a path nor a sha256; one of them must name the file");
+    }
+    if (!binary.path.empty()) RETURN_IF_ERROR(ValidateBinaryPath(absl::StrCat(entry, ".path"), binary.path));
+    if (!binary.sha256.empty()) RETURN_IF_ERROR(ValidateSha256(absl::StrCat(entry, ".sha256"), binary.sha256));
+    bytes += binary.path.size();
+  }
+  if (bytes <= kMaxAllowedPathBytes) return absl::OkStatus();
+  return InvalidField(binaries,
+                      absl::StrCat("has paths of ", bytes, " bytes together; at most ", kMaxAllowedPathBytes));
+}
+
 absl::Status ValidatePid(absl::string_view field, uint32_t pid) {
   if (pid == 1) return PidOne(field);
   if (pid >= 2 && pid <= kMaxPid) return absl::OkStatus();

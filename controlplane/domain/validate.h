@@ -19,6 +19,8 @@ inline constexpr int kMaxPageSize = 1000;
 inline constexpr size_t kMaxReasonBytes = 512;
 inline constexpr size_t kMaxLabelBytes = 128;
 inline constexpr size_t kMaxPathBytes = 4095;
+inline constexpr size_t kMaxAllowedBinaries = 4096;          // of one allow-list
+inline constexpr size_t kMaxAllowedPathBytes = 1024 * 1024;  // of one allow-list, all paths together
 inline constexpr size_t kMaxScopedPolicies = 16;  // containments and isolations with a scope that one sensor enforces
 inline constexpr uint32_t kMaxPid = 4194304;      // the kernel's PID_MAX_LIMIT
 inline constexpr absl::Duration kDefaultCommandTtl = absl::Minutes(5);
@@ -57,6 +59,9 @@ absl::Status ValidateScope(absl::string_view field, const Scope& scope);
 
 // 32 bytes.
 absl::Status ValidateSha256(absl::string_view field, absl::string_view digest);
+
+// At most 4096 entries, each with a path (as ValidateBinaryPath), a SHA-256 or both; none with `learn`.
+absl::Status ValidateAllowList(absl::string_view field, const AllowList& list);
 
 // 2..4194304. Pid 1 gets an error of its own.
 absl::Status ValidatePid(absl::string_view field, uint32_t pid);

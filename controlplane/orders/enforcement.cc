@@ -45,11 +45,21 @@ struct Wanted {
   }
 };
 
+// What the audit log's digest of a list is over: what `sha256sum` says of the list's file.
+std::string AllowListText(const AllowList& list) {
+  std::string text;
+  for (const AllowedBinary& binary : list.binaries) {
+    const char* const space = binary.path.empty() || binary.sha256.empty() ? "" : "  ";
+    absl::StrAppend(&text, ToHex(binary.sha256), space, binary.path, "\n");
+  }
+  return text;
+}
+
 // Everything that an order can choose about a policy but its template and path.
 bool SameTerms(const Policy& a, const Policy& b) {
   return a.action == b.action && a.expires_at == b.expires_at && a.on_expiry == b.on_expiry &&
          a.on_unreachable == b.on_unreachable && a.binary_sha256 == b.binary_sha256 &&
-         a.kill_running == b.kill_running && a.forced == b.forced;
+         a.kill_running == b.kill_running && a.forced == b.forced && a.allow_list == b.allow_list;
 }
 
 JsonObject Details(const Wanted& wanted, const Policy& policy) {
@@ -58,6 +68,11 @@ JsonObject Details(const Wanted& wanted, const Policy& policy) {
   details.AddIfSet("path", policy.binary_path).AddIfSet("sha256", ToHex(policy.binary_sha256));
   details.AddIfSet("scope", policy.scope ? ScopeWord(*policy.scope) : "");
   if (policy.kill_running) details.AddBool("kill_running", true);
+  if (policy.policy_template == PolicyTemplate::kAllowList) {
+    details.Add("binaries", absl::StrCat(policy.allow_list.binaries.size()));
+    details.Add("list_sha256", ToHex(Sha256(AllowListText(policy.allow_list))));
+    if (policy.allow_list.learn) details.AddBool("learn", true);
+  }
   if (policy.forced) details.AddBool("forced", true);
   if (wanted.allow_degraded) details.AddBool("allow_degraded", true);
   if (policy.expires_at) {
@@ -186,11 +201,34 @@ absl::StatusOr<PolicyOrdered> BlockBinary(Transaction& tx, const OrderContext& c
   return Order(tx, context, target, std::move(wanted));
 }
 
+absl::StatusOr<PolicyOrdered> SetAllowList(Transaction& tx, const OrderContext& context, const std::string& sensor,
+                                           AllowList list, const PolicyTerms& terms) {
+  if (!terms.scope) {
+    return InvalidField("scope",
+                        "must name a cgroup, a systemd_unit or a container; a list for the whole host stops it");
+  }
+  RETURN_IF_ERROR(ValidateScope("scope", *terms.scope));
+  RETURN_IF_ERROR(ValidateAllowList("allow_list", list));
+  ASSIGN_OR_RETURN(const Sensor target, LockForOrder(tx, context, sensor));
+  std::sort(list.binaries.begin(), list.binaries.end());
+  list.binaries.erase(std::unique(list.binaries.begin(), list.binaries.end()), list.binaries.end());
+  Wanted wanted(PolicyTemplate::kAllowList, terms);
+  wanted.existing = target.Find(PolicyTemplate::kAllowList, terms.scope);
+  wanted.policy.name = wanted.existing != nullptr
+                           ? wanted.existing->name
+                           : ScopedPolicyName(kAllowListPolicyName, terms.scope, target.policies);
+  wanted.policy.allow_list = std::move(list);
+  wanted.audit_action = "allow_list_set";
+  return Order(tx, context, target, std::move(wanted));
+}
+
 absl::StatusOr<Released> ReleaseSensor(Transaction& tx, const OrderContext& context, const std::string& sensor,
                                        std::optional<PolicyTemplate> only, const std::optional<Scope>& scope) {
-  if (only == PolicyTemplate::kBlockBinary) {
+  if (only == PolicyTemplate::kBlockBinary || only == PolicyTemplate::kAllowList) {
     return InvalidField(
-        "only", "must be NETWORK_CONTAINMENT, NETWORK_ISOLATION or unset; a block is lifted by deleting its policy");
+        "only",
+        "must be NETWORK_CONTAINMENT, NETWORK_ISOLATION or unset; a block or an allow-list is lifted by "
+        "deleting its policy");
   }
   if (scope) RETURN_IF_ERROR(ValidateScope("scope", *scope));
   Released out;

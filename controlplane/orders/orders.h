@@ -37,6 +37,10 @@ struct BinaryOrder {
 absl::StatusOr<PolicyOrdered> BlockBinary(Transaction& tx, const OrderContext& context, const std::string& sensor,
                                           const BinaryOrder& order, const PolicyTerms& terms);
 
+// There is one list for each scope (`terms.scope`, required): an order that differs in anything replaces it.
+absl::StatusOr<PolicyOrdered> SetAllowList(Transaction& tx, const OrderContext& context, const std::string& sensor,
+                                           AllowList list, const PolicyTerms& terms);
+
 struct Released {
   Sensor sensor;
   bool unchanged = false;

@@ -130,6 +130,15 @@ v1::EnforcementPolicy ToProto(const Policy& policy) {
     proto.mutable_block_binary()->set_kill_running(policy.kill_running);
     proto.mutable_block_binary()->set_forced(policy.forced);
   }
+  if (policy.policy_template == PolicyTemplate::kAllowList) {
+    v1::AllowList& list = *proto.mutable_allow_list();
+    list.set_learn(policy.allow_list.learn);
+    for (const AllowedBinary& binary : policy.allow_list.binaries) {
+      v1::AllowedBinary& added = *list.add_binaries();
+      added.set_path(binary.path);
+      added.set_sha256(binary.sha256);
+    }
+  }
   *proto.mutable_created_at() = ToProto(policy.created_at);
   proto.set_created_by(policy.created_by);
   proto.set_etag(policy.etag);
@@ -138,7 +147,7 @@ v1::EnforcementPolicy ToProto(const Policy& policy) {
     proto.set_on_expiry(static_cast<v1::OnExpiry>(policy.on_expiry));
   }
   if (policy.scope) *proto.mutable_scope() = ScopeToProto(*policy.scope);
-  if (policy.policy_template != PolicyTemplate::kBlockBinary)
+  if (policy.policy_template != PolicyTemplate::kBlockBinary && policy.policy_template != PolicyTemplate::kAllowList)
     proto.set_on_unreachable(static_cast<v1::OnUnreachable>(policy.on_unreachable));
   return proto;
 }
@@ -224,6 +233,7 @@ SensorReport ReportOf(const v1::ObservedState& observed, const v1::HostInfo& hos
   report.containment_tier = TierOf(capabilities.containment_tier());
   report.isolation_tier = TierOf(capabilities.isolation_tier());
   report.block_binary_tier = TierOf(capabilities.block_binary_tier());
+  report.allow_list_tier = TierOf(capabilities.allow_list_tier());
   return report;
 }
 

@@ -16,7 +16,8 @@ constexpr Words<Direction> kDirections[] = {
     {Direction::kInbound, "inbound"}, {Direction::kOutbound, "outbound"}, {Direction::kAny, "any"}};
 constexpr Words<PolicyTemplate> kTemplates[] = {{PolicyTemplate::kNetworkContainment, "network-containment"},
                                                 {PolicyTemplate::kNetworkIsolation, "network-isolation"},
-                                                {PolicyTemplate::kBlockBinary, "block-binary"}};
+                                                {PolicyTemplate::kBlockBinary, "block-binary"},
+                                                {PolicyTemplate::kAllowList, "allow-list"}};
 constexpr Words<PolicyAction> kActions[] = {
     {PolicyAction::kDeny, "deny"}, {PolicyAction::kSigkill, "sigkill"}, {PolicyAction::kNotify, "notify"}};
 constexpr Words<CommandKind> kCommandKinds[] = {{CommandKind::kKillProcess, "kill_process"},
