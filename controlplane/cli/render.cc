@@ -23,6 +23,8 @@ std::string HealthWord(const v1::Sensor& sensor) {
 }
 
 std::string SubjectOf(const v1::EnforcementPolicy& policy) {
+  if (policy.allow_list().learn()) return "learns";
+  if (policy.has_allow_list()) return absl::StrCat("only ", policy.allow_list().binaries_size(), " listed");
   if (!policy.has_block_binary()) return "";
   const v1::BlockBinary& binary = policy.block_binary();
   if (binary.sha256().empty()) return binary.path();

@@ -115,6 +115,7 @@ std::string Policies(const v1::Sensor& sensor) {
         absl::StrAppend(&line, ", still run by ", seen->running(), " (pid ", absl::StrJoin(seen->running_pids(), " "),
                         ")");
       }
+      if (policy.allow_list().learn()) absl::StrAppend(&line, ", learned ", seen->learned_size(), " files");
       if (!seen->degraded().empty()) absl::StrAppend(&line, ", weaker than ordered: ", seen->degraded());
     }
     lines.push_back(line);
@@ -141,7 +142,8 @@ std::string Strength(const v1::Sensor& sensor) {
   const v1::Capabilities& capabilities = sensor.capabilities();
   std::vector<std::string> lines = {absl::StrCat("contain ", Word(capabilities.containment_tier()), ", isolate ",
                                                  Word(capabilities.isolation_tier()), ", block-binary ",
-                                                 Word(capabilities.block_binary_tier()))};
+                                                 Word(capabilities.block_binary_tier()), ", allow-list ",
+                                                 Word(capabilities.allow_list_tier()))};
   for (const v1::Mechanism& mechanism : capabilities.mechanisms()) {
     if (!mechanism.available()) lines.push_back(absl::StrCat("missing ", mechanism.name(), ": ", mechanism.reason()));
   }

@@ -1,13 +1,14 @@
-// bulkheadctl sensor contain, release, isolate, block-binary and kill: orders to a kernel.
-#include <algorithm>
+// bulkheadctl sensor contain, release, isolate, allow-list, block-binary and kill: orders to a kernel.
 #include <map>
 #include <optional>
+#include <string>
+#include <vector>
 
-#include "absl/strings/ascii.h"
-#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "common/file_util.h"
 #include "common/status_macros.h"
+#include "controlplane/cli/allow_list_file.h"
 #include "controlplane/cli/commands.h"
 #include "controlplane/cli/order.h"
 #include "controlplane/cli/outcome.h"
@@ -37,6 +38,11 @@ struct Flags : OrderFlags {
   bool only_containment = false;
   bool only_isolation = false;
   ScopeFlags scope;
+  // Of an allow-list.
+  bool learn = false;
+  std::vector<std::string> allowed_paths;
+  std::vector<std::string> allowed_digests;  // hexadecimal digits
+  std::string list_file;
 };
 
 struct KillFlags : OrderFlags {
@@ -190,20 +196,12 @@ absl::Status Release(Session& session, const Flags& flags) {
   return ReportOrder(session, flags, called, response, *response.mutable_sensor(), text);
 }
 
-// The bytes behind 64 hexadecimal digits.
-absl::StatusOr<std::string> DigestOf(const std::string& digits) {
-  const bool hexadecimal = std::all_of(digits.begin(), digits.end(), absl::ascii_isxdigit);
-  if (hexadecimal && digits.size() == 64) return absl::HexStringToBytes(digits);
-  return UsageError(absl::StrCat("--sha256 takes 64 hexadecimal digits, as sha256sum prints them, not ",
-                                 hexadecimal ? absl::StrCat(digits.size(), " of them") : "other characters"));
-}
-
 // Fills the part of the order that names the file.
 absl::Status NameBinary(const Flags& flags, v1::BlockBinary& binary) {
   if (flags.path.empty() && flags.sha256.empty()) return UsageError("name the file: --path, --sha256 or both");
   binary.set_path(flags.path);
   if (!flags.sha256.empty()) {
-    ASSIGN_OR_RETURN(*binary.mutable_sha256(), DigestOf(flags.sha256));
+    ASSIGN_OR_RETURN(*binary.mutable_sha256(), DigestFromHex("--sha256", flags.sha256));
   }
   binary.set_kill_running(flags.kill_running);
   return absl::OkStatus();
@@ -226,6 +224,48 @@ absl::Status BlockBinary(Session& session, const Flags& flags) {
       response.already_blocked() ? absl::StrCat(file, " is blocked already; nothing changed\n")
                                  : absl::StrCat(response.sensor().name(), ": block of ", file, " ordered\n"),
       PolicyLine(response.policy(), absl::StrCat("bulkheadctl policy delete ", response.policy().id())));
+  return ReportOrder(session, flags, called, response, *response.mutable_sensor(), text);
+}
+
+// Fills the list from the flags and the file.
+absl::Status NameAllowed(const Flags& flags, v1::AllowList& list) {
+  const bool names = !flags.allowed_paths.empty() || !flags.allowed_digests.empty() || !flags.list_file.empty();
+  if (flags.learn == names) {
+    return UsageError("say what may run (--path, --sha256, --file), or --learn to find out what does");
+  }
+  list.set_learn(flags.learn);
+  for (const std::string& path : flags.allowed_paths) list.add_binaries()->set_path(path);
+  for (const std::string& digits : flags.allowed_digests) {
+    ASSIGN_OR_RETURN(*list.add_binaries()->mutable_sha256(), DigestFromHex("--sha256", digits));
+  }
+  if (flags.list_file.empty()) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const std::string text, ReadFile(flags.list_file));
+  return ParseAllowList(flags.list_file, text, &list);
+}
+
+absl::Status SetAllowList(Session& session, const Flags& flags) {
+  v1::SetAllowListRequest request;
+  flags.Fill(request);
+  request.set_sensor(flags.sensor);
+  FillScope(flags.scope, request);
+  if (!request.has_scope()) return UsageError("name the scope: --unit, --cgroup or --container");
+  RETURN_IF_ERROR(NameAllowed(flags, *request.mutable_allow_list()));
+  request.set_action(ActionOf(flags.action));
+  request.set_allow_degraded(flags.allow_degraded);
+  RETURN_IF_ERROR(FillLease(flags, request));
+  const absl::Time called = absl::Now();
+  ASSIGN_OR_RETURN(v1::SetAllowListResponse response,
+                   session.Call(&v1::SensorService::Stub::SetAllowList, request, flags.request_id));
+  const std::string scope = ScopeWord(request.scope());
+  const std::string what =
+      flags.learn ? absl::StrCat("learning what runs in ", scope)
+                  : absl::StrCat("allow-list of ", response.policy().allow_list().binaries_size(), " for ", scope);
+  const std::string next =
+      flags.learn ? absl::StrCat("list:   bulkheadctl policy learned ", response.policy().id(), "\n") : std::string();
+  const std::string text = absl::StrCat(
+      response.already_set() ? absl::StrCat(scope, " has this list already; nothing changed\n")
+                             : absl::StrCat(response.sensor().name(), ": ", what, " ordered\n"),
+      PolicyLine(response.policy(), absl::StrCat("bulkheadctl policy delete ", response.policy().id())), next);
   return ReportOrder(session, flags, called, response, *response.mutable_sensor(), text);
 }
 
@@ -365,10 +405,39 @@ void AddProcessVerbs(CLI::App& sensor, Action& action) {
   AddWaitFlags(*kill, *kill_flags, "there is a result");
 }
 
+void AddAllowListVerb(CLI::App& sensor, Action& action) {
+  const auto flags = std::make_shared<Flags>();
+  CLI::App* verb = AddOrder(
+      sensor, action, "allow-list", "Let nothing but listed binaries run in a unit, cgroup or container",
+      "Does: stop every program, script, memfd and, where the kernel sees it, library that the list does not name.\n"
+      "A path is whatever file is there; a digest is the content; a line of --file with both asks for both.\n"
+      "Does not: stop what runs already, nor scripts that a listed interpreter reads as data.\n"
+      "First learn: it stops nothing, and bulkheadctl policy learned POLICY prints what ran, as --file takes it.\n"
+      "Undo: bulkheadctl policy delete ID, with the id that is printed; another list of the scope replaces it\n"
+      "Example: bulkheadctl sensor allow-list web-1 --unit nginx.service --learn\n"
+      "         bulkheadctl sensor allow-list web-1 --unit nginx.service --file nginx.list --wait",
+      flags, SetAllowList);
+  AddScopeFlags(*verb, flags->scope);
+  CLI::Option* learn = verb->add_flag("--learn", flags->learn, "Stop nothing; list what runs");
+  verb->add_option("--path", flags->allowed_paths, "Absolute path; may be repeated")
+      ->type_name("PATH")
+      ->excludes(learn);
+  verb->add_option("--sha256", flags->allowed_digests, "Content, as sha256sum prints it; may be repeated")
+      ->type_name("HEX")
+      ->excludes(learn);
+  verb->add_option("--file", flags->list_file, "A line each: a path, a digest, or both as sha256sum prints them")
+      ->type_name("LIST")
+      ->excludes(learn);
+  AddAction(*verb, *flags, "deny");
+  AddLease(*verb, *flags);
+  AddAllowDegraded(*verb, *flags);
+}
+
 }  // namespace
 
 void AddSensorOrderVerbs(CLI::App& sensor, Action& action) {
   AddNetworkVerbs(sensor, action);
+  AddAllowListVerb(sensor, action);
   AddProcessVerbs(sensor, action);
 }
 
