@@ -12,7 +12,15 @@ namespace {
 
 // A policy that only reports stops nothing, so nothing is lost when it goes.
 bool Stops(const Policy& policy) {
-  return policy.action != PolicyAction::kNotify;
+  return policy.action != PolicyAction::kNotify && !policy.learn;
+}
+
+// Does `candidate` let nothing run in the scope of the allow-list that it does not name?
+bool NamesNoMore(const Policy& candidate, const Policy& list) {
+  const std::set<AllowedBinary> named(list.allowed.begin(), list.allowed.end());
+  return candidate.policy_template == PolicyTemplate::kAllowList && candidate.scope == list.scope &&
+         std::all_of(candidate.allowed.begin(), candidate.allowed.end(),
+                     [&named](const AllowedBinary& binary) { return named.count(binary) != 0; });
 }
 
 // One that ends earlier is weaker. One id is one order, whose lease never changes.
@@ -31,6 +39,7 @@ bool Covers(const std::optional<PolicyScope>& a, const std::optional<PolicyScope
 bool Keeps(const DesiredState& incoming, const Policy& policy) {
   return std::any_of(incoming.policies.begin(), incoming.policies.end(), [&policy](const Policy& candidate) {
     if (!Stops(candidate) || !LastsAsLong(candidate, policy) || !Covers(candidate.scope, policy.scope)) return false;
+    if (policy.policy_template == PolicyTemplate::kAllowList) return NamesNoMore(candidate, policy);
     // Isolation cuts all that containment cuts.
     if (policy.policy_template == PolicyTemplate::kNetworkContainment &&
         candidate.policy_template == PolicyTemplate::kNetworkIsolation) {

@@ -61,7 +61,13 @@ const std::vector<Step>& Steps() {
       {"INSERT INTO enforcement_policies (id, sensor_id, name, template, action, created_by, etag, scope_kind,"
        " scope_name) VALUES ('00000000-0000-4000-8000-000000000006', '00000000-0000-4000-8000-000000000001',"
        " 'network-containment-nginx.service', 'network-containment', 'deny', 'olga', 'e', 'unit', 'nginx.service')",
-       "SELECT count(*) = 1 FROM enforcement_policies WHERE scope_kind = 'unit' AND scope_name = 'nginx.service'"},
+       "SELECT count(*) = 1 FROM enforcement_policies WHERE scope_kind = 'unit' AND scope_name = 'nginx.service'"
+       " AND template = 'network-containment'"},
+      {"INSERT INTO enforcement_policies (id, sensor_id, name, template, action, created_by, etag, scope_kind,"
+       " scope_name, allow_binaries) VALUES ('00000000-0000-4000-8000-000000000007',"
+       " '00000000-0000-4000-8000-000000000001', 'bulkhead-allow-list-nginx.service', 'allow-list', 'deny', 'olga',"
+       " 'e', 'unit', 'nginx.service', ARRAY[' /usr/sbin/nginx'])",
+       "SELECT allow_binaries = ARRAY[' /usr/sbin/nginx'] FROM enforcement_policies WHERE template = 'allow-list'"},
   };
   return steps;
 }

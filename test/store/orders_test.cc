@@ -180,6 +180,70 @@ TEST_CASE("release of a scope leaves the others and the whole sensor, and the ot
   CHECK_CODE(release(Scope{ScopeKind::kCgroup, "a"}), kInvalidArgument);
 }
 
+TEST_CASE("each scope has one allow-list: the same is the same order, another replaces it, deleting lifts it") {
+  const Database database;
+  const auto store = database.Open();
+  Enroll(*store, "web-1");
+  const Scope nginx{ScopeKind::kSystemdUnit, "nginx.service"};
+  const std::string digest(32, '\xab');
+  const auto set = [&](AllowList list, const std::optional<Scope>& scope, PolicyAction action = PolicyAction::kDeny) {
+    return Give(*store, [&](Transaction& tx) {
+      return orders::SetAllowList(tx, By("olga"), "web-1", list, {.action = action, .scope = scope});
+    });
+  };
+  const AllowList list{{{"/usr/sbin/nginx", digest}, {"", digest}, {"/bin/a \"b\\{}, c", ""}}, false};
+  const auto learns = set({{}, true}, nginx);
+  REQUIRE_OK(learns);
+  CHECK(learns->policy.name == "bulkhead-allow-list-nginx.service");
+  CHECK(learns->policy.allow_list.learn);
+  const auto first = set(list, nginx);
+  REQUIRE_OK(first);
+  CHECK_FALSE(first->unchanged);
+  CHECK(first->sensor.policies.size() == 1);
+  CHECK(first->policy.name == learns->policy.name);
+  CHECK(first->policy.allow_list.binaries ==
+        std::vector<AllowedBinary>{{"", digest}, {"/bin/a \"b\\{}, c", ""}, {"/usr/sbin/nginx", digest}});
+  CHECK(first->sensor.desired_digest != learns->sensor.desired_digest);
+  CHECK(first->sensor.desired_generation == learns->sensor.desired_generation + 1);
+  // Order and repetition say nothing.
+  const AllowList shuffled{{list.binaries[2], list.binaries[0], list.binaries[1], list.binaries[0]}, false};
+  CHECK(set(shuffled, nginx)->unchanged);
+  CHECK_FALSE(set(list, nginx, PolicyAction::kNotify)->unchanged);
+  REQUIRE_OK(set({}, Scope{ScopeKind::kCgroup, "/a"}));
+  const Sensor sensor = Read(*store, "web-1");
+  CHECK(sensor.policies.size() == 2);
+  REQUIRE_OK(Give(*store, [&](Transaction& tx) { return tx.GetDesiredState(sensor.id); }));
+  CHECK(database.Value("SELECT details::jsonb->>'binaries' || ' ' || (details::jsonb->>'action') FROM audit_log"
+                       " WHERE action = 'allow_list_set' ORDER BY sequence LIMIT 1 OFFSET 1") == "3 deny");
+  REQUIRE_OK(Give(*store, [&](Transaction& tx) {
+    return orders::DeletePolicy(tx, By("olga"), sensor.Find(PolicyTemplate::kAllowList, nginx)->id);
+  }));
+  CHECK(Read(*store, "web-1").policies.size() == 1);
+}
+
+TEST_CASE("an allow-list that is none is refused, with the field") {
+  const Database database;
+  const auto store = database.Open();
+  Enroll(*store, "web-1");
+  const Scope nginx{ScopeKind::kSystemdUnit, "nginx.service"};
+  const auto field = [&](AllowList list, const std::optional<Scope>& scope) {
+    const auto ordered = Give(
+        *store, [&](Transaction& tx) { return orders::SetAllowList(tx, By("olga"), "web-1", list, {.scope = scope}); });
+    CHECK_CODE(ordered, kInvalidArgument);
+    return std::string(ordered.status().message());
+  };
+  CHECK_THAT(field({}, std::nullopt), Catch::Contains("scope"));
+  CHECK_THAT(field({}, Scope{ScopeKind::kContainer, "web"}), Catch::Contains("scope.container"));
+  CHECK_THAT(field({{{"/bin/a", ""}}, true}, nginx), Catch::Contains("allow_list.binaries"));
+  CHECK_THAT(field({{{"/bin/a", ""}, {"", ""}}, false}, nginx), Catch::Contains("allow_list.binaries[1]"));
+  CHECK_THAT(field({{{"bin/a", ""}}, false}, nginx), Catch::Contains("allow_list.binaries[0].path"));
+  CHECK_THAT(field({{{"", "x"}}, false}, nginx), Catch::Contains("allow_list.binaries[0].sha256"));
+  CHECK_THAT(field({std::vector<AllowedBinary>(4097, {"/bin/a", ""}), false}, nginx), Catch::Contains("4097"));
+  CHECK_THAT(field({std::vector<AllowedBinary>(300, {"/" + std::string(4000, 'a'), ""}), false}, nginx),
+             Catch::Contains("together"));
+  CHECK(Read(*store, "web-1").policies.empty());
+}
+
 TEST_CASE("sixteen scopes of a sensor are walled, and no more") {
   const Database database;
   const auto store = database.Open();

@@ -143,6 +143,13 @@ TEST_CASE("orders are checked for trust, health, etag and tier") {
   CHECK_CODE(CheckTier(sensor, wanted, true), kOk);
   sensor.report.isolation_tier = Tier::kWall;
   CHECK_CODE(CheckTier(sensor, wanted, false), kOk);
+  // A sensor of before allow-lists tells nothing about them.
+  sensor.report.block_binary_tier = Tier::kUnknown;
+  CHECK_CODE(CheckTier(sensor, PolicyTemplate::kAllowList, false), kOk);
+  sensor.report.block_binary_tier = Tier::kFull;
+  CHECK_CODE(CheckTier(sensor, PolicyTemplate::kAllowList, true), kFailedPrecondition);
+  sensor.report.allow_list_tier = Tier::kWall;
+  CHECK_CODE(CheckTier(sensor, PolicyTemplate::kAllowList, false), kOk);
 }
 
 TEST_CASE("each role may do what the one below may, and unknown things are for nobody") {

@@ -111,6 +111,26 @@ TEST_CASE("a wall that ends earlier is weaker") {
   CHECK(AtLeastAsStrict(State(1, {until("x", 99)}), State(1, {until("x", 100)})));
 }
 
+TEST_CASE("an allow-list that is gone, longer, of another scope or only learns is weaker") {
+  Policy list{"l", "list", PolicyTemplate::kAllowList};
+  list.scope = PolicyScope{PolicyScope::Kind::kCgroup, "/a"};
+  list.allowed = {{"/bin/a", ""}, {"/bin/b", ""}};
+  Policy shorter = list;
+  shorter.id = "s";
+  shorter.allowed.pop_back();
+  Policy elsewhere = list;
+  elsewhere.scope->name = "/b";
+  Policy learns = list;
+  learns.allowed.clear();
+  learns.learn = true;
+  CHECK(AtLeastAsStrict(State(1, {shorter}), State(1, {list})));
+  CHECK_FALSE(AtLeastAsStrict(State(1, {list}), State(1, {shorter})));
+  CHECK_FALSE(AtLeastAsStrict(State(1), State(1, {list})));
+  CHECK_FALSE(AtLeastAsStrict(State(1, {elsewhere}), State(1, {list})));
+  CHECK_FALSE(AtLeastAsStrict(State(1, {learns}), State(1, {list})));
+  CHECK(AtLeastAsStrict(State(1), State(1, {learns})));
+}
+
 TEST_CASE("the id of a rule does not change its meaning") {
   IsolationRule renamed = kSsh;
   renamed.id = "other";

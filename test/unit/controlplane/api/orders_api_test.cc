@@ -120,6 +120,26 @@ TEST_CASE_METHOD(Fixture, "an order for a scope: which one, and what is none") {
   CHECK(released.sensor().enforcement_policies_size() == 0);
 }
 
+TEST_CASE_METHOD(Fixture, "an allow-list is a policy of its scope") {
+  v1::SetAllowListRequest set;
+  set.set_sensor("web-1");
+  set.mutable_allow_list()->add_binaries()->set_path("/usr/sbin/nginx");
+  v1::SetAllowListResponse response;
+  CHECK(FieldIn(Call(*sensors, &v1::SensorService::Stub::SetAllowList, set, &response)) == "scope");
+  set.mutable_scope()->set_systemd_unit("nginx.service");
+  REQUIRE_GRPC_OK(Call(*sensors, &v1::SensorService::Stub::SetAllowList, set, &response));
+  CHECK(response.policy().template_() == v1::POLICY_TEMPLATE_ALLOW_LIST);
+  CHECK(response.policy().action() == v1::POLICY_ACTION_DENY);
+  CHECK(response.policy().scope().systemd_unit() == "nginx.service");
+  CHECK(response.policy().allow_list().binaries(0).path() == "/usr/sbin/nginx");
+  CHECK_FALSE(response.already_set());
+  CHECK_FALSE(response.sensor().is_contained());
+  REQUIRE_GRPC_OK(Call(*sensors, &v1::SensorService::Stub::SetAllowList, set, &response));
+  CHECK(response.already_set());
+  set.mutable_allow_list()->add_binaries();
+  CHECK(FieldIn(Call(*sensors, &v1::SensorService::Stub::SetAllowList, set, &response)) == "allow_list.binaries[1]");
+}
+
 TEST_CASE_METHOD(Fixture, "a blocked binary is a policy that its id lifts") {
   v1::BlockBinaryRequest block;
   block.set_sensor("web-1");
