@@ -47,12 +47,14 @@ absl::Status ParseAllowList(absl::string_view name, absl::string_view text, v1::
   return absl::OkStatus();
 }
 
+bool FitsLine(absl::string_view path) {
+  return !path.empty() && std::none_of(path.begin(), path.end(), absl::ascii_iscntrl) &&
+         absl::StripTrailingAsciiWhitespace(path).size() == path.size();
+}
+
 std::string AllowListLine(const v1::AllowedBinary& binary) {
-  const std::string& path = binary.path();
-  const bool fits = std::none_of(path.begin(), path.end(), absl::ascii_iscntrl) &&
-                    absl::StripTrailingAsciiWhitespace(path).size() == path.size();
-  if (binary.sha256().empty()) return absl::StrCat(path, "\n");
-  return absl::StrCat(ToHex(binary.sha256()), fits && !path.empty() ? absl::StrCat("  ", path) : "", "\n");
+  if (binary.sha256().empty()) return absl::StrCat(binary.path(), "\n");
+  return absl::StrCat(ToHex(binary.sha256()), FitsLine(binary.path()) ? absl::StrCat("  ", binary.path()) : "", "\n");
 }
 
 }  // namespace bulkhead::controlplane::cli

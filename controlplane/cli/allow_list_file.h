@@ -17,6 +17,9 @@ absl::StatusOr<std::string> DigestFromHex(absl::string_view what, const std::str
 // sha256sum prints them; empty lines and those that begin with "#" say nothing. UsageError names the line.
 absl::Status ParseAllowList(absl::string_view name, absl::string_view text, v1::AllowList* list);
 
+// Can a line hold this path?
+bool FitsLine(absl::string_view path);
+
 // The line of one binary, with its newline. A path that does not fit into a line is left out where there is a digest.
 std::string AllowListLine(const v1::AllowedBinary& binary);
 

@@ -16,6 +16,7 @@ constexpr int kPageSize = 1000;
 struct Flags : OrderFlags {
   std::string sensor;
   std::string id;
+  bool paths = false;
 };
 
 absl::Status List(Session& session, const Flags& flags) {
@@ -77,7 +78,10 @@ absl::Status ShowLearned(Session& session, const Flags& flags) {
                                   ", reported ", TimeWord(owner.sensor().observed_at()), "\n");
   if (seen.learned_truncated()) absl::StrAppend(&text, "# NOT COMPLETE: more ran than fits\n");
   if (!seen.degraded().empty()) absl::StrAppend(&text, "# ", seen.degraded(), "\n");
-  for (const v1::AllowedBinary& binary : seen.learned()) text += AllowListLine(binary);
+  for (v1::AllowedBinary binary : seen.learned()) {
+    if (flags.paths && FitsLine(binary.path())) binary.clear_sha256();
+    text += AllowListLine(binary);
+  }
   return session.Print(seen, text);
 }
 
@@ -100,12 +104,13 @@ void AddPolicyCommands(CLI::App& root, Action& action) {
   get->add_option("id", get_flags->id, "Id of the policy")->required()->type_name("POLICY");
 
   const auto learned_flags = std::make_shared<Flags>();
-  CLI::App* learned = AddVerb(
-      *policy, action, "learned", "Print what ran in the scope of an allow-list that learns",
-      "Prints what bulkheadctl sensor allow-list --file takes, with the digest of each file. Without the digests\n"
-      "(cut -c67-) a path stands for whatever file is there, so that the list outlives an upgrade.\n"
-      "Example: bulkheadctl policy learned 0b6f1c1e-5d0c-4b5e-9d6e-0c8f6d1f3a77 > nginx.list",
-      learned_flags, ShowLearned);
+  CLI::App* learned =
+      AddVerb(*policy, action, "learned", "Print what ran in the scope of an allow-list that learns",
+              "Prints what bulkheadctl sensor allow-list --file takes, with the digest of each file. With --paths a\n"
+              "path stands for whatever file is there, so that the list outlives an upgrade.\n"
+              "Example: bulkheadctl policy learned 0b6f1c1e-5d0c-4b5e-9d6e-0c8f6d1f3a77 > nginx.list",
+              learned_flags, ShowLearned);
+  learned->add_flag("--paths", learned_flags->paths, "Without digests, but for files whose path is not known");
   learned->add_option("id", learned_flags->id, "Id of the policy")->required()->type_name("POLICY");
 
   const auto delete_flags = std::make_shared<Flags>();

@@ -205,8 +205,11 @@ TEST_CASE("what was learned is printed as --file takes it") {
         "# learned in unit:nginx.service of web-1, reported 2025-12-31T23:59:55Z\n"
         "# NOT COMPLETE: more ran than fits\n" +
             std::string(64, 'a') + "  /usr/sbin/nginx\n" + std::string(64, 'b') + "\n" + std::string(64, 'c') + "\n");
+  const std::string all = cli.out;
+  REQUIRE(cli.Run({"policy", "learned", "p1", "--paths"}) == 0);
+  CHECK_THAT(cli.out, Contains("\n/usr/sbin/nginx\n" + std::string(64, 'b') + "\n" + std::string(64, 'c') + "\n"));
   const bulkhead::test::TempDir directory;
-  REQUIRE_OK(WriteFileAtomically(directory.path() + "/list", cli.out, 0600));
+  REQUIRE_OK(WriteFileAtomically(directory.path() + "/list", all, 0600));
   REQUIRE(cli.Run({"sensor", "allow-list", "web-1", "--unit", "nginx.service", "--file", directory.path() + "/list"}) ==
           0);
   CHECK(cli.sensors.list.allow_list().binaries_size() == 3);
