@@ -133,16 +133,6 @@ static __always_inline bool bh_unreadable(__u8 exec_content)
 	return exec_content & BH_CONTENT_STOPS;
 }
 
-/* What is in force for the current process; NULL when no content is blocked. */
-static __always_inline const struct bh_config *bh_content_config(const struct bh_host *host, __u32 *active)
-{
-	const struct bh_config *config;
-
-	*active = bh_exec_slot(host);
-	config = *active ? bh_slot_config(*active) : NULL;
-	return config && (config->exec_content & BH_CONTENT_DIGESTS) ? config : NULL;
-}
-
 /* A file's content, hashed when it is first asked for. */
 struct bh_content {
 	struct bh_digest_key digest;
@@ -159,39 +149,44 @@ static __always_inline bool bh_content_of(struct file *file, struct inode *inode
 	return content->known;
 }
 
-/* True: the hook is to refuse. */
-static __always_inline bool bh_blocked_content(struct file *file, enum bh_exec_hook hook, const char *path,
-					       struct bh_content *content)
-{
-	const struct bh_host *host = bh_host_facts();
-	struct inode *inode = file->f_inode;
-	const struct bh_config *config;
-	struct bh_exec_rule *rule;
-	__u8 exec_content;
-	__u32 active;
+/* What is in force for the current process. */
+struct bh_content_set {
+	const struct bh_host *host;
+	__u32 active;      /* 0: nothing */
+	__u8 exec_content; /* BH_CONTENT_* */
+};
 
-	config = bh_content_config(host, &active);
-	if (!config || !host || !inode || !bh_is_regular(inode))
-		return false;
-	exec_content = config->exec_content;
-	/* A file that is blocked by identity was judged by exec.bpf.c. */
-	if (bh_file_rule(file, active - 1) || !bh_worth_hashing(inode, exec_content, active - 1))
-		return false;
-	if (!bh_content_of(file, inode, content))
-		return bh_unreadable(exec_content);
-	/* Hashing takes a while: another set may be in force by now, and this slot be used again. */
-	active = bh_exec_slot(host);
-	rule = active ? bh_digest_rule(&content->digest, active - 1) : NULL;
-	return rule ? bh_act(rule, BH_MATCH_DIGEST, hook, host, path, false) : false;
+static __always_inline struct bh_content_set bh_content_set(void)
+{
+	struct bh_content_set set = {.host = bh_host_facts()};
+	const struct bh_config *config;
+
+	set.active = bh_exec_slot(set.host);
+	config = set.active ? bh_slot_config(set.active) : NULL;
+	if (config)
+		set.exec_content = config->exec_content;
+	return set;
 }
 
-/* What is in force for the current process; 0 when there are no allow-lists. */
-static __always_inline __u32 bh_lists_slot(const struct bh_host *host)
+/* True: the hook is to refuse. */
+static __always_inline bool bh_blocked_content(struct file *file, enum bh_exec_hook hook, const char *path,
+					       struct bh_content *content, const struct bh_content_set *set)
 {
-	__u32 active = bh_exec_slot(host);
-	const struct bh_config *config = active ? bh_slot_config(active) : NULL;
+	struct inode *inode = file->f_inode;
+	struct bh_exec_rule *rule;
+	__u32 active;
 
-	return config && (config->exec_content & BH_CONTENT_LISTS) ? active : 0;
+	if (!(set->exec_content & BH_CONTENT_DIGESTS) || !set->host || !inode || !bh_is_regular(inode))
+		return false;
+	/* A file that is blocked by identity was judged by exec.bpf.c. */
+	if (bh_file_rule(file, set->active - 1) || !bh_worth_hashing(inode, set->exec_content, set->active - 1))
+		return false;
+	if (!bh_content_of(file, inode, content))
+		return bh_unreadable(set->exec_content);
+	/* Hashing takes a while: another set may be in force by now, and this slot be used again. */
+	active = bh_exec_slot(set->host);
+	rule = active ? bh_digest_rule(&content->digest, active - 1) : NULL;
+	return rule ? bh_act(rule, BH_MATCH_DIGEST, hook, set->host, path, false) : false;
 }
 
 /* Can nobody change the content between now and its first instruction? See the header. */
@@ -205,16 +200,15 @@ static __always_inline bool bh_is_settled(struct inode *inode)
 
 /* True: the hook is to refuse. `any`: a list holds the process. */
 static __always_inline bool bh_unlisted_content(struct file *file, enum bh_exec_hook hook, const char *path,
-						struct bh_content *content, bool *any)
+						struct bh_content *content, const struct bh_content_set *set, bool *any)
 {
 	struct bh_allow_walk walk = {.hook = hook, .path = path};
-	const struct bh_host *host = bh_host_facts();
 	struct inode *inode = file->f_inode;
-	__u32 active = bh_lists_slot(host);
+	struct bh_content_set later;
 
-	if (!active || !host || !inode)
+	if (!(set->exec_content & BH_CONTENT_LISTS) || !set->host || !inode)
 		return false;
-	bh_allow_start(&walk, host, active);
+	bh_allow_start(&walk, set->host, set->active);
 	bh_identify(inode, &walk.file);
 	bh_look(&walk);
 	*any = walk.any;
@@ -227,75 +221,35 @@ static __always_inline bool bh_unlisted_content(struct file *file, enum bh_exec_
 			bh_add(BH_FAIL_DIGEST);
 	}
 	/* Hashing takes a while; see above. */
-	active = bh_lists_slot(host);
-	if (!active)
+	later = bh_content_set();
+	if (!(later.exec_content & BH_CONTENT_LISTS) || !later.host)
 		return false;
-	bh_allow_start(&walk, host, active);
+	bh_allow_start(&walk, later.host, later.active);
 	return bh_judge(&walk);
 }
 
-/* ---- Hooks ---- */
-
-SEC("lsm.s/bprm_check_security")
-int BPF_PROG(bh_d_bprm, struct linux_binprm *bprm, int result)
-{
-	__u64 exec = (__u64)bprm, file = (__u64)bprm->file;
-	const char *path = BPF_CORE_READ(bprm, filename);
-	struct bh_content content = {};
-	bool any = false;
-
-	if (result)
-		return result;
-	if (bh_blocked_content(bprm->file, BH_AT_CHECK, path, &content) ||
-	    bh_unlisted_content(bprm->file, BH_AT_CHECK, path, &content, &any))
-		return bh_refuse_if(true);
-	if (any)
-		bpf_map_update_elem(&bh_judged, &exec, &file, BPF_ANY);
-	return 0;
-}
-
-SEC("lsm.s/mmap_file")
-int BPF_PROG(bh_d_mmap, struct file *file, unsigned long asked, unsigned long prot, unsigned long flags, int result)
-{
-	struct bh_content content = {};
-	const char *name;
-	bool any;
-
-	if (result)
-		return result;
-	if (!file || !(prot & PROT_EXEC) || bh_is_exec_image(file))
-		return 0;
-	name = bh_base_name(file);
-	return bh_refuse_if(bh_blocked_content(file, BH_AT_MAP, name, &content) ||
-			    bh_unlisted_content(file, BH_AT_MAP, name, &content, &any));
-}
-
 /* The hook of a change of protection cannot sleep, so it cannot hash: these two take the digest that is known, or NULL. */
-static __always_inline bool bh_blocked_late(struct file *file, struct inode *inode, const struct bh_known *known)
+static __always_inline bool bh_blocked_late(struct file *file, struct inode *inode, const struct bh_known *known,
+					    const struct bh_content_set *set)
 {
-	const struct bh_host *host = bh_host_facts();
-	const struct bh_config *config;
 	struct bh_exec_rule *rule;
-	__u32 active;
 
-	config = bh_content_config(host, &active);
-	if (!config || !host || bh_file_rule(file, active - 1))
+	if (!(set->exec_content & BH_CONTENT_DIGESTS) || !set->host || bh_file_rule(file, set->active - 1))
 		return false;
 	if (!known)
-		return bh_worth_hashing(inode, config->exec_content, active - 1) && bh_unreadable(config->exec_content);
-	rule = bh_digest_rule(&known->digest, active - 1);
-	return rule && bh_act(rule, BH_MATCH_DIGEST, BH_AT_MAP, host, bh_base_name(file), false);
+		return bh_worth_hashing(inode, set->exec_content, set->active - 1) && bh_unreadable(set->exec_content);
+	rule = bh_digest_rule(&known->digest, set->active - 1);
+	return rule && bh_act(rule, BH_MATCH_DIGEST, BH_AT_MAP, set->host, bh_base_name(file), false);
 }
 
-static __always_inline bool bh_unlisted_late(struct file *file, struct inode *inode, const struct bh_known *known)
+static __always_inline bool bh_unlisted_late(struct file *file, struct inode *inode, const struct bh_known *known,
+					     const struct bh_content_set *set)
 {
 	struct bh_allow_walk walk = {.hook = BH_AT_MAP, .path = bh_base_name(file)};
-	const struct bh_host *host = bh_host_facts();
-	__u32 active = bh_lists_slot(host);
 
-	if (!active || !host)
+	if (!(set->exec_content & BH_CONTENT_LISTS) || !set->host)
 		return false;
-	bh_allow_start(&walk, host, active);
+	bh_allow_start(&walk, set->host, set->active);
 	bh_identify(inode, &walk.file);
 	if (known && bh_is_settled(inode)) {
 		walk.digest = known->digest;
@@ -304,11 +258,59 @@ static __always_inline bool bh_unlisted_late(struct file *file, struct inode *in
 	return bh_judge(&walk);
 }
 
+/* ---- Hooks ---- */
+
+SEC("lsm.s/bprm_check_security")
+int BPF_PROG(bh_d_bprm, struct linux_binprm *bprm, int result)
+{
+	struct bh_content_set set = bh_content_set();
+	struct bh_content content = {};
+	struct file *file = bprm->file;
+	bool any = false;
+	const char *path;
+	__u64 exec, judged;
+
+	if (result)
+		return result;
+	if (!set.exec_content)
+		return 0;
+	path = BPF_CORE_READ(bprm, filename);
+	if (bh_blocked_content(file, BH_AT_CHECK, path, &content, &set) ||
+	    bh_unlisted_content(file, BH_AT_CHECK, path, &content, &set, &any))
+		return bh_refuse_if(true);
+	exec = (__u64)bprm;
+	judged = (__u64)file;
+	if (any)
+		bpf_map_update_elem(&bh_judged, &exec, &judged, BPF_ANY);
+	return 0;
+}
+
+SEC("lsm.s/mmap_file")
+int BPF_PROG(bh_d_mmap, struct file *file, unsigned long asked, unsigned long prot, unsigned long flags, int result)
+{
+	struct bh_content content = {};
+	struct bh_content_set set;
+	const char *name;
+	bool any;
+
+	if (result)
+		return result;
+	if (!file || !(prot & PROT_EXEC) || bh_is_exec_image(file))
+		return 0;
+	set = bh_content_set();
+	if (!set.exec_content)
+		return 0;
+	name = bh_base_name(file);
+	return bh_refuse_if(bh_blocked_content(file, BH_AT_MAP, name, &content, &set) ||
+			    bh_unlisted_content(file, BH_AT_MAP, name, &content, &set, &any));
+}
+
 /* A file that should be hashed and was not does not become code by a change of protection. */
 SEC("lsm/file_mprotect")
 int BPF_PROG(bh_d_mprot, struct vm_area_struct *vma, unsigned long asked, unsigned long prot, int result)
 {
 	struct file *file = vma->vm_file;
+	struct bh_content_set set;
 	struct bh_known *known;
 	struct inode *inode;
 
@@ -316,13 +318,14 @@ int BPF_PROG(bh_d_mprot, struct vm_area_struct *vma, unsigned long asked, unsign
 		return result;
 	if (!file || !(prot & PROT_EXEC))
 		return 0;
+	set = bh_content_set();
 	inode = file->f_inode;
-	if (!inode)
+	if (!set.exec_content || !inode)
 		return 0;
 	known = bpf_inode_storage_get(&bh_known, inode, NULL, 0);
 	if (known && !known->valid)
 		known = NULL;
-	return bh_refuse_if(bh_blocked_late(file, inode, known) || bh_unlisted_late(file, inode, known));
+	return bh_refuse_if(bh_blocked_late(file, inode, known, &set) || bh_unlisted_late(file, inode, known, &set));
 }
 
 SEC("lsm/file_open")
