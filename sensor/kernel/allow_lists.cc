@@ -187,7 +187,8 @@ bool AllowLists::Refresh(const FileIdentifier& identifier, const Scope& own, con
       RefreshEntry(identifier, abilities, &entry);
       AddEntry(entry, list.number, abilities, &allowed);
       contents = contents || (abilities.hash && !entry.binary.sha256.empty());
-      if (!entry.problem.empty() && problems.size() < kMaxProblemsShown) problems.push_back(entry.problem);
+      const bool told = std::find(problems.begin(), problems.end(), entry.problem) != problems.end();
+      if (!entry.problem.empty() && !told && problems.size() < kMaxProblemsShown) problems.push_back(entry.problem);
     }
     if (!list.status.problem.empty()) problems.insert(problems.begin(), list.status.problem);
     list.status.problem = absl::StrJoin(problems, "; ");
