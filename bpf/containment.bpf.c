@@ -56,9 +56,12 @@ static __always_inline void bh_report(const struct bh_flow *flow, const struct b
 	bpf_ringbuf_submit(event, 0);
 }
 
-static __always_inline bool bh_to_be_killed(const struct bh_config *config, __u64 now)
+/* As bh_killer, for the current process; not static for the reason that bh_choose_walls gives. */
+__noinline __u32 bh_current_killer(const struct bh_config *config)
 {
-	return bh_leased_mode(config->contain, config->contain_expires, now) == BH_WALL_ENFORCE && config->contain_action == BH_ACTION_SIGKILL;
+	if (!config)
+		return 0;
+	return bh_killer(config, bh_current_covered(config), bpf_ktime_get_boot_ns());
 }
 
 /* ---- First line: 1 lets the call go on, 0 is EPERM ---- */
@@ -69,31 +72,28 @@ static __always_inline int bh_first_line(struct bpf_sock_addr *ctx, struct bh_fl
 	__u32 active = bh_active_slot();
 	const struct bh_config *config;
 	const struct bh_policy_key *policy;
-	__u8 enforced, shadow;
-	__u64 now;
+	struct bh_walls walls;
 
 	config = active ? bh_slot_config(active) : NULL;
 	if (!config || !host)
 		return 1;
-	now = bh_wall_clock(config);
-	enforced = bh_enforced_wall(config, now);
-	shadow = bh_shadow_wall(config, now);
-	if (enforced == BH_NO_WALL && shadow == BH_NO_WALL)
+	walls = bh_current_walls(config);
+	if (walls.enforced == BH_NO_WALL && walls.shadow == BH_NO_WALL)
 		return 1;
 	bh_connect_facts(flow, host->sensor_cgroup && bpf_get_current_cgroup_id() == host->sensor_cgroup,
 			 bpf_get_netns_cookie(ctx) == host->netns_cookie);
-	if (bh_judge(enforced, flow, active - 1).verdict == BH_DENY) {
-		if (flow->protocol == BH_PROTO_TCP && host->kill_connect && bh_to_be_killed(config, now))
+	if (bh_judge(walls.enforced, flow, active - 1).verdict == BH_DENY) {
+		if (flow->protocol == BH_PROTO_TCP && host->kill_connect && bh_current_killer(config))
 			return 1;
-		policy = bh_wall_policy(config, enforced);
+		policy = bh_wall_policy(config, walls.enforced, walls.enforced_by);
 		bh_add(counter);
 		bh_hit(policy);
 		bh_report(flow, policy, BH_ACTION_DENY);
 		return 0;
 	}
-	if (bh_judge(shadow, flow, active - 1).verdict == BH_DENY) {
+	if (bh_judge(walls.shadow, flow, active - 1).verdict == BH_DENY) {
 		bh_add(BH_SHADOW_CONNECT);
-		policy = bh_wall_policy(config, shadow);
+		policy = bh_wall_policy(config, walls.shadow, walls.shadow_by);
 		bh_list_cut(flow, policy, true);
 		bh_report(flow, policy, BH_ACTION_NOTIFY);
 	}
@@ -171,29 +171,31 @@ static __always_inline int bh_last_moment(const struct sock *sk)
 	const struct bh_host *host = bh_host_facts();
 	__u32 active = bh_active_slot();
 	const struct bh_config *config;
+	const struct bh_policy_key *policy;
 	struct bh_flow flow = {};
-	__u64 now;
+	__u32 killer;
 	__u8 wall;
 
 	config = active ? bh_slot_config(active) : NULL;
 	if (!config || !host || !bh_current_in_scope(host))
 		return 0;
-	now = bh_wall_clock(config);
-	wall = bh_enforced_wall(config, now);
+	wall = bh_current_walls(config).enforced;
 	if (wall == BH_NO_WALL)
 		return 0;
 	bh_tcp_flow(sk, &flow);
 	bh_connect_facts(&flow, bh_sock_is_sensor(sk, host), bh_sock_in_own_namespace(sk, host));
 	if (bh_judge(wall, &flow, active - 1).verdict == BH_ALLOW)
 		return 0;
-	if (!bh_to_be_killed(config, now)) {
+	killer = bh_current_killer(config);
+	if (!killer) {
 		bh_add(BH_SEEN_CONNECT);
 		return 0;
 	}
 	if (bh_kill_current()) {
+		policy = bh_wall_policy(config, BH_CONTAIN, killer - 1);
 		bh_add(BH_KILL_CONNECT);
-		bh_hit(&config->contain_policy);
-		bh_report(&flow, &config->contain_policy, BH_ACTION_SIGKILL);
+		bh_hit(policy);
+		bh_report(&flow, policy, BH_ACTION_SIGKILL);
 	}
 	return 0;
 }

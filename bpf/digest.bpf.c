@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR GPL-2.0
-/* Stops blocked contents from being executed, whatever file they are in.
+/* Stops blocked contents from being executed, whatever file they are in; and in the scope of an allow-list (lib/allow.h) whatever it
+ * names neither as a file nor by its content.
  *
  * hook                          sees                                     does
  * lsm.s/bprm_check_security     the opened file, a script's too          hashes it; EPERM; with SIGKILL the caller dies as well
@@ -16,11 +17,15 @@
  * devices, whose content can be rewritten below the file system, and everywhere once somebody opened a disk for writing. Each
  * dropped digest is an object of its own: whoever hashed the old content fills the one that nobody sees any more.
  *
+ * A listed content counts only in a file that nobody has open for writing, and not in a memfd: those can change after they were
+ * hashed. A file that is listed by identity is not hashed.
+ *
  * Does not stop: what exec.bpf.c does not, but for copies; a file rewritten between the check and its first instruction, which the
  * kernel forbids for files and not for a memfd.
  *
- * On failure: closed, counted. While a blocked content stops, what cannot be hashed does not run, and no disk is mapped as code. */
-#include "exec.h"
+ * On failure: closed, counted. While a blocked content stops, what cannot be hashed does not run, and no disk is mapped as code; in
+ * the scope of an allow-list never, unless the file itself is listed. */
+#include "allow.h"
 
 #include <bpf/bpf_tracing.h>
 
@@ -116,6 +121,11 @@ static __always_inline bool bh_disk_was_opened(void)
 	return !opened || *opened;
 }
 
+static __always_inline bool bh_is_regular(struct inode *inode)
+{
+	return (BPF_CORE_READ(inode, i_mode) & S_IFMT) == S_IFREG;
+}
+
 static __always_inline bool bh_size_blocked(__u64 size, __u32 slot)
 {
 	void *sizes = bpf_map_lookup_elem(&bh_sizes, &slot);
@@ -172,44 +182,135 @@ static __always_inline bool bh_unreadable(__u8 exec_content)
 	return exec_content & BH_CONTENT_STOPS;
 }
 
-/* What is in force for the current process; NULL when no content is blocked. */
-static __always_inline const struct bh_config *bh_content_config(const struct bh_host *host, __u32 *active)
+/* A file's content, hashed when it is first asked for. */
+struct bh_content {
+	struct bh_digest_key digest;
+	bool tried;
+	bool known;
+};
+
+static __always_inline bool bh_content_of(struct file *file, struct inode *inode, struct bh_content *content)
 {
+	if (!content->tried) {
+		content->tried = true;
+		content->known = bh_hash(file, inode, &content->digest);
+	}
+	return content->known;
+}
+
+/* What is in force for the current process. */
+struct bh_content_set {
+	const struct bh_host *host;
+	__u32 active;      /* 0: nothing */
+	__u8 exec_content; /* BH_CONTENT_* */
+};
+
+static __always_inline struct bh_content_set bh_content_set(void)
+{
+	struct bh_content_set set = {.host = bh_host_facts()};
 	const struct bh_config *config;
 
-	*active = bh_exec_slot(host);
-	config = *active ? bh_slot_config(*active) : NULL;
-	return config && (config->exec_content & BH_CONTENT_DIGESTS) ? config : NULL;
+	set.active = bh_exec_slot(set.host);
+	config = set.active ? bh_slot_config(set.active) : NULL;
+	if (config)
+		set.exec_content = config->exec_content;
+	return set;
 }
 
 /* True: the hook is to refuse. */
-static __always_inline bool bh_at_content(struct file *file, enum bh_exec_hook hook, const char *path)
+static __always_inline bool bh_blocked_content(struct file *file, enum bh_exec_hook hook, const char *path,
+					       struct bh_content *content, const struct bh_content_set *set)
 {
-	const struct bh_host *host = bh_host_facts();
 	struct inode *inode = file->f_inode;
-	struct bh_digest_key digest = {};
-	const struct bh_config *config;
 	struct bh_exec_rule *rule;
-	__u8 exec_content;
 	__u32 active;
 
-	config = bh_content_config(host, &active);
-	if (!config || !host || !inode)
+	if (!(set->exec_content & BH_CONTENT_DIGESTS) || !set->host || !inode)
 		return false;
-	exec_content = config->exec_content;
 	if (bh_is_disk(inode))
-		return bh_unreadable(exec_content);
-	if ((BPF_CORE_READ(inode, i_mode) & S_IFMT) != S_IFREG)
+		return bh_unreadable(set->exec_content);
+	if (!bh_is_regular(inode))
 		return false;
 	/* A file that is blocked by identity was judged by exec.bpf.c. */
-	if (bh_file_rule(file, active - 1) || !bh_worth_hashing(inode, exec_content, active - 1))
+	if (bh_file_rule(file, set->active - 1) || !bh_worth_hashing(inode, set->exec_content, set->active - 1))
 		return false;
-	if (!bh_hash(file, inode, &digest))
-		return bh_unreadable(exec_content);
+	if (!bh_content_of(file, inode, content))
+		return bh_unreadable(set->exec_content);
 	/* Hashing takes a while: another set may be in force by now, and this slot be used again. */
-	active = bh_exec_slot(host);
-	rule = active ? bh_digest_rule(&digest, active - 1) : NULL;
-	return rule ? bh_act(rule, BH_MATCH_DIGEST, hook, host, path, false) : false;
+	active = bh_exec_slot(set->host);
+	rule = active ? bh_digest_rule(&content->digest, active - 1) : NULL;
+	return rule ? bh_act(rule, BH_MATCH_DIGEST, hook, set->host, path, false) : false;
+}
+
+/* Can nobody change the content between now and its first instruction? See the header. */
+static __always_inline bool bh_is_settled(struct inode *inode)
+{
+	struct inode *real = bh_real_inode(inode);
+
+	return bh_is_regular(inode) && !(BPF_CORE_READ(inode, i_sb, s_flags) & SB_NOUSER) &&
+	       BPF_CORE_READ(inode, i_writecount.counter) <= 0 && BPF_CORE_READ(real, i_writecount.counter) <= 0;
+}
+
+/* True: the hook is to refuse. `any`: a list holds the process. */
+static __always_inline bool bh_unlisted_content(struct file *file, enum bh_exec_hook hook, const char *path,
+						struct bh_content *content, const struct bh_content_set *set, bool *any)
+{
+	struct bh_allow_walk walk = {.hook = hook, .path = path};
+	struct inode *inode = file->f_inode;
+	struct bh_content_set later;
+
+	if (!(set->exec_content & BH_CONTENT_LISTS) || !set->host || !inode)
+		return false;
+	bh_allow_start(&walk, set->host, set->active);
+	bh_identify(inode, &walk.file);
+	bh_look(&walk);
+	*any = walk.any;
+	if (!walk.any)
+		return false;
+	if (walk.wants_content && bh_is_settled(inode)) {
+		walk.known = bh_content_of(file, inode, content) && bh_is_settled(inode);
+		walk.digest = content->digest;
+		if (!content->known)
+			bh_add(BH_FAIL_DIGEST);
+	}
+	/* Hashing takes a while; see above. */
+	later = bh_content_set();
+	if (!(later.exec_content & BH_CONTENT_LISTS) || !later.host)
+		return false;
+	bh_allow_start(&walk, later.host, later.active);
+	return bh_judge(&walk);
+}
+
+/* The hook of a change of protection cannot sleep, so it cannot hash: these two take the digest that is known, or NULL. */
+static __always_inline bool bh_blocked_late(struct file *file, struct inode *inode, const struct bh_known *known,
+					    const struct bh_content_set *set)
+{
+	struct bh_exec_rule *rule;
+
+	if (!(set->exec_content & BH_CONTENT_DIGESTS) || !set->host || bh_file_rule(file, set->active - 1))
+		return false;
+	if (bh_is_disk(inode))
+		return bh_unreadable(set->exec_content);
+	if (!known)
+		return bh_worth_hashing(inode, set->exec_content, set->active - 1) && bh_unreadable(set->exec_content);
+	rule = bh_digest_rule(&known->digest, set->active - 1);
+	return rule && bh_act(rule, BH_MATCH_DIGEST, BH_AT_MAP, set->host, bh_base_name(file), false);
+}
+
+static __always_inline bool bh_unlisted_late(struct file *file, struct inode *inode, const struct bh_known *known,
+					     const struct bh_content_set *set)
+{
+	struct bh_allow_walk walk = {.hook = BH_AT_MAP, .path = bh_base_name(file)};
+
+	if (!(set->exec_content & BH_CONTENT_LISTS) || !set->host)
+		return false;
+	bh_allow_start(&walk, set->host, set->active);
+	bh_identify(inode, &walk.file);
+	if (known && bh_is_settled(inode)) {
+		walk.digest = known->digest;
+		walk.known = 1;
+	}
+	return bh_judge(&walk);
 }
 
 /* ---- Hooks ---- */
@@ -217,49 +318,69 @@ static __always_inline bool bh_at_content(struct file *file, enum bh_exec_hook h
 SEC("lsm.s/bprm_check_security")
 int BPF_PROG(bh_d_bprm, struct linux_binprm *bprm, int result)
 {
+	struct bh_content_set set = bh_content_set();
+	struct bh_content content = {};
+	struct file *file = bprm->file;
+	bool any = false;
+	const char *path;
+	__u64 exec, judged;
+
 	if (result)
 		return result;
-	return bh_refuse_if(bh_at_content(bprm->file, BH_AT_CHECK, BPF_CORE_READ(bprm, filename)));
+	if (!set.exec_content)
+		return 0;
+	path = BPF_CORE_READ(bprm, filename);
+	if (bh_blocked_content(file, BH_AT_CHECK, path, &content, &set) ||
+	    bh_unlisted_content(file, BH_AT_CHECK, path, &content, &set, &any))
+		return bh_refuse_if(true);
+	exec = (__u64)bprm;
+	judged = (__u64)file;
+	if (any)
+		bpf_map_update_elem(&bh_judged, &exec, &judged, BPF_ANY);
+	return 0;
 }
 
 SEC("lsm.s/mmap_file")
 int BPF_PROG(bh_d_mmap, struct file *file, unsigned long asked, unsigned long prot, unsigned long flags, int result)
 {
+	struct bh_content content = {};
+	struct bh_content_set set;
+	const char *name;
+	bool any;
+
 	if (result)
 		return result;
 	if (!file || !(prot & PROT_EXEC) || bh_is_exec_image(file))
 		return 0;
-	return bh_refuse_if(bh_at_content(file, BH_AT_MAP, bh_base_name(file)));
+	set = bh_content_set();
+	if (!set.exec_content)
+		return 0;
+	name = bh_base_name(file);
+	return bh_refuse_if(bh_blocked_content(file, BH_AT_MAP, name, &content, &set) ||
+			    bh_unlisted_content(file, BH_AT_MAP, name, &content, &set, &any));
 }
 
-/* Cannot sleep, so it cannot hash. A file that should be hashed and was not does not become code by a change of protection. */
+/* A file that should be hashed and was not does not become code by a change of protection. */
 SEC("lsm/file_mprotect")
 int BPF_PROG(bh_d_mprot, struct vm_area_struct *vma, unsigned long asked, unsigned long prot, int result)
 {
-	const struct bh_host *host = bh_host_facts();
 	struct file *file = vma->vm_file;
-	const struct bh_config *config;
-	struct bh_exec_rule *rule;
+	struct bh_content_set set;
 	struct bh_known *known;
 	struct inode *inode;
-	__u32 active;
 
 	if (result)
 		return result;
 	if (!file || !(prot & PROT_EXEC))
 		return 0;
-	config = bh_content_config(host, &active);
+	set = bh_content_set();
 	inode = file->f_inode;
-	if (!config || !host || !inode || bh_file_rule(file, active - 1))
+	if (!set.exec_content || !inode)
 		return 0;
-	if (bh_is_disk(inode))
-		return bh_refuse_if(bh_unreadable(config->exec_content));
 	known = bpf_inode_storage_get(&bh_known, inode, NULL, 0);
-	if (!known || !known->valid || bh_disk_was_opened())
-		return bh_refuse_if(bh_worth_hashing(inode, config->exec_content, active - 1) &&
-				    bh_unreadable(config->exec_content));
-	rule = bh_digest_rule(&known->digest, active - 1);
-	return bh_refuse_if(rule && bh_act(rule, BH_MATCH_DIGEST, BH_AT_MAP, host, bh_base_name(file), false));
+	if (known && (!known->valid || bh_disk_was_opened()))
+		known = NULL;
+	return bh_refuse_if(bh_blocked_late(file, inode, known, &set) || bh_unlisted_late(file, inode, known, &set));
 }
 
 /* Loop devices carry no file system whose digests are kept. */

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR GPL-2.0
-/* Stops binaries from being executed: by path, by identity, and, where nothing can hash, by fingerprint.
+/* Stops binaries from being executed: by path, by identity, and, where nothing can hash, by fingerprint; and whatever the allow-list
+ * of a scope does not name (lib/allow.h), which it lists instead while the scope is learned (lib/learn.h).
  *
  * hook                                  sees                                does
  * ksyscall/execve, ksyscall/execveat    the path as the caller spells it    SIGKILL (DENY: only where nothing can refuse)
@@ -9,6 +10,7 @@
  * lsm/mmap_file, lsm/file_mprotect      a file that becomes code            the same
  * fmod_ret/security_mmap_file, ...      the same, where BPF LSM is off
  * raw_tp/sched_process_exec             the file that was loaded            SIGKILL before its first instruction
+ * raw_tp/cgroup_mkdir                   a cgroup that is made           gives it the allow-list that waits for its path
  * iter/task_file                        one descriptor of the sensor        reads the identity of a file as the kernel has it
  * iter/task_vma                         all mappings of all processes       lists who has a blocked file mapped as code
  *
@@ -18,12 +20,15 @@
  *
  * The whole path counts, up to 4095 bytes: its length and a 128-bit hash are compared.
  *
+ * An allow-list names files by identity; a script where no hook can refuse by its path as given, because at sched_process_exec the
+ * file is its interpreter. Where digest.bpf.c runs, it judges for the lists whenever a hook can refuse, because it can hash too.
+ *
  * Does not stop: a copy that is not exec'ed but mapped, where no program can hash; `sh SCRIPT`, which reads a file like any
  * other; a program that loads code in its own way, into memory that no file is behind.
  *
  * On failure: open at the system call (the caller's memory may be unreadable; counted), closed at identity for every file that
- * was resolved. */
-#include "exec.h"
+ * was resolved; closed in the scope of an allow-list. */
+#include "learn.h"
 
 #include <bpf/bpf_tracing.h>
 
@@ -84,17 +89,28 @@ static long bh_hash_step(__u32 step, struct bh_hash_walk *walk)
 	return 0;
 }
 
-/* The rule for a path of `bytes` bytes (with its NUL) in the scratch buffer. */
+/* Hashes a path of `bytes` bytes (with its NUL) in the scratch buffer. False, and a key that matches nothing, when there is none. */
+static __always_inline bool bh_path_key_of(struct bh_scratch *scratch, long bytes, struct bh_path_key *key)
+{
+	struct bh_hash_walk walk = {.scratch = scratch};
+
+	if (bytes <= 1 || bytes > BH_PATH_BYTES)
+		return false;
+	bh_path_hash_start(&walk.key, bytes - 1);
+	bpf_loop(BH_PATH_BYTES / 8, bh_hash_step, &walk, 0);
+	*key = walk.key;
+	return true;
+}
+
+/* The rule for such a path. */
 static __always_inline struct bh_exec_rule *bh_path_rule(struct bh_scratch *scratch, long bytes, __u32 slot)
 {
 	void *paths = bpf_map_lookup_elem(&bh_paths, &slot);
-	struct bh_hash_walk walk = {.scratch = scratch};
+	struct bh_path_key key = {};
 
-	if (!paths || bytes <= 1 || bytes > BH_PATH_BYTES)
+	if (!paths || !bh_path_key_of(scratch, bytes, &key))
 		return NULL;
-	bh_path_hash_start(&walk.key, bytes - 1);
-	bpf_loop(BH_PATH_BYTES / 8, bh_hash_step, &walk, 0);
-	return bpf_map_lookup_elem(paths, &walk.key);
+	return bpf_map_lookup_elem(paths, &key);
 }
 
 static __always_inline struct bh_scratch *bh_get_scratch(void)
@@ -160,18 +176,14 @@ static __always_inline int bh_at_syscall(const char *path)
 }
 
 /* True: the hook is to refuse. */
-static __always_inline bool bh_at_file(const struct linux_binprm *bprm, enum bh_exec_hook hook)
+static __always_inline bool bh_blocked(const struct linux_binprm *bprm, enum bh_exec_hook hook, const struct bh_host *host,
+				       const struct bh_config *config, __u32 active)
 {
-	const struct bh_host *host = bh_host_facts();
-	__u32 active = bh_exec_slot(host);
-	const struct bh_config *config = active ? bh_slot_config(active) : NULL;
 	const char *path = BPF_CORE_READ(bprm, filename);
 	enum bh_match match = BH_MATCH_FILE;
 	struct bh_scratch *scratch;
 	struct bh_exec_rule *rule;
 
-	if (!config || !host)
-		return false;
 	rule = bh_file_rule(BPF_CORE_READ(bprm, file), active - 1);
 	if (!rule) {
 		scratch = bh_get_scratch();
@@ -193,9 +205,88 @@ static __always_inline bool bh_at_file(const struct linux_binprm *bprm, enum bh_
 	return bh_act(rule, match, hook, host, path, false);
 }
 
+/* Did digest.bpf.c judge this very file in this exec? */
+static __always_inline bool bh_was_judged(const struct linux_binprm *bprm)
+{
+	__u64 exec = (__u64)bprm, file = (__u64)BPF_CORE_READ(bprm, file);
+	const __u64 *judged = bpf_map_lookup_elem(&bh_judged, &exec);
+	bool same = judged && *judged == file;
+
+	if (judged)
+		bpf_map_delete_elem(&bh_judged, &exec);
+	return same;
+}
+
+/* Learns, and judges where that is not digest.bpf.c's. True: the hook is to refuse. */
+static __always_inline bool bh_unlisted(struct bh_allow_walk *walk, const struct file *file, bool judge)
+{
+	bh_look(walk);
+	if (walk->learns)
+		bh_learn(walk, file);
+	return walk->any && judge && bh_judge(walk);
+}
+
+/* A script of which no hook has seen more than the path. */
+static __always_inline bool bh_unlisted_script(const struct linux_binprm *bprm, const struct bh_host *host, __u32 active)
+{
+	struct bh_allow_walk walk = {.hook = BH_AT_EXEC, .by_path = 1, .path = BPF_CORE_READ(bprm, filename)};
+	struct bh_scratch *scratch = bh_get_scratch();
+
+	bh_allow_start(&walk, host, active);
+	if (scratch)
+		bh_path_key_of(scratch, bpf_probe_read_kernel_str(scratch->words, sizeof(scratch->words), walk.path), &walk.script);
+	return bh_unlisted(&walk, NULL, true);
+}
+
+/* True: the hook is to refuse. */
+static __always_inline bool bh_unlisted_exec(const struct linux_binprm *bprm, enum bh_exec_hook hook, const struct bh_host *host,
+					     const struct bh_config *config, __u32 active)
+{
+	struct bh_allow_walk walk = {.hook = hook, .path = BPF_CORE_READ(bprm, filename)};
+	bool hashes = config->exec_content & BH_CONTENT_HASHES;
+	struct file *file = BPF_CORE_READ(bprm, file);
+
+	if (hook == BH_AT_EXEC && bh_current_dying())
+		return false;
+	bh_allow_start(&walk, host, active);
+	bh_identify(BPF_CORE_READ(file, f_inode), &walk.file);
+	if (bh_unlisted(&walk, file, hook == BH_AT_EXEC ? !hashes || !bh_was_judged(bprm) : !hashes))
+		return true;
+	/* The interpreter was killed for already, or the script was judged as a file. */
+	if (hook != BH_AT_EXEC || host->deny_exec || bh_current_dying() || BPF_CORE_READ(bprm, interp) == walk.path)
+		return false;
+	return bh_unlisted_script(bprm, host, active);
+}
+
+/* True: the hook is to refuse. */
+static __always_inline bool bh_at_file(const struct linux_binprm *bprm, enum bh_exec_hook hook)
+{
+	const struct bh_host *host = bh_host_facts();
+	__u32 active = bh_exec_slot(host);
+	const struct bh_config *config = active ? bh_slot_config(active) : NULL;
+
+	if (!config || !host)
+		return false;
+	if (bh_blocked(bprm, hook, host, config, active))
+		return true;
+	return (config->exec_content & BH_CONTENT_LISTS) && bh_unlisted_exec(bprm, hook, host, config, active);
+}
+
+/* True: the hook is to refuse. */
+static __always_inline bool bh_unlisted_map(const struct file *file, const struct bh_host *host, const struct bh_config *config,
+					    __u32 active)
+{
+	struct bh_allow_walk walk = {.hook = BH_AT_MAP, .path = bh_base_name(file)};
+
+	bh_allow_start(&walk, host, active);
+	bh_identify(BPF_CORE_READ(file, f_inode), &walk.file);
+	return bh_unlisted(&walk, file, !(config->exec_content & BH_CONTENT_HASHES));
+}
+
 /* True: the hook is to refuse. */
 static __always_inline bool bh_at_map(const struct file *file, unsigned long prot)
 {
+	const struct bh_config *config;
 	const struct bh_host *host;
 	struct bh_exec_rule *rule;
 	__u32 active;
@@ -204,12 +295,17 @@ static __always_inline bool bh_at_map(const struct file *file, unsigned long pro
 		return false;
 	host = bh_host_facts();
 	active = bh_exec_slot(host);
-	if (!active || !host)
+	config = active ? bh_slot_config(active) : NULL;
+	if (!config || !host)
 		return false;
 	rule = bh_file_rule(file, active - 1);
-	if (!rule || bh_is_exec_image(file))
+	if (!rule && !(config->exec_content & BH_CONTENT_LISTS))
 		return false;
-	return bh_act(rule, BH_MATCH_FILE, BH_AT_MAP, host, bh_base_name(file), false);
+	if (bh_is_exec_image(file))
+		return false;
+	if (rule && bh_act(rule, BH_MATCH_FILE, BH_AT_MAP, host, bh_base_name(file), false))
+		return true;
+	return (config->exec_content & BH_CONTENT_LISTS) && bh_unlisted_map(file, host, config, active);
 }
 
 /* What the kernel will make of `prot`: an old personality turns all that can be read into code. */
@@ -300,6 +396,30 @@ SEC("raw_tp/sched_process_exec")
 int BPF_PROG(bh_rtp_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
 {
 	bh_at_file(bprm, BH_AT_EXEC);
+	return 0;
+}
+
+SEC("raw_tp/cgroup_mkdir")
+int BPF_PROG(bh_rtp_mkdir, struct cgroup *cgroup, const char *path)
+{
+	__u32 active = bh_active_slot(), slot = active - 1;
+	const struct bh_config *config = active ? bh_slot_config(active) : NULL;
+	struct bh_path_key key = {};
+	struct bh_scratch *scratch;
+	void *awaited;
+	__u64 id;
+
+	if (!config || !(config->exec_content & BH_CONTENT_LISTS) || BPF_CORE_READ(cgroup, root, hierarchy_id) != 0)
+		return 0;
+	awaited = bpf_map_lookup_elem(&bh_awaited, &slot);
+	scratch = bh_get_scratch();
+	if (!awaited || !scratch)
+		return 0;
+	if (!bh_path_key_of(scratch, bpf_probe_read_kernel_str(scratch->words, sizeof(scratch->words), path), &key))
+		return 0;
+	id = BPF_CORE_READ(cgroup, kn, id);
+	if (bpf_map_lookup_elem(awaited, &key))
+		bpf_map_update_elem(&bh_born, &id, &key, BPF_ANY);
 	return 0;
 }
 

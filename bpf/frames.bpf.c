@@ -18,8 +18,8 @@
  *
  * The licence string below is what the kernel asks for before it lends its helpers; the text is offered under
  * Apache-2.0 too. */
-#include "maps.h"
 #include "refuse.h"
+#include "scope.h"
 
 #include "bulkhead/decide_frames.h"
 
@@ -65,9 +65,12 @@ static __always_inline bool bh_current_judged(void)
 
 /* ---- Decide and record ---- */
 
-static __always_inline void bh_frames_hit(const struct bh_config *config, __u8 wall)
+static __always_inline void bh_frames_hit(const struct bh_config *config, const struct bh_walls *walls, bool denied)
 {
-	bh_hit(wall == BH_ISOLATE ? &config->isolate_policy : &config->contain_policy);
+	if (denied)
+		bh_hit(bh_wall_policy(config, walls->enforced, walls->enforced_by));
+	else
+		bh_hit(bh_wall_policy(config, walls->shadow, walls->shadow_by));
 }
 
 static __always_inline int bh_frames(int family, enum bh_frames_use use)
@@ -75,21 +78,21 @@ static __always_inline int bh_frames(int family, enum bh_frames_use use)
 	__u32 active = bh_active_slot();
 	const struct bh_config *config;
 	enum bh_frames_answer answer;
-	__u64 now = 0;
+	struct bh_walls walls = {};
 
 	if (!active || !bh_current_judged())
 		return 0;
 	config = bh_slot_config(active);
 	if (config)
-		now = bh_wall_clock(config);
-	answer = bh_decide_frames(config, use, now);
+		walls = bh_current_walls(config);
+	answer = bh_decide_frames(config ? &walls : NULL, use);
 	if (!config)
 		bh_frames_add(BH_FRAMES_NO_SET);
 	if (answer == BH_FRAMES_PASS)
 		return 0;
 	bh_frames_add(answer == BH_FRAMES_DENY ? bh_frames_reason(family, use) : BH_FRAMES_WOULD_DENY);
 	if (config)
-		bh_frames_hit(config, answer == BH_FRAMES_DENY ? bh_enforced_wall(config, now) : bh_shadow_wall(config, now));
+		bh_frames_hit(config, &walls, answer == BH_FRAMES_DENY);
 	return bh_refuse_if(answer == BH_FRAMES_DENY);
 }
 

@@ -51,10 +51,10 @@ static __always_inline struct bh_socket_mark *bh_socket_facts(struct __sk_buff *
 
 /* ---- Record ---- */
 
-static __always_inline void bh_record(const struct bh_config *config, __u8 wall, struct bh_decision decision, bool shadow)
+static __always_inline void bh_record(const struct bh_policy_key *policy, __u32 counter)
 {
-	bh_add(shadow ? BH_SHADOW_DROP : decision.reason);
-	bh_hit(bh_wall_policy(config, wall));
+	bh_add(counter);
+	bh_hit(policy);
 }
 
 /* Two packets of one socket may write at once on two processors; they write the same, because a socket has one peer. */
@@ -70,15 +70,28 @@ static __always_inline void bh_remember(const struct bh_flow *flow, __u32 serial
 
 /* ---- Hooks ---- */
 
+static __always_inline __u64 bh_skb_ancestor(void *sk, __u32 level)
+{
+	return bpf_sk_ancestor_cgroup_id(sk, level);
+}
+
+/* Packets without a socket stand behind the wall without a scope only. */
+static __always_inline struct bh_walls bh_skb_walls(const struct bh_config *config, struct bpf_sock *sk)
+{
+	if (config->scoped_walls && sk)
+		return bh_covering_walls(config, bh_covered(config, sk, bh_skb_ancestor));
+	return bh_host_walls(config, bh_wall_clock(config));
+}
+
 static __always_inline int bh_wall(struct __sk_buff *skb, __u8 direction)
 {
 	struct bh_flow flow = {.direction = direction};
 	__u32 active = bh_active_slot();
 	const struct bh_config *config;
 	struct bh_socket_mark *mark;
+	const struct bh_policy_key *policy;
 	struct bh_decision decision;
-	__u8 enforced, shadow;
-	__u64 now;
+	struct bh_walls walls;
 
 	if (!active || skb->ifindex == BH_LOOPBACK_IFINDEX)
 		return BH_ALLOW;
@@ -87,24 +100,23 @@ static __always_inline int bh_wall(struct __sk_buff *skb, __u8 direction)
 		bh_add(BH_FAIL_NO_SET);
 		return BH_DENY;
 	}
-	now = bh_wall_clock(config);
-	enforced = bh_enforced_wall(config, now);
-	shadow = bh_shadow_wall(config, now);
-	if (enforced == BH_NO_WALL && shadow == BH_NO_WALL)
+	walls = bh_skb_walls(config, skb->sk);
+	if (walls.enforced == BH_NO_WALL && walls.shadow == BH_NO_WALL)
 		return BH_ALLOW;
 
 	bh_parse_packet(skb, &flow);
 	mark = bh_socket_facts(skb, &flow, config->serial);
-	decision = bh_judge(enforced, &flow, active - 1);
+	decision = bh_judge(walls.enforced, &flow, active - 1);
 	if (decision.verdict == BH_DENY) {
-		bh_record(config, enforced, decision, false);
+		bh_record(bh_wall_policy(config, walls.enforced, walls.enforced_by), decision.reason);
 		return BH_DENY;
 	}
-	if (shadow != BH_NO_WALL) {
-		decision = bh_judge(shadow, &flow, active - 1);
+	if (walls.shadow != BH_NO_WALL) {
+		decision = bh_judge(walls.shadow, &flow, active - 1);
 		if (decision.verdict == BH_DENY) {
-			bh_record(config, shadow, decision, true);
-			bh_list_cut(&flow, bh_wall_policy(config, shadow), false);
+			policy = bh_wall_policy(config, walls.shadow, walls.shadow_by);
+			bh_record(policy, BH_SHADOW_DROP);
+			bh_list_cut(&flow, policy, false);
 		}
 	}
 	if (flow.protocol == BH_PROTO_TCP)

@@ -7,7 +7,7 @@
 #pragma once
 
 #include "guard_types.h"
-#include "maps.h"
+#include "scope.h"
 #include "refuse.h"
 
 #include "bulkhead/decide_guard.h"
@@ -153,7 +153,7 @@ static __always_inline bool bh_current_is_halt(void)
 
 /* ---- How much ---- */
 
-/* Fails closed: a published set that cannot be read counts as a wall. */
+/* Of whatever scope. Fails closed: a published set that cannot be read counts as a wall. */
 static __always_inline __u8 bh_guard_wall(void)
 {
 	__u32 active = bh_active_slot();
@@ -162,7 +162,11 @@ static __always_inline __u8 bh_guard_wall(void)
 	if (!active)
 		return BH_NO_WALL;
 	config = bh_slot_config(active);
-	return config ? bh_enforced_wall(config, bh_wall_clock(config)) : BH_ISOLATE;
+	if (!config)
+		return BH_ISOLATE;
+	if (config->scoped_walls)
+		return bh_covering_walls(config, ~0U).enforced;
+	return bh_enforced_wall(config, bh_wall_clock(config));
 }
 
 /* BH_GUARD_OFF also for whom nothing is refused: the sensor, and process 1 on the way down. */

@@ -67,6 +67,30 @@ struct bh_inner_prints {
 	__uint(value_size, sizeof(struct bh_exec_rule));
 };
 
+struct bh_inner_lists {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, BH_MAX_LISTS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(key_size, sizeof(__u64));
+	__uint(value_size, sizeof(struct bh_list));
+};
+
+struct bh_inner_await {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, BH_MAX_LISTS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(key_size, sizeof(struct bh_path_key));
+	__uint(value_size, sizeof(struct bh_list));
+};
+
+struct bh_inner_allow {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, BH_MAX_ALLOWED);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(key_size, sizeof(struct bh_allow_key));
+	__uint(value_size, sizeof(__u32));
+};
+
 struct bh_inner_sizes {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, BH_MAX_EXEC_ENTRIES);

@@ -2,9 +2,7 @@
  * What the network objects share: their maps, the look-ups that complete the facts about a flow, and the verdict. */
 #pragma once
 
-#include "maps.h"
-
-#include "bulkhead/decide_net.h"
+#include "scope.h"
 
 #include <bpf/bpf_endian.h>
 
@@ -248,11 +246,6 @@ static __always_inline struct bh_decision bh_judge(__u8 wall, struct bh_flow *fl
 	if (wall == BH_ISOLATE && !bh_always_allowed(flow))
 		bh_ask_rules(flow, slot);
 	return bh_decide(wall, flow);
-}
-
-static __always_inline const struct bh_policy_key *bh_wall_policy(const struct bh_config *config, __u8 wall)
-{
-	return wall == BH_ISOLATE ? &config->isolate_policy : &config->contain_policy;
 }
 
 /* Lists what a shadow would have cut. `named`: the current process is the one that asks. */

@@ -1,5 +1,6 @@
-// SensorService: contain, release, isolate, kill a process, block a binary.
+// SensorService: contain, release, isolate, kill a process, block a binary, set an allow-list.
 #include <optional>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "bulkhead/v1/sensor_service.pb.h"
@@ -17,10 +18,19 @@ v1::Sensor Shown(const ApiContext& api, const Sensor& sensor) {
   return ToProto(sensor, api.heartbeat_interval, api.clock->Now());
 }
 
+// Of a request that may name a scope.
+template <typename Request>
+absl::StatusOr<std::optional<Scope>> ScopeOf(const Request& request) {
+  if (!request.has_scope()) return std::nullopt;
+  ASSIGN_OR_RETURN(Scope scope, FromProto(request.scope(), "scope"));
+  return std::optional<Scope>(std::move(scope));
+}
+
 template <typename Request>
 absl::StatusOr<PolicyTerms> NetworkTermsOf(const ApiContext& api, const Request& request) {
   ASSIGN_OR_RETURN(PolicyTerms terms, TermsOf(request, PolicyAction::kDeny, api.clock->Now()));
   if (request.on_unreachable() == v1::ON_UNREACHABLE_HOLD) terms.on_unreachable = OnUnreachable::kHold;
+  ASSIGN_OR_RETURN(terms.scope, ScopeOf(request));
   return terms;
 }
 
@@ -49,12 +59,9 @@ absl::StatusOr<v1::IsolateSensorResponse> Isolate(const ApiContext& api, Transac
 absl::StatusOr<v1::ReleaseSensorResponse> Release(const ApiContext& api, Transaction& tx, const OrderContext& context,
                                                   const v1::ReleaseSensorRequest& request) {
   std::optional<PolicyTemplate> only;
-  if (request.only() == v1::POLICY_TEMPLATE_BLOCK_BINARY) {
-    return InvalidField(
-        "only", "must be NETWORK_CONTAINMENT, NETWORK_ISOLATION or unset; to unblock a binary delete its policy");
-  }
   if (request.only() != v1::POLICY_TEMPLATE_UNSPECIFIED) only = static_cast<PolicyTemplate>(request.only());
-  ASSIGN_OR_RETURN(const orders::Released released, orders::ReleaseSensor(tx, context, request.sensor(), only));
+  ASSIGN_OR_RETURN(const std::optional<Scope> scope, ScopeOf(request));
+  ASSIGN_OR_RETURN(const orders::Released released, orders::ReleaseSensor(tx, context, request.sensor(), only, scope));
   v1::ReleaseSensorResponse response;
   *response.mutable_sensor() = Shown(api, released.sensor);
   response.set_already_released(released.unchanged);
@@ -115,6 +122,24 @@ absl::StatusOr<uint64_t> GiveRolloutOrder(const ApiContext& api, Transaction& tx
   return absl::InternalError("a rollout without an order was stored");
 }
 
+absl::StatusOr<v1::SetAllowListResponse> SetList(const ApiContext& api, Transaction& tx, const OrderContext& context,
+                                                 const v1::SetAllowListRequest& request) {
+  AllowList list;
+  list.learn = request.allow_list().learn();
+  for (const v1::AllowedBinary& binary : request.allow_list().binaries()) {
+    list.binaries.push_back({binary.path(), binary.sha256()});
+  }
+  ASSIGN_OR_RETURN(PolicyTerms terms, TermsOf(request, PolicyAction::kDeny, api.clock->Now()));
+  ASSIGN_OR_RETURN(terms.scope, ScopeOf(request));
+  ASSIGN_OR_RETURN(const orders::PolicyOrdered ordered,
+                   orders::SetAllowList(tx, context, request.sensor(), std::move(list), terms));
+  v1::SetAllowListResponse response;
+  *response.mutable_policy() = ToProto(ordered.policy);
+  *response.mutable_sensor() = Shown(api, ordered.sensor);
+  response.set_already_set(ordered.unchanged);
+  return response;
+}
+
 }  // namespace
 
 orders::RolloutOrderer RolloutOrdererFor(const ApiContext& api) {
@@ -139,6 +164,8 @@ void AddSensorOrderMethods(const ApiContext& api, MethodTable& table) {
   AddOrder<v1::KillProcessRequest, v1::KillProcessResponse>(api, table, "/bulkhead.v1.SensorService/KillProcess", Kill);
   AddOrder<v1::BlockBinaryRequest, v1::BlockBinaryResponse>(api, table, "/bulkhead.v1.SensorService/BlockBinary",
                                                             Block);
+  AddOrder<v1::SetAllowListRequest, v1::SetAllowListResponse>(api, table, "/bulkhead.v1.SensorService/SetAllowList",
+                                                              SetList);
 }
 
 }  // namespace bulkhead::controlplane

@@ -23,6 +23,8 @@ std::string HealthWord(const v1::Sensor& sensor) {
 }
 
 std::string SubjectOf(const v1::EnforcementPolicy& policy) {
+  if (policy.allow_list().learn()) return "learns";
+  if (policy.has_allow_list()) return absl::StrCat("only ", policy.allow_list().binaries_size(), " listed");
   if (!policy.has_block_binary()) return "";
   const v1::BlockBinary& binary = policy.block_binary();
   if (binary.sha256().empty()) return binary.path();
@@ -54,10 +56,10 @@ std::string RenderSensors(const v1::ListSensorsResponse& sensors, absl::Time now
 }
 
 std::string RenderPolicies(const v1::ListEnforcementPoliciesResponse& policies, absl::Time now) {
-  Table table({"NAME", "ACTION", "BINARY", "AGE", "BY", "SENSOR", "ID"});
+  Table table({"NAME", "ACTION", "BINARY", "SCOPE", "AGE", "BY", "SENSOR", "ID"});
   for (const v1::EnforcementPolicy& policy : policies.policies()) {
-    table.AddRow({policy.name(), Word(policy.action()), SubjectOf(policy), AgeWord(policy.created_at(), now),
-                  policy.created_by(), policy.sensor_id(), policy.id()});
+    table.AddRow({policy.name(), Word(policy.action()), SubjectOf(policy), ScopeWord(policy.scope()),
+                  AgeWord(policy.created_at(), now), policy.created_by(), policy.sensor_id(), policy.id()});
   }
   return table.ToString();
 }
@@ -95,6 +97,7 @@ std::string RenderPolicy(const v1::EnforcementPolicy& policy) {
   return absl::StrCat(FieldLine("name", policy.name()), FieldLine("id", policy.id()),
                       FieldLine("sensor", policy.sensor_id()), FieldLine("template", Word(policy.template_())),
                       FieldLine("action", Word(policy.action())), FieldLine("binary", SubjectOf(policy)),
+                      FieldLine("scope", policy.has_scope() ? ScopeWord(policy.scope()) : ""),
                       FieldLine("created", TimeWord(policy.created_at())), FieldLine("by", policy.created_by()),
                       FieldLine("etag", policy.etag()));
 }

@@ -93,6 +93,7 @@ std::string Policies(const v1::Sensor& sensor) {
   std::vector<std::string> lines;
   for (const v1::EnforcementPolicy& policy : sensor.enforcement_policies()) {
     std::string line = absl::StrCat(policy.name(), " ", policy.id(), ", ", Word(policy.action()));
+    if (policy.has_scope()) absl::StrAppend(&line, ", of ", ScopeWord(policy.scope()));
     if (policy.has_expires_at()) {
       absl::StrAppend(&line, ", until ", TimeWord(policy.expires_at()), " then ", Word(policy.on_expiry()));
     }
@@ -106,13 +107,17 @@ std::string Policies(const v1::Sensor& sensor) {
       absl::StrAppend(&line, ": REFUSED by the sensor: ", seen->refused());
     } else if (seen->expired()) {
       absl::StrAppend(&line, ": expired, the kernel does not enforce it any more, ", seen->hits(), " hits");
+    } else if (policy.has_scope() && seen->scope_cgroup().empty()) {
+      absl::StrAppend(&line, ": waits, ", seen->degraded(), ", ", seen->hits(), " hits");
     } else {
+      if (policy.has_scope()) absl::StrAppend(&line, " at ", seen->scope_cgroup());
       absl::StrAppend(&line, ": ", absl::StrJoin(seen->mechanisms(), " + "), ", ", seen->hits(), " hits");
       if (seen->killed_running() != 0) absl::StrAppend(&line, ", killed ", seen->killed_running(), " that ran it");
       if (seen->running() != 0) {
         absl::StrAppend(&line, ", still run by ", seen->running(), " (pid ", absl::StrJoin(seen->running_pids(), " "),
                         ")");
       }
+      if (policy.allow_list().learn()) absl::StrAppend(&line, ", learned ", seen->learned_size(), " files");
       if (!seen->degraded().empty()) absl::StrAppend(&line, ", weaker than ordered: ", seen->degraded());
     }
     lines.push_back(line);
@@ -139,7 +144,8 @@ std::string Strength(const v1::Sensor& sensor) {
   const v1::Capabilities& capabilities = sensor.capabilities();
   std::vector<std::string> lines = {absl::StrCat("contain ", Word(capabilities.containment_tier()), ", isolate ",
                                                  Word(capabilities.isolation_tier()), ", block-binary ",
-                                                 Word(capabilities.block_binary_tier()))};
+                                                 Word(capabilities.block_binary_tier()), ", allow-list ",
+                                                 Word(capabilities.allow_list_tier()))};
   for (const v1::Mechanism& mechanism : capabilities.mechanisms()) {
     if (!mechanism.available()) lines.push_back(absl::StrCat("missing ", mechanism.name(), ": ", mechanism.reason()));
   }

@@ -1,18 +1,20 @@
-// bulkheadctl sensor contain, release, isolate, block-binary and kill: orders to a kernel.
-#include <algorithm>
+// bulkheadctl sensor contain, release, isolate, allow-list, block-binary and kill: orders to a kernel.
 #include <map>
 #include <optional>
+#include <string>
+#include <vector>
 
-#include "absl/strings/ascii.h"
-#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "common/file_util.h"
 #include "common/status_macros.h"
+#include "controlplane/cli/allow_list_file.h"
 #include "controlplane/cli/commands.h"
 #include "controlplane/cli/order.h"
 #include "controlplane/cli/outcome.h"
 #include "controlplane/cli/render.h"
 #include "controlplane/cli/rollout_orders.h"
+#include "controlplane/cli/scope_flags.h"
 #include "controlplane/cli/wait.h"
 #include "controlplane/cli/words.h"
 
@@ -36,6 +38,12 @@ struct Flags : OrderFlags {
   bool kill_running = false;
   bool only_containment = false;
   bool only_isolation = false;
+  ScopeFlags scope;
+  // Of an allow-list.
+  bool learn = false;
+  std::vector<std::string> allowed_paths;
+  std::vector<std::string> allowed_digests;  // hexadecimal digits
+  std::string list_file;
 };
 
 struct KillFlags : OrderFlags {
@@ -114,6 +122,7 @@ template <typename Request>
 absl::Status FillTerms(const Flags& flags, Request& request) {
   request.set_action(flags.shadow ? v1::POLICY_ACTION_NOTIFY : ActionOf(flags.action));
   request.set_allow_degraded(flags.allow_degraded);
+  FillScope(flags.scope, request);
   if (flags.hold_unreachable) request.set_on_unreachable(v1::ON_UNREACHABLE_HOLD);
   return FillLease(flags, request);
 }
@@ -126,9 +135,17 @@ std::string PolicyLine(const v1::EnforcementPolicy& policy, const std::string& u
   return absl::StrCat("policy: ", policy.name(), " ", policy.id(), "\n", lease, "undo:   ", undo, "\n");
 }
 
+// " of unit:nginx.service", or nothing.
+std::string OfScope(const Flags& flags) {
+  v1::ContainSensorRequest request;
+  FillScope(flags.scope, request);
+  return request.has_scope() ? absl::StrCat(" of ", ScopeWord(request.scope())) : "";
+}
+
 std::string Ordered(const Flags& flags, const std::string& what) {
   const bool shadow = flags.shadow || flags.action == "notify";
-  return absl::StrCat(what, shadow ? " in shadow ordered: nothing is cut, only counted and listed" : " ordered");
+  return absl::StrCat(what, OfScope(flags),
+                      shadow ? " in shadow ordered: nothing is cut, only counted and listed" : " ordered");
 }
 
 absl::Status Contain(Session& session, const Flags& flags) {
@@ -140,10 +157,10 @@ absl::Status Contain(Session& session, const Flags& flags) {
   ASSIGN_OR_RETURN(v1::ContainSensorResponse response,
                    session.Call(&v1::SensorService::Stub::ContainSensor, request, flags.request_id));
   const std::string name = response.sensor().name();
-  const std::string text =
-      absl::StrCat(response.already_contained() ? absl::StrCat(name, " is contained already; nothing changed\n")
-                                                : absl::StrCat(name, ": ", Ordered(flags, "containment"), "\n"),
-                   PolicyLine(response.policy(), absl::StrCat("bulkheadctl sensor release ", name)));
+  const std::string text = absl::StrCat(
+      response.already_contained() ? absl::StrCat(name, OfScope(flags), " is contained already; nothing changed\n")
+                                   : absl::StrCat(name, ": ", Ordered(flags, "containment"), "\n"),
+      PolicyLine(response.policy(), absl::StrCat("bulkheadctl sensor release ", name, ScopeArgument(flags.scope))));
   return ReportOrder(session, flags, called, response, *response.mutable_sensor(), response.policy().id(), text);
 }
 
@@ -156,10 +173,10 @@ absl::Status Isolate(Session& session, const Flags& flags) {
   ASSIGN_OR_RETURN(v1::IsolateSensorResponse response,
                    session.Call(&v1::SensorService::Stub::IsolateSensor, request, flags.request_id));
   const std::string name = response.sensor().name();
-  const std::string text =
-      absl::StrCat(response.already_isolated() ? absl::StrCat(name, " is isolated already; nothing changed\n")
-                                               : absl::StrCat(name, ": ", Ordered(flags, "isolation"), "\n"),
-                   PolicyLine(response.policy(), absl::StrCat("bulkheadctl sensor release ", name)));
+  const std::string text = absl::StrCat(
+      response.already_isolated() ? absl::StrCat(name, OfScope(flags), " is isolated already; nothing changed\n")
+                                  : absl::StrCat(name, ": ", Ordered(flags, "isolation"), "\n"),
+      PolicyLine(response.policy(), absl::StrCat("bulkheadctl sensor release ", name, ScopeArgument(flags.scope))));
   return ReportOrder(session, flags, called, response, *response.mutable_sensor(), response.policy().id(), text);
 }
 
@@ -172,22 +189,16 @@ absl::Status Release(Session& session, const Flags& flags) {
   v1::ReleaseSensorRequest request;
   flags.Fill(request);
   request.set_sensor(flags.sensor);
+  FillScope(flags.scope, request);
   FillOnly(flags, request);
   const absl::Time called = absl::Now();
   ASSIGN_OR_RETURN(v1::ReleaseSensorResponse response,
                    session.Call(&v1::SensorService::Stub::ReleaseSensor, request, flags.request_id));
   const std::string name = response.sensor().name();
-  const std::string text = response.already_released() ? absl::StrCat(name, " had nothing to lift; nothing changed\n")
-                                                       : absl::StrCat(name, ": release ordered\n");
+  const std::string text = response.already_released()
+                               ? absl::StrCat(name, OfScope(flags), " had nothing to lift; nothing changed\n")
+                               : absl::StrCat(name, ": release", OfScope(flags), " ordered\n");
   return ReportOrder(session, flags, called, response, *response.mutable_sensor(), "", text);
-}
-
-// The bytes behind 64 hexadecimal digits.
-absl::StatusOr<std::string> DigestOf(const std::string& digits) {
-  const bool hexadecimal = std::all_of(digits.begin(), digits.end(), absl::ascii_isxdigit);
-  if (hexadecimal && digits.size() == 64) return absl::HexStringToBytes(digits);
-  return UsageError(absl::StrCat("--sha256 takes 64 hexadecimal digits, as sha256sum prints them, not ",
-                                 hexadecimal ? absl::StrCat(digits.size(), " of them") : "other characters"));
 }
 
 // Fills the part of the order that names the file.
@@ -195,7 +206,7 @@ absl::Status NameBinary(const Flags& flags, v1::BlockBinary& binary) {
   if (flags.path.empty() && flags.sha256.empty()) return UsageError("name the file: --path, --sha256 or both");
   binary.set_path(flags.path);
   if (!flags.sha256.empty()) {
-    ASSIGN_OR_RETURN(*binary.mutable_sha256(), DigestOf(flags.sha256));
+    ASSIGN_OR_RETURN(*binary.mutable_sha256(), DigestFromHex("--sha256", flags.sha256));
   }
   binary.set_kill_running(flags.kill_running);
   return absl::OkStatus();
@@ -223,6 +234,48 @@ absl::Status BlockBinary(Session& session, const Flags& flags) {
       response.already_blocked() ? absl::StrCat(file, " is blocked already; nothing changed\n")
                                  : absl::StrCat(response.sensor().name(), ": block of ", file, " ordered\n"),
       PolicyLine(response.policy(), absl::StrCat("bulkheadctl policy delete ", response.policy().id())));
+  return ReportOrder(session, flags, called, response, *response.mutable_sensor(), response.policy().id(), text);
+}
+
+// Fills the list from the flags and the file.
+absl::Status NameAllowed(const Flags& flags, v1::AllowList& list) {
+  const bool names = !flags.allowed_paths.empty() || !flags.allowed_digests.empty() || !flags.list_file.empty();
+  if (flags.learn == names) {
+    return UsageError("say what may run (--path, --sha256, --file), or --learn to find out what does");
+  }
+  list.set_learn(flags.learn);
+  for (const std::string& path : flags.allowed_paths) list.add_binaries()->set_path(path);
+  for (const std::string& digits : flags.allowed_digests) {
+    ASSIGN_OR_RETURN(*list.add_binaries()->mutable_sha256(), DigestFromHex("--sha256", digits));
+  }
+  if (flags.list_file.empty()) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const std::string text, ReadFile(flags.list_file));
+  return ParseAllowList(flags.list_file, text, &list);
+}
+
+absl::Status SetAllowList(Session& session, const Flags& flags) {
+  v1::SetAllowListRequest request;
+  flags.Fill(request);
+  request.set_sensor(flags.sensor);
+  FillScope(flags.scope, request);
+  if (!request.has_scope()) return UsageError("name the scope: --unit, --cgroup or --container");
+  RETURN_IF_ERROR(NameAllowed(flags, *request.mutable_allow_list()));
+  request.set_action(ActionOf(flags.action));
+  request.set_allow_degraded(flags.allow_degraded);
+  RETURN_IF_ERROR(FillLease(flags, request));
+  const absl::Time called = absl::Now();
+  ASSIGN_OR_RETURN(v1::SetAllowListResponse response,
+                   session.Call(&v1::SensorService::Stub::SetAllowList, request, flags.request_id));
+  const std::string scope = ScopeWord(request.scope());
+  const std::string what =
+      flags.learn ? absl::StrCat("learning what runs in ", scope)
+                  : absl::StrCat("allow-list of ", response.policy().allow_list().binaries_size(), " for ", scope);
+  const std::string next =
+      flags.learn ? absl::StrCat("list:   bulkheadctl policy learned ", response.policy().id(), "\n") : std::string();
+  const std::string text = absl::StrCat(
+      response.already_set() ? absl::StrCat(scope, " has this list already; nothing changed\n")
+                             : absl::StrCat(response.sensor().name(), ": ", what, " ordered\n"),
+      PolicyLine(response.policy(), absl::StrCat("bulkheadctl policy delete ", response.policy().id())), next);
   return ReportOrder(session, flags, called, response, *response.mutable_sensor(), response.policy().id(), text);
 }
 
@@ -280,17 +333,20 @@ CLI::Option* AddShadow(CLI::App& verb, Flags& flags) {
 void AddContainFlags(CLI::App& verb, Flags& flags) {
   AddAction(verb, flags, "deny");
   AddShadow(verb, flags)->excludes("--action");
+  AddScopeFlags(verb, flags.scope);
   AddNetworkTerms(verb, flags);
   AddAllowDegraded(verb, flags);
 }
 
 void AddIsolateFlags(CLI::App& verb, Flags& flags) {
   AddShadow(verb, flags);
+  AddScopeFlags(verb, flags.scope);
   AddNetworkTerms(verb, flags);
   AddAllowDegraded(verb, flags);
 }
 
 void AddReleaseFlags(CLI::App& verb, Flags& flags) {
+  AddScopeFlags(verb, flags.scope);
   CLI::Option* only = verb.add_flag("--only-containment", flags.only_containment, "Leave isolation as it is");
   verb.add_flag("--only-isolation", flags.only_isolation, "Leave containment as it is")->excludes(only);
 }
@@ -329,12 +385,14 @@ void AddNetworkVerbs(CLI::App& sensor, Action& action) {
   AddIsolateFlags(*isolate, *isolate_flags);
 
   const auto release_flags = std::make_shared<Flags>();
-  CLI::App* release = AddOrder(sensor, action, "release", "Lift containment and isolation",
-                               "Does: let traffic through again at once. Connections that were cut are not restored.\n"
-                               "Does not: lift blocked binaries (bulkheadctl policy delete ID).\n"
-                               "Undo: bulkheadctl sensor contain SENSOR, or isolate\n"
-                               "Example: bulkheadctl sensor release web-1 --wait --reason \"INC-42 closed\"",
-                               release_flags, Release);
+  CLI::App* release =
+      AddOrder(sensor, action, "release", "Lift containment and isolation",
+               "Does: let traffic through again at once. Connections that were cut are not restored.\n"
+               "Does not: lift blocked binaries (bulkheadctl policy delete ID), nor what was ordered for a scope\n"
+               "that is not named here with --cgroup, --unit or --container.\n"
+               "Undo: bulkheadctl sensor contain SENSOR, or isolate\n"
+               "Example: bulkheadctl sensor release web-1 --wait --reason \"INC-42 closed\"",
+               release_flags, Release);
   AddReleaseFlags(*release, *release_flags);
 }
 
@@ -373,6 +431,34 @@ void AddProcessVerbs(CLI::App& sensor, Action& action) {
   AddWaitFlags(*kill, *kill_flags, "there is a result");
 }
 
+void AddAllowListVerb(CLI::App& sensor, Action& action) {
+  const auto flags = std::make_shared<Flags>();
+  CLI::App* verb = AddOrder(
+      sensor, action, "allow-list", "Let nothing but listed binaries run in a unit, cgroup or container",
+      "Does: stop every program, script, memfd and, where the kernel sees it, library that the list does not name.\n"
+      "A path is whatever file is there; a digest is the content; a line of --file with both asks for both.\n"
+      "Does not: stop what runs already, nor scripts that a listed interpreter reads as data.\n"
+      "First learn: it stops nothing, and bulkheadctl policy learned POLICY prints what ran, as --file takes it.\n"
+      "Undo: bulkheadctl policy delete ID, with the id that is printed; another list of the scope replaces it\n"
+      "Example: bulkheadctl sensor allow-list web-1 --unit nginx.service --learn\n"
+      "         bulkheadctl sensor allow-list web-1 --unit nginx.service --file nginx.list --wait",
+      flags, SetAllowList);
+  AddScopeFlags(*verb, flags->scope);
+  CLI::Option* learn = verb->add_flag("--learn", flags->learn, "Stop nothing; list what runs");
+  verb->add_option("--path", flags->allowed_paths, "Absolute path; may be repeated")
+      ->type_name("PATH")
+      ->excludes(learn);
+  verb->add_option("--sha256", flags->allowed_digests, "Content, as sha256sum prints it; may be repeated")
+      ->type_name("HEX")
+      ->excludes(learn);
+  verb->add_option("--file", flags->list_file, "A line each: a path, a digest, or both as sha256sum prints them")
+      ->type_name("LIST")
+      ->excludes(learn);
+  AddAction(*verb, *flags, "deny");
+  AddLease(*verb, *flags);
+  AddAllowDegraded(*verb, *flags);
+}
+
 }  // namespace
 
 OrderBuilder AddContainTerms(CLI::App& verb) {
@@ -400,6 +486,7 @@ OrderBuilder AddReleaseTerms(CLI::App& verb) {
   AddReleaseFlags(verb, *flags);
   return [flags]() -> absl::StatusOr<v1::RolloutOrder> {
     v1::RolloutOrder order;
+    FillScope(flags->scope, *order.mutable_release());
     FillOnly(*flags, *order.mutable_release());
     return order;
   };
@@ -417,6 +504,7 @@ OrderBuilder AddBlockBinaryTerms(CLI::App& verb) {
 
 void AddSensorOrderVerbs(CLI::App& sensor, Action& action) {
   AddNetworkVerbs(sensor, action);
+  AddAllowListVerb(sensor, action);
   AddProcessVerbs(sensor, action);
 }
 

@@ -79,6 +79,9 @@ std::string NetworkWord(bool contained, bool isolated);
 // "env=prod,role=web", by key.
 std::string LabelsWord(const google::protobuf::Map<std::string, std::string>& labels);
 
+// "cgroup:/a/b", "unit:nginx.service" or "container:0123456789ab"; empty for a scope that names nothing.
+std::string ScopeWord(const v1::Scope& scope);
+
 // "any", "22" or "4505-4506".
 std::string PortsWord(const v1::IsolationRule& rule);
 

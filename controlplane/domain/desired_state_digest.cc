@@ -23,6 +23,12 @@ std::string EncodePolicy(const Policy& policy) {
   out.Add(uint64_t{policy.kill_running}).Add(uint64_t{policy.forced});
   out.Add(policy.expires_at ? static_cast<uint64_t>(absl::ToUnixMicros(*policy.expires_at)) : uint64_t{0});
   out.Add(static_cast<uint64_t>(policy.on_expiry)).Add(static_cast<uint64_t>(policy.on_unreachable));
+  // Nothing without one, so that the digests of what was ordered before there were scopes stay.
+  if (policy.scope) out.Add("scope").Add(static_cast<uint64_t>(policy.scope->kind)).Add(policy.scope->name);
+  if (policy.policy_template == PolicyTemplate::kAllowList) {
+    out.Add("allow-list").Add(uint64_t{policy.allow_list.learn}).Add(uint64_t{policy.allow_list.binaries.size()});
+    for (const AllowedBinary& binary : policy.allow_list.binaries) out.Add(binary.path).Add(binary.sha256);
+  }
   return out.bytes();
 }
 

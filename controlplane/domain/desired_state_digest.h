@@ -12,8 +12,8 @@ namespace bulkhead::controlplane {
 // made them, nor the description. The order of `rules` does not matter.
 std::string IsolationRulesDigest(const std::vector<IsolationRule>& rules);
 
-// SHA-256 (32 bytes) over the sensor's id, its policies (id, template, action, path) and, only while one of them is
-// network isolation, the digest of the rules. The generation is not part of it, the order of `policies` does not
+// SHA-256 (32 bytes) over the sensor's id, its policies (id, template, terms, file, scope) and, only while one of them
+// is network isolation, the digest of the rules. The generation is not part of it, the order of `policies` does not
 // matter. Pure; thread safe.
 std::string DesiredStateDigest(const std::string& sensor_id, const std::vector<Policy>& policies,
                                const std::string& rules_digest);

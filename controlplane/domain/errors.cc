@@ -180,6 +180,13 @@ bool IsStreamSuperseded(const absl::Status& status) {
   return ReasonOf(status) == "STREAM_SUPERSEDED";
 }
 
+absl::Status TooManyScopedPolicies(absl::string_view sensor, int64_t limit) {
+  return Make(absl::StatusCode::kResourceExhausted, "TOO_MANY_SCOPED_POLICIES",
+              absl::StrCat("sensor \"", sensor, "\" has ", limit,
+                           " containments and isolations with a scope, which is the limit; lift some, or order one for "
+                           "a slice or cgroup that holds several"));
+}
+
 absl::Status TooManyIsolationRules(int64_t limit) {
   return Make(
       absl::StatusCode::kResourceExhausted, "TOO_MANY_ISOLATION_RULES",

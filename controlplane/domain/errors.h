@@ -64,6 +64,7 @@ bool IsStreamSuperseded(const absl::Status& status);
 
 // RESOURCE_EXHAUSTED.
 absl::Status TooManyIsolationRules(int64_t limit);
+absl::Status TooManyScopedPolicies(absl::string_view sensor, int64_t limit);
 
 // UNAUTHENTICATED: the peer must get another identity or token.
 absl::Status TokenUnknown();

@@ -14,6 +14,12 @@ Tier TierFor(const Sensor& sensor, PolicyTemplate wanted) {
       return sensor.report.isolation_tier;
     case PolicyTemplate::kBlockBinary:
       return sensor.report.block_binary_tier;
+    case PolicyTemplate::kAllowList:
+      // A sensor that tells the others and not this one is older than allow-lists.
+      if (sensor.report.allow_list_tier == Tier::kUnknown && sensor.report.block_binary_tier != Tier::kUnknown) {
+        return Tier::kNone;
+      }
+      return sensor.report.allow_list_tier;
   }
   return Tier::kNone;
 }
@@ -46,6 +52,8 @@ absl::string_view LayerName(PolicyTemplate wanted) {
       return "network isolation";
     case PolicyTemplate::kBlockBinary:
       return "blocking of binaries";
+    case PolicyTemplate::kAllowList:
+      return "allow-lists";
   }
   return "an unknown layer";
 }

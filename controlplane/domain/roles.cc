@@ -46,6 +46,7 @@ constexpr MethodRow kMethods[] = {
     {"/bulkhead.v1.SensorService/IsolateSensor", "sensors:contain"},
     {"/bulkhead.v1.SensorService/KillProcess", "sensors:contain"},
     {"/bulkhead.v1.SensorService/BlockBinary", "sensors:contain"},
+    {"/bulkhead.v1.SensorService/SetAllowList", "sensors:contain"},
     {"/bulkhead.v1.SensorService/LowerGuard", "guard:lower"},
     {"/bulkhead.v1.SensorService/CreateGuardCode", "guard:lower"},
     {"/bulkhead.v1.SensorService/DisableSensor", "sensors:manage"},

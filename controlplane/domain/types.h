@@ -17,10 +17,11 @@ using Labels = std::map<std::string, std::string>;
 
 enum class Trust { kTrusted = 1, kRevoked = 2 };
 enum class Direction { kInbound = 1, kOutbound = 2, kAny = 3 };
-enum class PolicyTemplate { kNetworkContainment = 1, kNetworkIsolation = 2, kBlockBinary = 3 };
+enum class PolicyTemplate { kNetworkContainment = 1, kNetworkIsolation = 2, kBlockBinary = 3, kAllowList = 4 };
 enum class PolicyAction { kDeny = 1, kSigkill = 2, kNotify = 3 };
 enum class OnExpiry { kRelease = 1, kHold = 2 };
 enum class OnUnreachable { kRollBack = 1, kHold = 2 };
+enum class ScopeKind { kCgroup = 1, kSystemdUnit = 2, kContainer = 3 };
 enum class CommandState { kQueued = 1, kDelivered = 2, kSucceeded = 3, kFailed = 4, kExpired = 5 };
 enum class CommandKind { kKillProcess = 1, kLowerGuard = 2, kSetGuardCode = 3 };
 // Kills end with one of the first six, orders to the tamper guard with kRefused, kUnknown, kDone or kFailed.
@@ -39,6 +40,29 @@ enum class Health { kHealthy = 1, kDegraded = 2, kOffline = 3, kCritical = 4 };
 enum class Tier { kUnknown = 0, kNone = 1, kPartial = 2, kWall = 3, kFull = 4 };
 enum class TokenState { kActive = 1, kUsed = 2, kExpired = 3, kRevoked = 4 };
 
+// A cgroup of a host, named in one of three ways; see bulkhead.v1.Scope.
+struct Scope {
+  ScopeKind kind = ScopeKind::kCgroup;
+  std::string name;
+
+  friend bool operator==(const Scope&, const Scope&) = default;
+};
+
+// What an allow-list lets run; one of the two is set, or both.
+struct AllowedBinary {
+  std::string path;    // absolute
+  std::string sha256;  // 32 bytes
+
+  friend auto operator<=>(const AllowedBinary&, const AllowedBinary&) = default;
+};
+
+struct AllowList {
+  std::vector<AllowedBinary> binaries;  // sorted, each once
+  bool learn = false;
+
+  friend bool operator==(const AllowList&, const AllowList&) = default;
+};
+
 struct Policy {
   std::string id;
   std::string name;
@@ -55,6 +79,8 @@ struct Policy {
   std::optional<absl::Time> expires_at;  // end of the lease; none: until an order lifts it
   OnExpiry on_expiry = OnExpiry::kRelease;
   OnUnreachable on_unreachable = OnUnreachable::kRollBack;  // network templates only
+  std::optional<Scope> scope;                               // none: everything that the sensor was started for
+  AllowList allow_list;                                     // allow-list only, which always has a scope
 };
 
 // What an order for a policy asks for beside its template.
@@ -64,6 +90,7 @@ struct PolicyTerms {
   std::optional<absl::Time> expires_at;  // checked by ValidateExpiry
   OnExpiry on_expiry = OnExpiry::kRelease;
   OnUnreachable on_unreachable = OnUnreachable::kRollBack;
+  std::optional<Scope> scope;  // checked by ValidateScope
 };
 
 struct IsolationRule {
@@ -95,6 +122,7 @@ struct SensorReport {
   Tier containment_tier = Tier::kUnknown;
   Tier isolation_tier = Tier::kUnknown;
   Tier block_binary_tier = Tier::kUnknown;
+  Tier allow_list_tier = Tier::kUnknown;
 };
 
 struct Sensor {
@@ -116,9 +144,10 @@ struct Sensor {
   std::vector<Policy> policies;  // ordered for it, oldest first
   Labels labels;
 
-  const Policy* Find(PolicyTemplate wanted) const {
+  // The policy of a template that is about `scope` exactly, or null.
+  const Policy* Find(PolicyTemplate wanted, const std::optional<Scope>& scope = std::nullopt) const {
     for (const Policy& policy : policies) {
-      if (policy.policy_template == wanted) return &policy;
+      if (policy.policy_template == wanted && policy.scope == scope) return &policy;
     }
     return nullptr;
   }

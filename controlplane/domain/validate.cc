@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "common/status_macros.h"
@@ -18,6 +19,9 @@ constexpr size_t kMaxOperatorBytes = 64;
 constexpr size_t kMaxRequestIdBytes = 64;
 constexpr size_t kMaxEtagBytes = 64;
 constexpr size_t kSha256Bytes = 32;
+constexpr size_t kLongestUnit = 255;
+constexpr size_t kShortestContainerId = 12;
+constexpr size_t kLongestContainerId = 64;
 
 // Length of the well-formed sequence at the start of `text`, 0 when there is none (Unicode 15, table 3-7).
 size_t Utf8SequenceLength(absl::string_view text) {
@@ -58,6 +62,17 @@ absl::StatusOr<absl::Duration> DurationWithin(absl::Duration given, absl::Durati
                                             ", or unset for ", absl::FormatDuration(fallback)));
   }
   return given;
+}
+
+absl::Status ValidateUnit(absl::string_view field, absl::string_view unit) {
+  const auto allowed = [](unsigned char c) { return absl::ascii_isalnum(c) || absl::StrContains(":-_.\\@", c); };
+  const bool has_cgroup =
+      absl::EndsWith(unit, ".service") || absl::EndsWith(unit, ".scope") || absl::EndsWith(unit, ".slice");
+  if (!has_cgroup || unit[0] == '.' || unit.size() > kLongestUnit || !std::all_of(unit.begin(), unit.end(), allowed)) {
+    return InvalidField(field, "must be the full name of a service, scope or slice, such as \"nginx.service\"");
+  }
+  if (unit == "-.slice") return InvalidField(field, "is the whole host; leave scope unset");
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -157,6 +172,52 @@ absl::Status ValidateBinaryPath(absl::string_view field, absl::string_view path)
     }
   }
   return absl::OkStatus();
+}
+
+absl::Status ValidateScope(absl::string_view field, const Scope& scope) {
+  switch (scope.kind) {
+    case ScopeKind::kCgroup:
+      if (scope.name == "/")
+        return InvalidField(absl::StrCat(field, ".cgroup"), "is the whole host; leave scope unset");
+      return ValidateBinaryPath(absl::StrCat(field, ".cgroup"), scope.name);
+    case ScopeKind::kSystemdUnit:
+      return ValidateUnit(absl::StrCat(field, ".systemd_unit"), scope.name);
+    case ScopeKind::kContainer:
+      break;
+  }
+  const auto is_hex = [](unsigned char c) { return absl::ascii_isdigit(c) || (c >= 'a' && c <= 'f'); };
+  if (scope.name.size() >= kShortestContainerId && scope.name.size() <= kLongestContainerId &&
+      std::all_of(scope.name.begin(), scope.name.end(), is_hex)) {
+    return absl::OkStatus();
+  }
+  return InvalidField(absl::StrCat(field, ".container"),
+                      "must be a container's id: 12 to 64 lower-case hexadecimal digits; names are not known to hosts' "
+                      "kernels");
+}
+
+absl::Status ValidateAllowList(absl::string_view field, const AllowList& list) {
+  const std::string binaries = absl::StrCat(field, ".binaries");
+  if (list.learn && !list.binaries.empty()) {
+    return InvalidField(binaries, "must be empty while the list learns; order the list once it has learned");
+  }
+  if (list.binaries.size() > kMaxAllowedBinaries) {
+    return InvalidField(binaries,
+                        absl::StrCat("has ", list.binaries.size(), " entries; at most ", kMaxAllowedBinaries));
+  }
+  size_t bytes = 0;
+  for (size_t i = 0; i < list.binaries.size(); ++i) {
+    const AllowedBinary& binary = list.binaries[i];
+    const std::string entry = absl::StrCat(binaries, "[", i, "]");
+    if (binary.path.empty() && binary.sha256.empty()) {
+      return InvalidField(entry, "has neither a path nor a sha256; one of them must name the file");
+    }
+    if (!binary.path.empty()) RETURN_IF_ERROR(ValidateBinaryPath(absl::StrCat(entry, ".path"), binary.path));
+    if (!binary.sha256.empty()) RETURN_IF_ERROR(ValidateSha256(absl::StrCat(entry, ".sha256"), binary.sha256));
+    bytes += binary.path.size();
+  }
+  if (bytes <= kMaxAllowedPathBytes) return absl::OkStatus();
+  return InvalidField(binaries,
+                      absl::StrCat("has paths of ", bytes, " bytes together; at most ", kMaxAllowedPathBytes));
 }
 
 absl::Status ValidatePid(absl::string_view field, uint32_t pid) {

@@ -1,4 +1,6 @@
 // Orders that change what a host enforces: contain, isolate, block a binary, release, lift a policy.
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "common/hex.h"
 #include "common/status_macros.h"
@@ -39,21 +41,38 @@ struct Wanted {
     policy.expires_at = terms.expires_at;
     policy.on_expiry = terms.on_expiry;
     policy.on_unreachable = terms.on_unreachable;
+    policy.scope = terms.scope;
   }
 };
+
+// What the audit log's digest of a list is over: what `sha256sum` says of the list's file.
+std::string AllowListText(const AllowList& list) {
+  std::string text;
+  for (const AllowedBinary& binary : list.binaries) {
+    const char* const space = binary.path.empty() || binary.sha256.empty() ? "" : "  ";
+    absl::StrAppend(&text, ToHex(binary.sha256), space, binary.path, "\n");
+  }
+  return text;
+}
 
 // Everything that an order can choose about a policy but its template and path.
 bool SameTerms(const Policy& a, const Policy& b) {
   return a.action == b.action && a.expires_at == b.expires_at && a.on_expiry == b.on_expiry &&
          a.on_unreachable == b.on_unreachable && a.binary_sha256 == b.binary_sha256 &&
-         a.kill_running == b.kill_running && a.forced == b.forced;
+         a.kill_running == b.kill_running && a.forced == b.forced && a.allow_list == b.allow_list;
 }
 
 JsonObject Details(const Wanted& wanted, const Policy& policy) {
   JsonObject details;
   details.Add("policy_id", policy.id).Add("policy", policy.name).Add("action", Word(policy.action));
   details.AddIfSet("path", policy.binary_path).AddIfSet("sha256", ToHex(policy.binary_sha256));
+  details.AddIfSet("scope", policy.scope ? ScopeWord(*policy.scope) : "");
   if (policy.kill_running) details.AddBool("kill_running", true);
+  if (policy.policy_template == PolicyTemplate::kAllowList) {
+    details.Add("binaries", absl::StrCat(policy.allow_list.binaries.size()));
+    details.Add("list_sha256", ToHex(Sha256(AllowListText(policy.allow_list))));
+    if (policy.allow_list.learn) details.AddBool("learn", true);
+  }
   if (policy.forced) details.AddBool("forced", true);
   if (wanted.allow_degraded) details.AddBool("allow_degraded", true);
   if (policy.expires_at) {
@@ -121,16 +140,35 @@ absl::StatusOr<PolicyOrdered> Order(Transaction& tx, const OrderContext& context
   return out;
 }
 
+absl::Status CheckScopedPolicies(const Sensor& sensor) {
+  const auto count = std::count_if(sensor.policies.begin(), sensor.policies.end(), [](const Policy& policy) {
+    return policy.scope && (policy.policy_template == PolicyTemplate::kNetworkContainment ||
+                            policy.policy_template == PolicyTemplate::kNetworkIsolation);
+  });
+  if (count < static_cast<int64_t>(kMaxScopedPolicies)) return absl::OkStatus();
+  return TooManyScopedPolicies(sensor.name, kMaxScopedPolicies);
+}
+
+// Containment and isolation, named `name` when they have no scope.
+absl::StatusOr<PolicyOrdered> OrderWall(Transaction& tx, const OrderContext& context, const std::string& sensor,
+                                        Wanted wanted, const char* name) {
+  const std::optional<Scope>& scope = wanted.policy.scope;
+  if (scope) RETURN_IF_ERROR(ValidateScope("scope", *scope));
+  ASSIGN_OR_RETURN(const Sensor target, LockForOrder(tx, context, sensor));
+  wanted.existing = target.Find(wanted.policy.policy_template, scope);
+  if (scope && wanted.existing == nullptr) RETURN_IF_ERROR(CheckScopedPolicies(target));
+  wanted.policy.name =
+      wanted.existing != nullptr ? wanted.existing->name : ScopedPolicyName(name, scope, target.policies);
+  return Order(tx, context, target, std::move(wanted));
+}
+
 }  // namespace
 
 absl::StatusOr<PolicyOrdered> ContainSensor(Transaction& tx, const OrderContext& context, const std::string& sensor,
                                             const PolicyTerms& terms) {
-  ASSIGN_OR_RETURN(const Sensor target, LockForOrder(tx, context, sensor));
   Wanted wanted(PolicyTemplate::kNetworkContainment, terms);
-  wanted.policy.name = kContainmentPolicyName;
-  wanted.existing = target.Find(PolicyTemplate::kNetworkContainment);
   wanted.audit_action = "sensor_contained";
-  return Order(tx, context, target, std::move(wanted));
+  return OrderWall(tx, context, sensor, std::move(wanted), kContainmentPolicyName);
 }
 
 absl::StatusOr<PolicyOrdered> IsolateSensor(Transaction& tx, const OrderContext& context, const std::string& sensor,
@@ -138,12 +176,9 @@ absl::StatusOr<PolicyOrdered> IsolateSensor(Transaction& tx, const OrderContext&
   if (terms.action == PolicyAction::kSigkill) {
     return InvalidField("action", "SIGKILL is not an action of isolation; leave it unset, or use NOTIFY for a shadow");
   }
-  ASSIGN_OR_RETURN(const Sensor target, LockForOrder(tx, context, sensor));
   Wanted wanted(PolicyTemplate::kNetworkIsolation, terms);
-  wanted.policy.name = kIsolationPolicyName;
-  wanted.existing = target.Find(PolicyTemplate::kNetworkIsolation);
   wanted.audit_action = "sensor_isolated";
-  return Order(tx, context, target, std::move(wanted));
+  return OrderWall(tx, context, sensor, std::move(wanted), kIsolationPolicyName);
 }
 
 absl::StatusOr<PolicyOrdered> BlockBinary(Transaction& tx, const OrderContext& context, const std::string& sensor,
@@ -166,18 +201,43 @@ absl::StatusOr<PolicyOrdered> BlockBinary(Transaction& tx, const OrderContext& c
   return Order(tx, context, target, std::move(wanted));
 }
 
-absl::StatusOr<Released> ReleaseSensor(Transaction& tx, const OrderContext& context, const std::string& sensor,
-                                       std::optional<PolicyTemplate> only) {
-  if (only == PolicyTemplate::kBlockBinary) {
-    return InvalidField(
-        "only", "must be NETWORK_CONTAINMENT, NETWORK_ISOLATION or unset; a block is lifted by deleting its policy");
+absl::StatusOr<PolicyOrdered> SetAllowList(Transaction& tx, const OrderContext& context, const std::string& sensor,
+                                           AllowList list, const PolicyTerms& terms) {
+  if (!terms.scope) {
+    return InvalidField("scope",
+                        "must name a cgroup, a systemd_unit or a container; a list for the whole host stops it");
   }
+  RETURN_IF_ERROR(ValidateScope("scope", *terms.scope));
+  RETURN_IF_ERROR(ValidateAllowList("allow_list", list));
+  ASSIGN_OR_RETURN(const Sensor target, LockForOrder(tx, context, sensor));
+  std::sort(list.binaries.begin(), list.binaries.end());
+  list.binaries.erase(std::unique(list.binaries.begin(), list.binaries.end()), list.binaries.end());
+  Wanted wanted(PolicyTemplate::kAllowList, terms);
+  wanted.existing = target.Find(PolicyTemplate::kAllowList, terms.scope);
+  wanted.policy.name = wanted.existing != nullptr
+                           ? wanted.existing->name
+                           : ScopedPolicyName(kAllowListPolicyName, terms.scope, target.policies);
+  wanted.policy.allow_list = std::move(list);
+  wanted.audit_action = "allow_list_set";
+  return Order(tx, context, target, std::move(wanted));
+}
+
+absl::StatusOr<Released> ReleaseSensor(Transaction& tx, const OrderContext& context, const std::string& sensor,
+                                       std::optional<PolicyTemplate> only, const std::optional<Scope>& scope) {
+  if (only == PolicyTemplate::kBlockBinary || only == PolicyTemplate::kAllowList) {
+    return InvalidField(
+        "only",
+        "must be NETWORK_CONTAINMENT, NETWORK_ISOLATION or unset; a block or an allow-list is lifted by "
+        "deleting its policy");
+  }
+  if (scope) RETURN_IF_ERROR(ValidateScope("scope", *scope));
   Released out;
   ASSIGN_OR_RETURN(out.sensor, LockForOrder(tx, context, sensor));
   JsonObject details;
+  details.AddIfSet("scope", scope ? ScopeWord(*scope) : "");
   out.unchanged = true;
   for (const PolicyTemplate lifted : {PolicyTemplate::kNetworkContainment, PolicyTemplate::kNetworkIsolation}) {
-    const Policy* const policy = out.sensor.Find(lifted);
+    const Policy* const policy = out.sensor.Find(lifted, scope);
     if (policy == nullptr || only.value_or(lifted) != lifted) continue;
     RETURN_IF_ERROR(tx.DeletePolicy(policy->id));
     details.Add(policy->name, policy->id);
@@ -203,6 +263,7 @@ absl::StatusOr<Policy> DeletePolicy(Transaction& tx, const OrderContext& context
   JsonObject details;
   details.Add("policy_id", policy.id).Add("policy", policy.name).AddIfSet("path", policy.binary_path);
   details.AddIfSet("sha256", ToHex(policy.binary_sha256));
+  details.AddIfSet("scope", policy.scope ? ScopeWord(*policy.scope) : "");
   RETURN_IF_ERROR(Audit(tx, context, "policy_deleted", SensorTarget(sensor.id), false, details));
   return policy;
 }

@@ -19,6 +19,8 @@ struct PolicyOrdered {
   bool unchanged = false;
 };
 
+// A sensor is contained, and isolated, once for each scope: an order that differs in its terms replaces the policy.
+// TooManyScopedPolicies: more than kMaxScopedPolicies of them.
 absl::StatusOr<PolicyOrdered> ContainSensor(Transaction& tx, const OrderContext& context, const std::string& sensor,
                                             const PolicyTerms& terms);
 absl::StatusOr<PolicyOrdered> IsolateSensor(Transaction& tx, const OrderContext& context, const std::string& sensor,
@@ -36,13 +38,18 @@ struct BinaryOrder {
 absl::StatusOr<PolicyOrdered> BlockBinary(Transaction& tx, const OrderContext& context, const std::string& sensor,
                                           const BinaryOrder& order, const PolicyTerms& terms);
 
+// There is one list for each scope (`terms.scope`, required): an order that differs in anything replaces it.
+absl::StatusOr<PolicyOrdered> SetAllowList(Transaction& tx, const OrderContext& context, const std::string& sensor,
+                                           AllowList list, const PolicyTerms& terms);
+
 struct Released {
   Sensor sensor;
   bool unchanged = false;
 };
-// Lifts containment, isolation or (only unset) both.
+// Lifts containment, isolation or (only unset) both of `scope`; none: those without a scope.
 absl::StatusOr<Released> ReleaseSensor(Transaction& tx, const OrderContext& context, const std::string& sensor,
-                                       std::optional<PolicyTemplate> only);
+                                       std::optional<PolicyTemplate> only,
+                                       const std::optional<Scope>& scope = std::nullopt);
 absl::StatusOr<Policy> DeletePolicy(Transaction& tx, const OrderContext& context, const std::string& policy_id);
 
 // Deletes the policies whose lease ended at or before `now` and does not hold, each with the sensor's generation and an

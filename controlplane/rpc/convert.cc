@@ -6,6 +6,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
+#include "controlplane/domain/errors.h"
 
 namespace bulkhead::controlplane {
 namespace {
@@ -47,6 +48,14 @@ absl::StatusOr<CommandOutcome> OutcomeOf(v1::GuardOutcome outcome) {
       return absl::InvalidArgumentError(
           absl::StrCat("guard_result.outcome: ", static_cast<int>(outcome), " says nothing about the guard"));
   }
+}
+
+v1::Scope ScopeToProto(const Scope& scope) {
+  v1::Scope proto;
+  if (scope.kind == ScopeKind::kCgroup) proto.set_cgroup(scope.name);
+  if (scope.kind == ScopeKind::kSystemdUnit) proto.set_systemd_unit(scope.name);
+  if (scope.kind == ScopeKind::kContainer) proto.set_container(scope.name);
+  return proto;
 }
 
 void OrderToProto(const Command& command, v1::Command* proto) {
@@ -94,6 +103,20 @@ absl::Time FromProto(const google::protobuf::Timestamp& timestamp) {
   return absl::FromUnixSeconds(seconds) + absl::Nanoseconds(nanos);
 }
 
+absl::StatusOr<Scope> FromProto(const v1::Scope& scope, absl::string_view field) {
+  switch (scope.target_case()) {
+    case v1::Scope::kCgroup:
+      return Scope{ScopeKind::kCgroup, scope.cgroup()};
+    case v1::Scope::kSystemdUnit:
+      return Scope{ScopeKind::kSystemdUnit, scope.systemd_unit()};
+    case v1::Scope::kContainer:
+      return Scope{ScopeKind::kContainer, scope.container()};
+    case v1::Scope::TARGET_NOT_SET:
+      break;
+  }
+  return InvalidField(field, "must name a cgroup, a systemd_unit or a container; leave scope unset for the whole host");
+}
+
 v1::EnforcementPolicy ToProto(const Policy& policy) {
   v1::EnforcementPolicy proto;
   proto.set_id(policy.id);
@@ -107,6 +130,15 @@ v1::EnforcementPolicy ToProto(const Policy& policy) {
     proto.mutable_block_binary()->set_kill_running(policy.kill_running);
     proto.mutable_block_binary()->set_forced(policy.forced);
   }
+  if (policy.policy_template == PolicyTemplate::kAllowList) {
+    v1::AllowList& list = *proto.mutable_allow_list();
+    list.set_learn(policy.allow_list.learn);
+    for (const AllowedBinary& binary : policy.allow_list.binaries) {
+      v1::AllowedBinary& added = *list.add_binaries();
+      added.set_path(binary.path);
+      added.set_sha256(binary.sha256);
+    }
+  }
   *proto.mutable_created_at() = ToProto(policy.created_at);
   proto.set_created_by(policy.created_by);
   proto.set_etag(policy.etag);
@@ -114,7 +146,8 @@ v1::EnforcementPolicy ToProto(const Policy& policy) {
     *proto.mutable_expires_at() = ToProto(*policy.expires_at);
     proto.set_on_expiry(static_cast<v1::OnExpiry>(policy.on_expiry));
   }
-  if (policy.policy_template != PolicyTemplate::kBlockBinary)
+  if (policy.scope) *proto.mutable_scope() = ScopeToProto(*policy.scope);
+  if (policy.policy_template != PolicyTemplate::kBlockBinary && policy.policy_template != PolicyTemplate::kAllowList)
     proto.set_on_unreachable(static_cast<v1::OnUnreachable>(policy.on_unreachable));
   return proto;
 }
@@ -156,6 +189,7 @@ v1::DesiredState ToProto(const DesiredState& state) {
   proto.set_digest(state.digest);
   for (const Policy& policy : state.policies) {
     *proto.add_enforcement_policies() = ToProto(policy);
+    if (policy.scope) continue;
     if (policy.policy_template == PolicyTemplate::kNetworkContainment) proto.set_contained(true);
     if (policy.policy_template == PolicyTemplate::kNetworkIsolation) proto.set_isolated(true);
   }
@@ -188,7 +222,9 @@ SensorReport ReportOf(const v1::ObservedState& observed, const v1::HostInfo& hos
   report.observed_digest = observed.receipt().digest();
   report.degraded.assign(observed.degraded().begin(), observed.degraded().end());
   report.critical.assign(observed.critical().begin(), observed.critical().end());
-  const bool walled = observed.contained() || observed.isolated();
+  const bool scoped = std::any_of(observed.policies().begin(), observed.policies().end(),
+                                  [](const v1::ObservedPolicy& policy) { return !policy.scope_cgroup().empty(); });
+  const bool walled = observed.contained() || observed.isolated() || scoped;
   report.receipt_complete = !walled || observed.receipt().complete();
   for (const v1::ProbeResult& probe : observed.receipt().probes()) {
     if (!walled || probe.passed() || !probe.required() || !report.failed_probe.empty()) continue;
@@ -201,6 +237,7 @@ SensorReport ReportOf(const v1::ObservedState& observed, const v1::HostInfo& hos
   report.containment_tier = TierOf(capabilities.containment_tier());
   report.isolation_tier = TierOf(capabilities.isolation_tier());
   report.block_binary_tier = TierOf(capabilities.block_binary_tier());
+  report.allow_list_tier = TierOf(capabilities.allow_list_tier());
   return report;
 }
 

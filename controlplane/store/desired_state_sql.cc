@@ -21,7 +21,8 @@ absl::StatusOr<DesiredState> PgTransaction::GetDesiredState(const std::string& s
       Execute("read a desired state",
               "SELECT s.desired_generation, s.desired_digest, p.id, p.name, p.sensor_id, p.template, p.action,"
               " p.binary_path, p.binary_sha256, p.kill_running, p.forced, p.created_at, p.created_by, p.etag,"
-              " p.expires_at, p.on_expiry, p.on_unreachable"
+              " p.expires_at, p.on_expiry, p.on_unreachable, p.scope_kind, p.scope_name,"
+              " p.allow_learn, p.allow_binaries"
               " FROM sensors s LEFT JOIN enforcement_policies p ON p.sensor_id = s.id"
               " WHERE s.id = $1::uuid ORDER BY p.created_at, p.id",
               sensor_id));

@@ -17,7 +17,8 @@ constexpr Words<Direction> kDirections[] = {
     {Direction::kInbound, "inbound"}, {Direction::kOutbound, "outbound"}, {Direction::kAny, "any"}};
 constexpr Words<PolicyTemplate> kTemplates[] = {{PolicyTemplate::kNetworkContainment, "network-containment"},
                                                 {PolicyTemplate::kNetworkIsolation, "network-isolation"},
-                                                {PolicyTemplate::kBlockBinary, "block-binary"}};
+                                                {PolicyTemplate::kBlockBinary, "block-binary"},
+                                                {PolicyTemplate::kAllowList, "allow-list"}};
 constexpr Words<PolicyAction> kActions[] = {
     {PolicyAction::kDeny, "deny"}, {PolicyAction::kSigkill, "sigkill"}, {PolicyAction::kNotify, "notify"}};
 constexpr Words<CommandKind> kCommandKinds[] = {{CommandKind::kKillProcess, "kill_process"},
@@ -26,6 +27,8 @@ constexpr Words<CommandKind> kCommandKinds[] = {{CommandKind::kKillProcess, "kil
 constexpr Words<OnExpiry> kOnExpiry[] = {{OnExpiry::kRelease, "release"}, {OnExpiry::kHold, "hold"}};
 constexpr Words<OnUnreachable> kOnUnreachable[] = {{OnUnreachable::kRollBack, "roll-back"},
                                                    {OnUnreachable::kHold, "hold"}};
+constexpr Words<ScopeKind> kScopeKinds[] = {
+    {ScopeKind::kCgroup, "cgroup"}, {ScopeKind::kSystemdUnit, "unit"}, {ScopeKind::kContainer, "container"}};
 constexpr Words<CommandState> kCommandStates[] = {{CommandState::kQueued, "queued"},
                                                   {CommandState::kDelivered, "delivered"},
                                                   {CommandState::kSucceeded, "succeeded"},
@@ -80,6 +83,9 @@ std::string ToText(OnExpiry value) {
 std::string ToText(OnUnreachable value) {
   return WordOf(kOnUnreachable, value);
 }
+std::string ToText(ScopeKind value) {
+  return WordOf(kScopeKinds, value);
+}
 std::string ToText(CommandState value) {
   return WordOf(kCommandStates, value);
 }
@@ -109,6 +115,9 @@ OnExpiry OnExpiryFrom(const pqxx::field& field) {
 }
 OnUnreachable OnUnreachableFrom(const pqxx::field& field) {
   return ValueOf(kOnUnreachable, field);
+}
+ScopeKind ScopeKindFrom(const pqxx::field& field) {
+  return ValueOf(kScopeKinds, field);
 }
 CommandState CommandStateFrom(const pqxx::field& field) {
   return ValueOf(kCommandStates, field);

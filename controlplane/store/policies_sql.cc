@@ -1,5 +1,7 @@
 // Enforcement policies in the database.
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "common/hex.h"
 #include "common/status_macros.h"
 #include "common/uuid.h"
 #include "controlplane/domain/errors.h"
@@ -13,7 +15,26 @@ namespace {
 
 constexpr char kSelect[] =
     "SELECT id, name, sensor_id, template, action, binary_path, binary_sha256, kill_running, forced, created_at,"
-    " created_by, etag, expires_at, on_expiry, on_unreachable FROM enforcement_policies ";
+    " created_by, etag, expires_at, on_expiry, on_unreachable, scope_kind, scope_name,"
+    " allow_learn, allow_binaries FROM enforcement_policies ";
+
+// One element of allow_binaries; see migration 0009.
+std::string AllowedText(const AllowedBinary& binary) {
+  return absl::StrCat(ToHex(binary.sha256), " ", binary.path);
+}
+
+AllowedBinary AllowedFrom(const std::string& text) {
+  const size_t space = text.find(' ');
+  if (space == std::string::npos)
+    throw pqxx::conversion_error("column allow_binaries holds an element without a space");
+  return {text.substr(space + 1), absl::HexStringToBytes(text.substr(0, space))};
+}
+
+std::vector<std::string> AllowedTexts(const AllowList& list) {
+  std::vector<std::string> texts;
+  for (const AllowedBinary& binary : list.binaries) texts.push_back(AllowedText(binary));
+  return texts;
+}
 
 }  // namespace
 
@@ -34,18 +55,30 @@ Policy PolicyFrom(const pqxx::row& row) {
   policy.expires_at = OptionalTimeFrom(row["expires_at"]);
   policy.on_expiry = OnExpiryFrom(row["on_expiry"]);
   policy.on_unreachable = OnUnreachableFrom(row["on_unreachable"]);
+  if (*row["scope_kind"].c_str() != '\0') {
+    policy.scope = Scope{ScopeKindFrom(row["scope_kind"]), row["scope_name"].c_str()};
+  }
+  policy.allow_list.learn = row["allow_learn"].as<bool>();
+  for (const std::string& text : TextArrayFrom(row["allow_binaries"])) {
+    policy.allow_list.binaries.push_back(AllowedFrom(text));
+  }
   return policy;
 }
 
 absl::Status PgTransaction::InsertPolicy(const Policy& policy) {
-  return Execute("store a policy",
-                 "INSERT INTO enforcement_policies (id, sensor_id, name, template, action, binary_path, binary_sha256,"
-                 " kill_running, forced, created_by, etag, expires_at, on_expiry, on_unreachable)"
-                 " VALUES ($1::uuid, $2::uuid, $3, $4, $5, $6, $7, $8, $9, $10, $11, NULLIF($12, '')::timestamptz,"
-                 " $13, $14)",
-                 policy.id, policy.sensor_id, policy.name, ToText(policy.policy_template), ToText(policy.action),
-                 policy.binary_path, Bytes(policy.binary_sha256), policy.kill_running, policy.forced, policy.created_by,
-                 policy.etag, TimeText(policy.expires_at), ToText(policy.on_expiry), ToText(policy.on_unreachable))
+  return Execute(
+             "store a policy",
+             "INSERT INTO enforcement_policies (id, sensor_id, name, template, action, binary_path, binary_sha256,"
+             " kill_running, forced, created_by, etag, expires_at, on_expiry, on_unreachable, scope_kind, scope_name,"
+             " allow_learn, allow_binaries)"
+             " VALUES ($1::uuid, $2::uuid, $3, $4, $5, $6, $7, $8, $9, $10, $11, NULLIF($12, '')::timestamptz,"
+             " $13, $14, $15, $16, $17, $18::text[])",
+             policy.id, policy.sensor_id, policy.name, ToText(policy.policy_template), ToText(policy.action),
+             policy.binary_path, Bytes(policy.binary_sha256), policy.kill_running, policy.forced, policy.created_by,
+             policy.etag, TimeText(policy.expires_at), ToText(policy.on_expiry), ToText(policy.on_unreachable),
+             policy.scope ? ToText(policy.scope->kind) : std::string(),
+             policy.scope ? policy.scope->name : std::string(), policy.allow_list.learn,
+             TextArray(AllowedTexts(policy.allow_list)))
       .status();
 }
 

@@ -21,8 +21,9 @@ WITH stored AS (
     containment_tier = CASE WHEN octet_length($4) = 0 THEN containment_tier ELSE $5 END,
     isolation_tier = CASE WHEN octet_length($4) = 0 THEN isolation_tier ELSE $6 END,
     block_binary_tier = CASE WHEN octet_length($4) = 0 THEN block_binary_tier ELSE $7 END,
+    allow_list_tier = CASE WHEN octet_length($4) = 0 THEN allow_list_tier ELSE $17 END,
     observed = $8, observed_generation = $9, observed_digest = $10, degraded = $11::text[], critical = $12::text[],
-    receipt_complete = $15, failed_probe = $16, refused_policy = $17,
+    receipt_complete = $15, failed_probe = $16, refused_policy = $18,
     observed_at = now(), last_heartbeat_at = CASE WHEN $13 THEN now() ELSE last_heartbeat_at END
   WHERE sensor_id = $1::uuid AND session_epoch = $14
   RETURNING sensor_id, set_config('synchronous_commit', 'off', true)
@@ -47,7 +48,8 @@ absl::StatusOr<OrderedState> PgStore::RecordReport(const Ownership& owner, const
                    static_cast<int>(report.isolation_tier), static_cast<int>(report.block_binary_tier),
                    Bytes(report.observed), report.observed_generation, Bytes(report.observed_digest),
                    TextArray(report.degraded), TextArray(report.critical), heartbeat, owner.epoch,
-                   report.receipt_complete, WithoutNul(report.failed_probe), WithoutNul(report.refused_policy)));
+                   report.receipt_complete, WithoutNul(report.failed_probe), static_cast<int>(report.allow_list_tier),
+                   WithoutNul(report.refused_policy)));
     if (rows.empty()) return SensorNotFound(owner.sensor_id);
     if (!rows.front()["owned"].as<bool>()) return StreamSuperseded();
     ASSIGN_OR_RETURN(ordered, ReadRow("store a report", rows.front(), OrderedStateFrom));

@@ -17,7 +17,7 @@ SELECT s.id, s.name, s.trust, s.disabled, s.desired_generation, s.desired_digest
        ARRAY(SELECT key || '=' || value FROM jsonb_each_text(s.labels)) AS labels,
        r.host_info, r.capabilities, r.observed, r.boot_id, r.observed_generation, r.observed_digest,
        r.degraded, r.critical, r.receipt_complete, r.failed_probe, r.refused_policy,
-       r.containment_tier, r.isolation_tier, r.block_binary_tier, r.observed_at, r.last_heartbeat_at,
+       r.containment_tier, r.isolation_tier, r.block_binary_tier, r.allow_list_tier, r.observed_at, r.last_heartbeat_at,
        r.failed_generation, r.failed_reason,
        EXISTS (SELECT FROM replicas h WHERE h.id = r.session_holder AND h.lease_until > now()) AS connected,
        (SELECT max(c.not_after) FROM sensor_certificates c WHERE c.sensor_id = s.id AND c.revoked_at IS NULL)
@@ -44,6 +44,7 @@ SensorReport ReportFrom(const pqxx::row& row) {
   report.containment_tier = TierFrom(row["containment_tier"]);
   report.isolation_tier = TierFrom(row["isolation_tier"]);
   report.block_binary_tier = TierFrom(row["block_binary_tier"]);
+  report.allow_list_tier = TierFrom(row["allow_list_tier"]);
   return report;
 }
 

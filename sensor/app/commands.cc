@@ -189,9 +189,11 @@ absl::Status Uninstall(const Options& options, bool force) {
           "the "
           "host first, or use --force to lift everything now");
     }
-    if (observed.contained || observed.isolated) {
+    if (observed.contained || observed.isolated || observed.scoped_wall) {
       return absl::FailedPreconditionError(
-          absl::StrCat("this host is ", observed.isolated ? "isolated" : "contained",
+          absl::StrCat(observed.isolated    ? "this host is isolated"
+                       : observed.contained ? "this host is contained"
+                                            : "a part of this host is contained or isolated",
                        "; release it first (bulkheadctl sensor release), or use --force to lift everything now"));
     }
   }

@@ -274,6 +274,13 @@ void Enforcer::ReportRefused(const DesiredState& state, ObservedState* observed)
 
 std::vector<std::string> Enforcer::Maintain() {
   absl::StatusOr<std::vector<std::string>> repaired = datapath_->Maintain();
+  const std::vector<std::string> moves = datapath_->TakeScopeMoves();
+  scope_moves_.insert(scope_moves_.end(), moves.begin(), moves.end());
+  // A wall on trial does both when it is committed.
+  if (!moves.empty() && !trial_.has_value()) {
+    datapath_->DestroyForbidden();
+    ProveWall();
+  }
   if (repaired.ok()) return *std::move(repaired);
   // Observe reports the state that this leaves behind.
   LogError("drift could not be repaired", {{"error", repaired.status().message()}});

@@ -5,6 +5,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -67,8 +68,11 @@ class Enforcer {
   // `critical` says so.
   ObservedState Observe();
 
-  // What was repaired, in words.
+  // What was repaired, in words. Walls whose scopes moved are proved anew.
   std::vector<std::string> Maintain();
+
+  // What happened to the scopes of walls since the last call, in words.
+  std::vector<std::string> TakeScopeMoves() { return std::exchange(scope_moves_, {}); }
 
   // Names of policies whose lease ended since the last call: the kernel does not enforce them any more.
   std::vector<std::string> TakeEndedLeases();
@@ -118,6 +122,7 @@ class Enforcer {
   std::optional<ActiveProbe> connection_probe_;  // the same: a new connection to the control plane
   bool proved_ = false;                          // probes_ are complete
   std::string trial_note_;                       // why what is in force is less than it should be
+  std::vector<std::string> scope_moves_;         // not yet taken
   std::set<std::string> ended_leases_;           // ids that were told
   std::vector<std::string> start_problems_;      // found by Restore; gone once a state was applied
   std::string disk_problem_;                     // last failure to store; empty when the disk has what is in force

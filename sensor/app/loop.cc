@@ -101,7 +101,9 @@ void Loop::Maintain(absl::Duration now) {
   const bool guard_changed = !parts_.keep_guard().empty();
   const std::vector<std::string> ended = parts_.enforcer->TakeEndedLeases();
   for (const std::string& name : ended) LogInfo("lease ended; the kernel let go", {{"policy", name}});
-  if (repaired.empty() && ended.empty() && !guard_changed) return;
+  const std::vector<std::string> moved = parts_.enforcer->TakeScopeMoves();
+  for (const std::string& text : moved) LogInfo("a scope moved", {{"what", text}});
+  if (repaired.empty() && ended.empty() && moved.empty() && !guard_changed) return;
   next_status_ = now;
   if (parts_.uplink != nullptr) parts_.uplink->ObservedChanged(now);
 }

@@ -47,12 +47,13 @@ std::string StatusText(const ObservedState& observed, absl::string_view connecti
     absl::StrAppend(&out, "probe:        ", probe.name, probe.passed ? " passed: " : " did not pass: ", probe.detail,
                     "\n");
   }
-  if (!receipt.complete && (observed.contained || observed.isolated)) {
+  if (!receipt.complete && (observed.contained || observed.isolated || observed.scoped_wall)) {
     absl::StrAppend(&out, "probe:        the wall is not proved yet\n");
   }
   for (const ObservedPolicy& policy : observed.policies) {
-    absl::StrAppend(&out, "policy:       ", policy.policy_id, " carried by ", absl::StrJoin(policy.mechanisms, ", "),
-                    "; stopped ", policy.hits, policy.expired ? "; expired" : "",
+    absl::StrAppend(&out, "policy:       ", policy.policy_id, policy.scope_cgroup.empty() ? "" : " at ",
+                    policy.scope_cgroup, " carried by ", absl::StrJoin(policy.mechanisms, ", "), "; stopped ",
+                    policy.hits, policy.expired ? "; expired" : "",
                     policy.degraded.empty() ? "" : "; degraded: ", policy.degraded, "\n");
   }
   absl::StrAppend(&out, "tamper guard: ", GuardText(observed.guard), "\n");

@@ -36,8 +36,9 @@ class Datapath {
   // The policies of `state` that this host cannot take after `in_force`, while it can take the others: the kernel has
   // no hook for one; a block that is not in `in_force` names a directory or, not being forced, a file that this host
   // needs: its init, loader, C library, shells, package manager, or the sensor's own program (that one also when
-  // forced). What is in force already is not asked about its file again: whoever swaps a file must not thereby lift its
-  // block. Changes nothing.
+  // forced); a scope that is not in `in_force` is ambiguous, outside of what this sensor was started for, or, for an
+  // allow-list, holds the sensor. What is in force already is not asked about again: whoever swaps a file or makes a
+  // cgroup must not thereby lift its policy. Changes nothing.
   virtual std::vector<Refusal> Refusals(const DesiredState& state, const DesiredState& in_force) = 0;
 
   // Makes the kernel enforce exactly `state`: fills an idle rule set, reads it back, flips. On any error what was
@@ -63,8 +64,13 @@ class Datapath {
   virtual absl::StatusOr<ObservedState> Observe() = 0;
 
   // Compares the kernel with what was last applied and repairs differences. Called about once a second; cheap when
-  // nothing changed. Also re-resolves blocked paths whose file was replaced. Returns what it repaired, in words.
+  // nothing changed. Also re-resolves blocked paths whose file was replaced and scopes whose cgroup was. Returns what
+  // it repaired, in words.
   virtual absl::StatusOr<std::vector<std::string>> Maintain() = 0;
+
+  // What happened to the scopes of walls since the last call, in words: one appeared and its wall with it, went, or was
+  // made anew. Then what the wall forbids there is still to be destroyed, and the wall is not proved.
+  virtual std::vector<std::string> TakeScopeMoves() { return {}; }
 
   // A descriptor that is readable when DrainEvents has something; -1 when there is none.
   virtual int event_fd() const = 0;

@@ -9,6 +9,7 @@
 
 #include "absl/time/time.h"
 #include "common/ip_prefix.h"
+#include "sensor/domain/policy_scope.h"
 
 namespace bulkhead::sensor {
 
@@ -16,7 +17,7 @@ namespace bulkhead::sensor {
 using Digest = std::array<uint8_t, 32>;
 
 enum class Direction { kInbound = 1, kOutbound = 2, kAny = 3 };
-enum class PolicyTemplate { kNetworkContainment = 1, kNetworkIsolation = 2, kBlockBinary = 3 };
+enum class PolicyTemplate { kNetworkContainment = 1, kNetworkIsolation = 2, kBlockBinary = 3, kAllowList = 4 };
 enum class PolicyAction { kDeny = 1, kSigkill = 2, kNotify = 3 };
 enum class OnExpiry { kRelease = 1, kHold = 2 };
 enum class OnUnreachable { kRollBack = 1, kHold = 2 };
@@ -31,6 +32,14 @@ struct IsolationRule {
   Direction direction = Direction::kAny;
 
   friend bool operator==(const IsolationRule&, const IsolationRule&) = default;
+};
+
+// What an allow-list lets run: a path, a digest, or a path whose file has this content.
+struct AllowedBinary {
+  std::string path;    // absolute and normalized
+  std::string sha256;  // 32 bytes
+
+  friend auto operator<=>(const AllowedBinary&, const AllowedBinary&) = default;
 };
 
 struct Policy {
@@ -48,9 +57,19 @@ struct Policy {
   std::optional<absl::Time> expires_at;
   OnExpiry on_expiry = OnExpiry::kRelease;
   OnUnreachable on_unreachable = OnUnreachable::kRollBack;  // network templates only
+  std::optional<PolicyScope> scope;                         // none: everything that the sensor was started for
+  // For kAllowList only, which always has a scope.
+  std::vector<AllowedBinary> allowed;
+  bool learn = false;  // nothing is stopped, what runs is listed
   // Why this sensor does not enforce it, while it enforces the others; empty: it does. Decided once, when an id is
   // first seen, and kept with the state.
   std::string refused;
+
+  // About what its processes send and receive.
+  bool is_network() const {
+    return policy_template == PolicyTemplate::kNetworkContainment ||
+           policy_template == PolicyTemplate::kNetworkIsolation;
+  }
 
   friend bool operator==(const Policy&, const Policy&) = default;
 };
@@ -66,19 +85,27 @@ struct DesiredState {
   bool contained() const { return Find(PolicyTemplate::kNetworkContainment) != nullptr; }
   bool isolated() const { return Find(PolicyTemplate::kNetworkIsolation) != nullptr; }
 
-  // True when a network policy cuts, and does not only count. A lease that is over is not looked at.
-  bool has_wall() const {
+  // True when a policy, of whatever scope, reads the isolation rules.
+  bool isolates() const {
     for (const Policy& policy : policies) {
-      if (!policy.refused.empty()) continue;
-      if (policy.policy_template != PolicyTemplate::kBlockBinary && policy.action != PolicyAction::kNotify) return true;
+      if (policy.policy_template == PolicyTemplate::kNetworkIsolation && policy.refused.empty()) return true;
     }
     return false;
   }
 
-  // The first policy of a template that is not refused, or null.
+  // True when a network policy, of whatever scope, cuts and does not only count. A lease that is over is not looked at.
+  bool has_wall() const {
+    for (const Policy& policy : policies) {
+      if (policy.is_network() && policy.action != PolicyAction::kNotify && policy.refused.empty()) return true;
+    }
+    return false;
+  }
+
+  // The first policy of a template that has no scope and is not refused, or null.
   const Policy* Find(PolicyTemplate wanted) const {
     for (const Policy& policy : policies) {
-      if (policy.policy_template == wanted && policy.refused.empty()) return &policy;
+      if (policy.policy_template != wanted || policy.scope.has_value() || !policy.refused.empty()) continue;
+      return &policy;
     }
     return nullptr;
   }

@@ -2,7 +2,9 @@
 #include "sensor/domain/desired_state_check.h"
 
 #include <algorithm>
+#include <optional>
 #include <set>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
@@ -18,6 +20,38 @@ constexpr uint8_t kUdp = 17;
 
 absl::Status Invalid(absl::string_view field, absl::string_view problem) {
   return absl::InvalidArgumentError(absl::StrCat(field, ": ", problem));
+}
+
+absl::Status CheckAllowed(const AllowedBinary& binary, const std::string& field) {
+  if (binary.path.empty() && binary.sha256.empty()) {
+    return Invalid(field, "has neither a path nor a sha256; one must name the file");
+  }
+  if (!binary.sha256.empty() && binary.sha256.size() != kSha256Bytes) {
+    return Invalid(absl::StrCat(field, ".sha256"),
+                   absl::StrCat("has ", binary.sha256.size(), " bytes; a SHA-256 has ", kSha256Bytes));
+  }
+  if (binary.path.empty()) return absl::OkStatus();
+  const absl::Status status = CheckBinaryPath(binary.path);
+  return status.ok() ? status : Invalid(absl::StrCat(field, ".path"), status.message());
+}
+
+absl::Status CheckAllowList(const Policy& policy) {
+  const bool is_list = policy.policy_template == PolicyTemplate::kAllowList;
+  if (!is_list && (policy.learn || !policy.allowed.empty())) {
+    return Invalid("allow_list", "is set, but the template is not ALLOW_LIST");
+  }
+  if (!is_list) return absl::OkStatus();
+  if (!policy.scope.has_value()) {
+    return Invalid("scope", "is unset; an allow-list for the whole host would stop the host");
+  }
+  if (policy.allowed.size() > kMaxAllowed) {
+    return Invalid("allow_list.binaries",
+                   absl::StrCat("has ", policy.allowed.size(), " entries; at most ", kMaxAllowed));
+  }
+  for (size_t i = 0; i < policy.allowed.size(); ++i) {
+    RETURN_IF_ERROR(CheckAllowed(policy.allowed[i], absl::StrCat("allow_list.binaries[", i, "]")));
+  }
+  return absl::OkStatus();
 }
 
 absl::Status CheckRule(const IsolationRule& rule, const std::string& field) {
@@ -40,15 +74,23 @@ absl::Status CheckPolicies(const DesiredState& state) {
                                                         kMaxPolicies, " are enforced on one host"));
   }
   std::set<std::string> ids;
-  std::set<PolicyTemplate> network;
+  std::set<std::pair<PolicyTemplate, std::optional<PolicyScope>>> network;
+  size_t scoped = 0;
   for (size_t i = 0; i < state.policies.size(); ++i) {
     const Policy& policy = state.policies[i];
     const std::string field = absl::StrCat("enforcement_policies[", i, "]");
     if (policy.id.empty()) return Invalid(absl::StrCat(field, ".id"), "is empty; every policy has an id");
     if (!ids.insert(policy.id).second) return Invalid(absl::StrCat(field, ".id"), "appears twice");
-    if (policy.policy_template != PolicyTemplate::kBlockBinary && !network.insert(policy.policy_template).second) {
-      return Invalid(absl::StrCat(field, ".template"), "appears twice; one policy of a network template is enough");
+    if (!policy.is_network()) continue;
+    if (!network.insert({policy.policy_template, policy.scope}).second) {
+      return Invalid(absl::StrCat(field, ".template"),
+                     "appears twice; one policy of a network template for each scope is enough");
     }
+    scoped += policy.scope.has_value() ? 1 : 0;
+  }
+  if (scoped > kMaxScopedWalls) {
+    return Invalid("enforcement_policies", absl::StrCat("has ", scoped, " network policies with a scope; at most ",
+                                                        kMaxScopedWalls, " are enforced on one host"));
   }
   return absl::OkStatus();
 }
@@ -71,6 +113,10 @@ absl::Status CheckBinaryPath(absl::string_view path) {
 }
 
 absl::Status CheckPolicy(const Policy& policy, const SensorFacts& facts) {
+  if (policy.scope.has_value() && policy.policy_template == PolicyTemplate::kBlockBinary) {
+    return Invalid("scope", "is set, but a binary is blocked for all that the sensor enforces");
+  }
+  RETURN_IF_ERROR(CheckAllowList(policy));
   if (policy.policy_template != PolicyTemplate::kBlockBinary) {
     if (policy.binary_path.empty() && policy.binary_sha256.empty()) return absl::OkStatus();
     return Invalid("block_binary", "is set, but the template is not BLOCK_BINARY");

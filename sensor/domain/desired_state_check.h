@@ -7,12 +7,15 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
+#include "bulkhead/abi.h"
 #include "sensor/domain/desired_state.h"
 
 namespace bulkhead::sensor {
 
 inline constexpr size_t kMaxPolicies = 1024;
+inline constexpr size_t kMaxAllowed = 4096;  // binaries of one allow-list
 inline constexpr size_t kMaxIsolationRules = 100000;
+inline constexpr size_t kMaxScopedWalls = BH_MAX_SCOPED_WALLS;
 
 // What the check has to know about this sensor.
 struct SensorFacts {

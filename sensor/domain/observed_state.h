@@ -23,6 +23,7 @@ struct Capabilities {
   Tier containment = Tier::kNone;
   Tier isolation = Tier::kNone;
   Tier block_binary = Tier::kNone;
+  Tier allow_list = Tier::kNone;
   std::vector<Mechanism> mechanisms;
 };
 
@@ -44,11 +45,15 @@ struct ObservedPolicy {
   std::optional<absl::Time> expires_at;  // by the sensor's clock; none: never, or it holds
   bool expired = false;                  // the kernel does not enforce it any more
   std::vector<WouldCut> would_cut;       // the most frequent first, at most kMostCutsShown
+  std::string scope_cgroup;  // of a policy with a scope: path of the cgroup that carries it; empty: none now
   // For a blocked binary; see protos/bulkhead/v1/state.proto.
   uint32_t running = 0;
   std::vector<uint32_t> running_pids;
   uint64_t killed_running = 0;
   std::string sha256;
+  // For an allow-list that learns.
+  std::vector<AllowedBinary> learned;
+  bool learned_truncated = false;
   std::string refused;  // why it is not enforced while the others are; empty when it is
 };
 
@@ -102,6 +107,7 @@ struct ObservedState {
   Receipt receipt;
   bool contained = false;
   bool isolated = false;
+  bool scoped_wall = false;  // a wall with a scope is in force
   std::vector<ObservedPolicy> policies;
   std::vector<Counter> counters;
   std::vector<std::string> degraded;  // not empty: DEGRADED

@@ -2,6 +2,7 @@
 #include "sensor/domain/reconcile.h"
 
 #include <algorithm>
+#include <optional>
 #include <set>
 
 #include "absl/strings/str_cat.h"
@@ -11,7 +12,15 @@ namespace {
 
 // A policy that only reports stops nothing, so nothing is lost when it goes.
 bool Stops(const Policy& policy) {
-  return policy.action != PolicyAction::kNotify;
+  return policy.action != PolicyAction::kNotify && !policy.learn;
+}
+
+// Does `candidate` let nothing run in the scope of the allow-list that it does not name?
+bool NamesNoMore(const Policy& candidate, const Policy& list) {
+  const std::set<AllowedBinary> named(list.allowed.begin(), list.allowed.end());
+  return candidate.policy_template == PolicyTemplate::kAllowList && candidate.scope == list.scope &&
+         std::all_of(candidate.allowed.begin(), candidate.allowed.end(),
+                     [&named](const AllowedBinary& binary) { return named.count(binary) != 0; });
 }
 
 // One that ends earlier is weaker. One id is one order, whose lease never changes.
@@ -21,9 +30,16 @@ bool LastsAsLong(const Policy& candidate, const Policy& policy) {
   return ends(policy) && *candidate.expires_at >= *policy.expires_at;
 }
 
+// Does what a policy with scope `a` cuts include what one with scope `b` does? Of two scopes that differ it is not
+// known.
+bool Covers(const std::optional<PolicyScope>& a, const std::optional<PolicyScope>& b) {
+  return !a.has_value() || a == b;
+}
+
 bool Keeps(const DesiredState& incoming, const Policy& policy) {
   return std::any_of(incoming.policies.begin(), incoming.policies.end(), [&policy](const Policy& candidate) {
-    if (!Stops(candidate) || !LastsAsLong(candidate, policy)) return false;
+    if (!Stops(candidate) || !LastsAsLong(candidate, policy) || !Covers(candidate.scope, policy.scope)) return false;
+    if (policy.policy_template == PolicyTemplate::kAllowList) return NamesNoMore(candidate, policy);
     // Isolation cuts all that containment cuts.
     if (policy.policy_template == PolicyTemplate::kNetworkContainment &&
         candidate.policy_template == PolicyTemplate::kNetworkIsolation) {
@@ -31,6 +47,23 @@ bool Keeps(const DesiredState& incoming, const Policy& policy) {
     }
     return candidate.policy_template == policy.policy_template && candidate.binary_path == policy.binary_path &&
            (policy.binary_sha256.empty() || candidate.binary_sha256 == policy.binary_sha256);
+  });
+}
+
+bool StopsSomething(const DesiredState& state, PolicyTemplate wanted) {
+  return std::any_of(state.policies.begin(), state.policies.end(),
+                     [&](const Policy& policy) { return policy.policy_template == wanted && Stops(policy); });
+}
+
+// Is every isolation of `incoming` inside one that was there? Then no rule opens what only containment had closed.
+bool IsolatesNothingNew(const DesiredState& incoming, const DesiredState& in_force) {
+  const auto is_isolation = [](const Policy& policy) {
+    return policy.policy_template == PolicyTemplate::kNetworkIsolation && Stops(policy);
+  };
+  return std::all_of(incoming.policies.begin(), incoming.policies.end(), [&](const Policy& policy) {
+    return !is_isolation(policy) ||
+           std::any_of(in_force.policies.begin(), in_force.policies.end(),
+                       [&](const Policy& old) { return is_isolation(old) && Covers(old.scope, policy.scope); });
   });
 }
 
@@ -46,9 +79,12 @@ bool AtLeastAsStrict(const DesiredState& incoming, const DesiredState& in_force)
   for (const Policy& policy : in_force.policies) {
     if (Stops(policy) && !Keeps(incoming, policy)) return false;
   }
+  if (incoming.isolation_rules.empty()) return true;
   // Isolation rules open what containment alone had closed.
-  if (!in_force.isolated() && in_force.contained()) return !incoming.isolated() || incoming.isolation_rules.empty();
-  if (!in_force.isolated()) return true;
+  if (StopsSomething(in_force, PolicyTemplate::kNetworkContainment) && !IsolatesNothingNew(incoming, in_force)) {
+    return false;
+  }
+  if (!StopsSomething(in_force, PolicyTemplate::kNetworkIsolation)) return true;
   std::set<std::string> known;
   for (const IsolationRule& rule : in_force.isolation_rules) known.insert(MeaningOf(rule));
   return std::all_of(incoming.isolation_rules.begin(), incoming.isolation_rules.end(),

@@ -86,6 +86,8 @@ void Merge(const Key& key, const Value& rule, std::vector<std::pair<Key, Value>>
   }
 }
 
+}  // namespace
+
 uint32_t ActionNumber(PolicyAction action) {
   switch (action) {
     case PolicyAction::kDeny:
@@ -97,8 +99,6 @@ uint32_t ActionNumber(PolicyAction action) {
   }
   return BH_ACTION_SIGKILL;
 }
-
-}  // namespace
 
 bh_policy_key PolicyKey(const std::string& policy_id) {
   bh_policy_key key{};

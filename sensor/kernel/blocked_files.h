@@ -24,6 +24,9 @@ namespace bulkhead::sensor {
 // A policy's key in the kernel's maps: the bytes of its UUID, or the start of a hash of another kind of id.
 bh_policy_key PolicyKey(const std::string& policy_id);
 
+// enum bh_action.
+uint32_t ActionNumber(PolicyAction action);
+
 // A path as the programs hash it.
 bh_path_key PathKey(const std::string& path);
 

@@ -43,6 +43,8 @@ const char* MatchText(uint8_t match) {
       return ", matched by content (SHA-256)";
     case BH_MATCH_PRINT:
       return ", matched by fingerprint (size and first 256 bytes)";
+    case BH_MATCH_UNLISTED:
+      return ", not on the scope's allow-list";
     default:
       return "";
   }

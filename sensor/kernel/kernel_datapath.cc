@@ -102,7 +102,8 @@ KernelDatapath::KernelDatapath(Scope scope, std::string directory, UniqueFd lock
       walker_(std::move(walker)),
       frames_(directory_),
       interfaces_(directory_, scope_.is_host(), /*attach=*/!predecessor_.present()),
-      runners_(programs_.Find("bh_running"), scope_) {
+      runners_(programs_.Find("bh_running"), scope_),
+      scoped_(scope_) {
   probed_.capabilities.mechanisms.push_back(frames_.mechanism());
   probed_.capabilities.mechanisms.push_back(interfaces_.mechanism());
 }
@@ -122,6 +123,7 @@ absl::StatusOr<std::unique_ptr<Datapath>> KernelDatapath::Open(const DatapathOpt
   ASSIGN_OR_RETURN(ProbeResult probed, ProbeKernel());
   std::set<std::string> wanted = probed.programs;
   wanted.insert({"bh_file_id", "bh_running"});
+  if (probed.Has("exec_identity")) wanted.insert("bh_rtp_mkdir");  // raw tracepoints work
   ASSIGN_OR_RETURN(Programs programs, Programs::Load(directory, scope, wanted));
   ASSIGN_OR_RETURN(RuleSetStore store, RuleSetStore::Open(directory));
   ASSIGN_OR_RETURN(SocketWalker walker, SocketWalker::Open(directory, scope));
@@ -148,6 +150,7 @@ absl::Status KernelDatapath::OpenMaps() {
   ASSIGN_OR_RETURN(maps_.local, open("bh_local"));
   ASSIGN_OR_RETURN(maps_.want, open("bh_want"));
   ASSIGN_OR_RETURN(maps_.overlay, open("bh_overlay"));
+  ASSIGN_OR_RETURN(maps_.learned, open("bh_learned"));
   ASSIGN_OR_RETURN(control_plane_, maps_.control_plane.Keys<bh_endpoint>());
   ASSIGN_OR_RETURN(events_,
                    EventReader::Open(maps_.events.fd(), [this](const bh_policy_key& key) { return PolicyId(key); }));
@@ -176,6 +179,9 @@ absl::Status KernelDatapath::CheckSupported(const Policy& policy) const {
   if (policy.policy_template == PolicyTemplate::kNetworkIsolation) {
     return RequireTier(capabilities().isolation, "network isolation");
   }
+  if (policy.policy_template == PolicyTemplate::kAllowList) {
+    return RequireTier(capabilities().allow_list, "allow-lists");
+  }
   RETURN_IF_ERROR(RequireTier(capabilities().block_binary, "blocking binaries"));
   const std::string& path = policy.binary_path;
   const bool content_only = path.empty() && policy.binary_sha256.size() == BH_DIGEST_BYTES;
@@ -194,11 +200,27 @@ absl::StatusOr<KernelDatapath::Leases> KernelDatapath::KnownLeases(const Desired
   if (!same) return known;
   known.emplace_back(config.contain_policy, config.contain_expires);
   known.emplace_back(config.isolate_policy, config.isolate_expires);
+  for (uint32_t i = 0; i < config.scoped_walls; ++i) {
+    known.emplace_back(config.scoped[i].policy, config.scoped[i].expires);
+  }
   ASSIGN_OR_RETURN(const PathRules paths, store_.ReadPaths());
   for (const auto& [path, rule] : paths) known.emplace_back(rule.policy, rule.expires);
   ASSIGN_OR_RETURN(const FoundRules found, store_.ReadFound());
   for (const auto& [digest, rule] : found.digests) known.emplace_back(rule.rule.policy, rule.rule.expires);
+  for (const auto& [path, list] : found.awaited) known.emplace_back(list.rule.policy, list.rule.expires);
+  for (const auto& [cgroup, list] : found.lists) known.emplace_back(list.rule.policy, list.rule.expires);
   return known;
+}
+
+uint64_t KernelDatapath::CgroupInKernel(const std::string& policy_id) const {
+  const absl::StatusOr<std::optional<bh_config>> config = store_.ReadConfig();
+  const bh_policy_key key = PolicyKey(policy_id);
+  if (!config.ok() || !config->has_value()) return 0;
+  for (uint32_t i = 0; i < (*config)->scoped_walls && i < BH_MAX_SCOPED_WALLS; ++i) {
+    const bh_scoped_wall& wall = (*config)->scoped[i];
+    if (std::memcmp(&wall.policy, &key, sizeof(key)) == 0) return wall.cgroup;
+  }
+  return 0;
 }
 
 uint64_t KernelDatapath::ExpiryOf(const Policy& policy, const Leases& known) {
@@ -210,18 +232,24 @@ uint64_t KernelDatapath::ExpiryOf(const Policy& policy, const Leases& known) {
   return ToBootNanoseconds(*policy.expires_at);
 }
 
+// What is asked about a policy once, before it is first in force.
+absl::Status KernelDatapath::CheckNew(const Policy& policy, const DesiredState& in_force,
+                                      std::optional<NeededFiles>* needed) const {
+  RETURN_IF_ERROR(scoped_.Check(policy, in_force));
+  if (in_force.FindId(policy.id) != nullptr) return absl::OkStatus();
+  if (policy.policy_template == PolicyTemplate::kAllowList) return CheckListScope(policy, scope_);
+  if (policy.policy_template != PolicyTemplate::kBlockBinary) return absl::OkStatus();
+  if (!needed->has_value()) *needed = NeededFiles::OfThisHost();
+  return CheckBlock(policy, **needed);
+}
+
 std::vector<Refusal> KernelDatapath::Refusals(const DesiredState& state, const DesiredState& in_force) {
   std::vector<Refusal> refusals;
   std::optional<NeededFiles> needed;
   for (const Policy& policy : state.policies) {
     if (!policy.refused.empty()) continue;
     absl::Status status = CheckSupported(policy);
-    const bool new_block =
-        policy.policy_template == PolicyTemplate::kBlockBinary && in_force.FindId(policy.id) == nullptr;
-    if (status.ok() && new_block) {
-      if (!needed.has_value()) needed = NeededFiles::OfThisHost();
-      status = CheckBlock(policy, *needed);
-    }
+    if (status.ok()) status = CheckNew(policy, in_force, &needed);
     if (!status.ok()) refusals.push_back({policy.id, std::string(status.message())});
   }
   return refusals;
@@ -234,12 +262,14 @@ uint32_t KernelDatapath::NextSerial() const {
   return serial == 0 ? 1 : serial;
 }
 
-absl::StatusOr<RuleSet> KernelDatapath::Compile(const DesiredState& state, BlockedFiles* blocked) const {
+absl::StatusOr<RuleSet> KernelDatapath::Compile(const DesiredState& state, const ScopedWalls& scoped,
+                                                BlockedFiles* blocked, AllowLists* lists) const {
   RuleSet set;
   const Policy* contain = state.Find(PolicyTemplate::kNetworkContainment);
   const Policy* isolate = state.Find(PolicyTemplate::kNetworkIsolation);
   ASSIGN_OR_RETURN(const Leases leases, KnownLeases(state));
   set.config.generation = state.generation;
+  set.config.serial = NextSerial();
   std::memcpy(set.config.digest, state.digest.data(), sizeof(set.config.digest));
   set.config.contain = WallMode(contain);
   set.config.isolate = WallMode(isolate);
@@ -251,6 +281,14 @@ absl::StatusOr<RuleSet> KernelDatapath::Compile(const DesiredState& state, Block
   if (isolate != nullptr) {
     set.config.isolate_policy = PolicyKey(isolate->id);
     set.config.isolate_expires = ExpiryOf(*isolate, leases);
+  }
+  for (const bh_scoped_wall& wall : scoped.Compile([&leases](const Policy& p) { return ExpiryOf(p, leases); })) {
+    if (set.config.scoped_walls == BH_MAX_SCOPED_WALLS) {
+      return absl::ResourceExhaustedError(absl::StrCat("more than ", BH_MAX_SCOPED_WALLS, " walls with a scope"));
+    }
+    set.config.scoped[set.config.scoped_walls++] = wall;
+  }
+  if (state.isolates()) {
     ASSIGN_OR_RETURN(set.network, CompileRules(state.isolation_rules));
     std::copy(set.network.lengths.begin(), set.network.lengths.end(), set.config.rules);
   }
@@ -259,14 +297,36 @@ absl::StatusOr<RuleSet> KernelDatapath::Compile(const DesiredState& state, Block
   blocked->Refresh(identifier());
   if (blocked->size() > 0) blocked->AddRunningCopies(identifier(), scope_);
   set.paths = blocked->paths();
-  set.found = blocked->found();
-  const FoundRules& found = set.found;
+  lists->Reset(state, [&leases](const Policy& policy) { return ExpiryOf(policy, leases); });
+  if (lists->size() > BH_MAX_LISTS) {
+    return absl::ResourceExhaustedError(absl::StrCat("more than ", BH_MAX_LISTS, " allow-lists"));
+  }
+  if (lists->size() > 0) lists->Refresh(identifier(), scope_, list_abilities());
+  set.found = Found(*blocked, *lists);
+  RETURN_IF_ERROR(CheckSizes(set.found));
+  set.config.exec_content = blocked->content_flags(probed_.Has("exec_digest"));
+  if (lists->size() > 0) set.config.exec_content |= BH_CONTENT_LISTS;
+  if (lists->size() > 0 && list_abilities().hash) set.config.exec_content |= BH_CONTENT_HASHES;
+  set.config.exec_policies = blocked->size() + lists->size();
+  return set;
+}
+
+absl::Status KernelDatapath::CheckSizes(const FoundRules& found) {
   if (std::max({found.files.size(), found.digests.size(), found.prints.size()}) > BH_MAX_EXEC_ENTRIES) {
     return absl::ResourceExhaustedError(absl::StrCat("more than ", BH_MAX_EXEC_ENTRIES, " blocked files"));
   }
-  set.config.exec_content = blocked->content_flags(probed_.Has("exec_digest"));
-  set.config.exec_policies = blocked->size();
-  return set;
+  if (found.allowed.size() > BH_MAX_ALLOWED) {
+    return absl::ResourceExhaustedError(absl::StrCat("the allow-lists name more than ", BH_MAX_ALLOWED, " files"));
+  }
+  return absl::OkStatus();
+}
+
+FoundRules KernelDatapath::Found(const BlockedFiles& blocked, const AllowLists& lists) {
+  FoundRules found = blocked.found();
+  found.lists = lists.lists();
+  found.awaited = lists.awaited();
+  found.allowed = lists.allowed();
+  return found;
 }
 
 absl::Status KernelDatapath::Apply(const DesiredState& state) {
@@ -276,13 +336,18 @@ absl::Status KernelDatapath::Apply(const DesiredState& state) {
   }
   for (const Policy& policy : state.policies) RETURN_IF_ERROR(CheckSupported(policy));
   BlockedFiles blocked = blocked_;
-  ASSIGN_OR_RETURN(RuleSet set, Compile(state, &blocked));
+  AllowLists lists = lists_;
+  ScopedWalls scoped = scoped_;
+  scoped.Reset(state, [this](const Policy& policy) { return CgroupInKernel(policy.id); });
+  ASSIGN_OR_RETURN(RuleSet set, Compile(state, scoped, &blocked, &lists));
   RETURN_IF_ERROR(AddPolicyStats(maps_.policies, PolicyIds(state)));
   set.config.enforced_at = absl::ToUnixNanos(absl::Now());
-  set.config.serial = NextSerial();
   RETURN_IF_ERROR(predecessor_.KeepOlderOut());
   RETURN_IF_ERROR(store_.Publish(set));
   blocked_ = std::move(blocked);
+  scoped_ = std::move(scoped);
+  scope_moves_.clear();
+  lists_ = std::move(lists);
   state_ = state;
   applied_ = true;
   apply_time_ = absl::Now() - start;
@@ -292,6 +357,7 @@ absl::Status KernelDatapath::Apply(const DesiredState& state) {
   socket_problem_.clear();
   ListXdpHolders();
   RETURN_IF_ERROR(RemoveOtherCuts(maps_.cuts, PolicyIds(state)));
+  RETURN_IF_ERROR(learned_.Reset(maps_.learned, lists_.Learning()));
   const absl::Status killed = blocked_.size() > 0 ? runners_.Kill(state) : runners_.List(state);
   runner_problem_ = killed.ok() ? std::string() : std::string(killed.message());
   return RemoveOtherPolicyStats(maps_.policies, PolicyIds(state));
@@ -338,6 +404,24 @@ void KernelDatapath::DestroyForbidden() {
   }
 }
 
+std::vector<ActiveProbe> KernelDatapath::Prove() {
+  if (probe_plan_.empty()) return {};
+  std::vector<ActiveProbe> probes;
+  const bool whole = std::any_of(state_.policies.begin(), state_.policies.end(), [](const Policy& policy) {
+    return policy.is_network() && !policy.scope.has_value() && policy.action != PolicyAction::kNotify;
+  });
+  if (whole) probes = RunWallProbes(probe_plan_, scope_.path);
+  for (const ScopedWalls::Wall& wall : scoped_.all()) {
+    if (wall.policy.action == PolicyAction::kNotify) continue;
+    const std::vector<ActiveProbe> inside =
+        wall.present
+            ? RunScopedProbes(probe_plan_, *wall.cgroup)
+            : std::vector<ActiveProbe>{{"wall_drops", false, absl::StrCat("not probed: ", wall.problem), false}};
+    probes.insert(probes.end(), inside.begin(), inside.end());
+  }
+  return probes;
+}
+
 absl::Status KernelDatapath::SetControlPlane(const std::vector<ControlPlaneEndpoint>& endpoints) {
   ASSIGN_OR_RETURN(control_plane_, ToEndpoints(endpoints));
   return RefreshAddresses(nullptr);
@@ -367,12 +451,40 @@ absl::Status KernelDatapath::RefreshAddresses(std::vector<std::string>* repaired
 absl::Status KernelDatapath::RefreshBlockedFiles() {
   if (blocked_.size() == 0) return absl::OkStatus();
   if (blocked_.Refresh(identifier())) {
-    RETURN_IF_ERROR(store_.ReplaceFound(blocked_.found()));
+    RETURN_IF_ERROR(store_.ReplaceFound(Found(blocked_, lists_)));
     RETURN_IF_ERROR(runners_.Kill(state_));
   } else if (rounds_ % kListProcessesEvery == 0 && runners_.any()) {
     RETURN_IF_ERROR(runners_.List(state_));
   }
   return absl::OkStatus();
+}
+
+// The same generation with other cgroups: the set is published anew, so that no packet sees a mixture.
+absl::Status KernelDatapath::RefreshScopes() {
+  if (!applied_ || scoped_.all().empty()) return absl::OkStatus();
+  ScopedWalls scoped = scoped_;
+  const ScopedWalls::Changes changes = scoped.Refresh();
+  if (changes.for_kernel) {
+    BlockedFiles blocked = blocked_;
+    AllowLists lists = lists_;
+    ASSIGN_OR_RETURN(const std::optional<bh_config> before, store_.ReadConfig());
+    ASSIGN_OR_RETURN(RuleSet set, Compile(state_, scoped, &blocked, &lists));
+    set.config.enforced_at = before.has_value() ? before->enforced_at : absl::ToUnixNanos(absl::Now());
+    RETURN_IF_ERROR(store_.Publish(set));
+    blocked_ = std::move(blocked);
+    lists_ = std::move(lists);
+  }
+  scoped_ = std::move(scoped);
+  scope_moves_.insert(scope_moves_.end(), changes.moves.begin(), changes.moves.end());
+  return absl::OkStatus();
+}
+
+absl::Status KernelDatapath::RefreshAllowLists() {
+  if (lists_.size() == 0) return absl::OkStatus();
+  if (lists_.Refresh(identifier(), scope_, list_abilities())) {
+    RETURN_IF_ERROR(store_.ReplaceFound(Found(blocked_, lists_)));
+  }
+  return learned_.Refresh(maps_.learned, identifier(), lists_.Learning());
 }
 
 // A hole that only the end of its process closes; so who it is must be known.
@@ -400,6 +512,7 @@ absl::Status KernelDatapath::RefreshOverlayLayout() {
   const bh_overlay layout = ReadOverlayLayout();
   if (layout.known == 0) return absl::OkStatus();
   blocked_.ForgetWitnesses();
+  lists_.ForgetWitnesses();
   return maps_.overlay.Update(&kZero, &layout);
 }
 
@@ -421,12 +534,14 @@ absl::StatusOr<std::vector<std::string>> KernelDatapath::Maintain() {
     const std::vector<std::string> interfaces = interfaces_.Repair();
     repaired.insert(repaired.end(), interfaces.begin(), interfaces.end());
     ASSIGN_OR_RETURN(const std::vector<std::string> sets,
-                     store_.Repair(applied_ ? std::make_optional(blocked_.found()) : std::nullopt));
+                     store_.Repair(applied_ ? std::make_optional(Found(blocked_, lists_)) : std::nullopt));
     repaired.insert(repaired.end(), sets.begin(), sets.end());
     RETURN_IF_ERROR(RefreshAddresses(&repaired));
     RETURN_IF_ERROR(RefreshOverlayLayout());
     if (++rounds_ % kListProcessesEvery == 0) ListXdpHolders();
     RETURN_IF_ERROR(RefreshBlockedFiles());
+    RETURN_IF_ERROR(RefreshScopes());
+    RETURN_IF_ERROR(RefreshAllowLists());
     TakeOver();
     return store_.PrepareIdleSlot();
   };

@@ -2,20 +2,26 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "sensor/domain/datapath.h"
+#include "sensor/kernel/allow_lists.h"
 #include "sensor/kernel/blocked_files.h"
 #include "sensor/kernel/event_reader.h"
 #include "sensor/kernel/frames/frame_layer.h"
 #include "sensor/kernel/interfaces/interface_layer.h"
 #include "sensor/kernel/kernel.h"
+#include "sensor/kernel/learned_files.h"
+#include "sensor/kernel/needed_files.h"
 #include "sensor/kernel/predecessor.h"
 #include "sensor/kernel/probe.h"
 #include "sensor/kernel/programs.h"
 #include "sensor/kernel/rule_set_store.h"
 #include "sensor/kernel/runners.h"
+#include "sensor/kernel/scoped_walls.h"
 #include "sensor/kernel/socket_walker.h"
 #include "sensor/kernel/wall_prover.h"
 
@@ -32,7 +38,8 @@ class KernelDatapath : public Datapath {
   absl::Status SetControlPlane(const std::vector<ControlPlaneEndpoint>& endpoints) override;
   absl::StatusOr<ObservedState> Observe() override;
   absl::StatusOr<std::vector<std::string>> Maintain() override;
-  std::vector<ActiveProbe> Prove() override { return RunWallProbes(probe_plan_, scope_.path); }
+  std::vector<ActiveProbe> Prove() override;
+  std::vector<std::string> TakeScopeMoves() override { return std::exchange(scope_moves_, {}); }
   void DestroyForbidden() override;
   int event_fd() const override { return events_->fd(); }
   std::vector<Event> DrainEvents(size_t limit) override { return events_->Drain(limit); }
@@ -49,6 +56,7 @@ class KernelDatapath : public Datapath {
     BpfMap local;
     BpfMap want;
     BpfMap overlay;
+    BpfMap learned;
   };
 
   KernelDatapath(Scope scope, std::string directory, UniqueFd lock, Predecessor predecessor, ProbeResult probed,
@@ -58,13 +66,18 @@ class KernelDatapath : public Datapath {
 
   // The parts of Apply.
   absl::Status CheckSupported(const Policy& policy) const;
+  absl::Status CheckNew(const Policy& policy, const DesiredState& in_force, std::optional<NeededFiles>* needed) const;
   uint32_t NextSerial() const;
   void ListXdpHolders();
-  absl::StatusOr<RuleSet> Compile(const DesiredState& state, BlockedFiles* blocked) const;
+  absl::StatusOr<RuleSet> Compile(const DesiredState& state, const ScopedWalls& scoped, BlockedFiles* blocked,
+                                  AllowLists* lists) const;
+  static absl::Status CheckSizes(const FoundRules& found);
   // When the leases of `state` end, by policy, where the kernel has this very state already (the sensor was restarted):
   // the wall clock may have been set since. Else empty.
   using Leases = std::vector<std::pair<bh_policy_key, uint64_t>>;
   absl::StatusOr<Leases> KnownLeases(const DesiredState& state) const;
+  // Id of the cgroup that the published set has for a policy with a scope; 0: none.
+  uint64_t CgroupInKernel(const std::string& policy_id) const;
   static uint64_t ExpiryOf(const Policy& policy, const Leases& known);
 
   // Takes what a sensor of another layout left away, once what was applied is proved to be carried by our own programs.
@@ -73,6 +86,11 @@ class KernelDatapath : public Datapath {
 
   // The parts of Maintain.
   absl::Status RefreshBlockedFiles();
+  absl::Status RefreshScopes();
+  absl::Status RefreshAllowLists();
+  // What follows files and cgroups, as the kernel is to have it.
+  static FoundRules Found(const BlockedFiles& blocked, const AllowLists& lists);
+  AllowLists::Abilities list_abilities() const { return {probed_.Has("exec_digest"), probed_.deny_exec}; }
   absl::Status RefreshOverlayLayout();
   FileIdentifier identifier() const { return FileIdentifier(programs_.Find("bh_file_id"), &maps_.want); }
   absl::Status RefreshAddresses(std::vector<std::string>* repaired);
@@ -80,8 +98,11 @@ class KernelDatapath : public Datapath {
 
   // The parts of Observe.
   absl::Status ObservePolicies(const bh_config& config, ObservedState* observed) const;
-  ObservedPolicy NetworkPolicy(const bh_config& config, bool containment) const;
+  ObservedPolicy NetworkPolicy(bool containment, uint8_t action) const;
+  void ObserveScope(const std::string& policy_id, ObservedPolicy* observed) const;
   ObservedPolicy BinaryPolicy(const std::string& policy_id, uint32_t action, bool by_path) const;
+
+  ObservedPolicy ListPolicy(const std::string& policy_id, const AllowLists::Status& list) const;
 
   std::string PolicyId(const bh_policy_key& key) const;
 
@@ -98,8 +119,12 @@ class KernelDatapath : public Datapath {
   Maps maps_;
   std::unique_ptr<EventReader> events_;
   BlockedFiles blocked_;
+  AllowLists lists_;
+  LearnedFiles learned_;
   Runners runners_;
   DesiredState state_;  // what was applied last
+  ScopedWalls scoped_;
+  std::vector<std::string> scope_moves_;  // not yet taken
   WallProbePlan probe_plan_;
   int rounds_ = 0;              // of Maintain
   std::string runner_problem_;  // why processes that run a blocked file were not listed or killed; empty when they were

@@ -4,7 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "bulkhead/decide_lease.h"
+#include "bulkhead/decide_net.h"
 #include "common/status_macros.h"
 #include "sensor/kernel/counters.h"
 #include "sensor/kernel/kernel_datapath.h"
@@ -25,6 +25,14 @@ std::string StatId(const bh_policy_stat& stat) {
   return std::string(stat.id, strnlen(stat.id, sizeof(stat.id)));
 }
 
+// The policy's entry among the scoped walls in the kernel, or null.
+const bh_scoped_wall* FindScoped(const bh_config& config, const bh_policy_key& key) {
+  for (uint32_t i = 0; i < config.scoped_walls && i < BH_MAX_SCOPED_WALLS; ++i) {
+    if (Same(config.scoped[i].policy, key)) return &config.scoped[i];
+  }
+  return nullptr;
+}
+
 // The names among `names` that work here, in this order.
 std::vector<std::string> Available(const ProbeResult& probed, const std::vector<const char*>& names) {
   std::vector<std::string> available;
@@ -41,18 +49,27 @@ std::string KernelDatapath::PolicyId(const bh_policy_key& key) const {
   return stat.ok() ? StatId(*stat) : std::string();
 }
 
-ObservedPolicy KernelDatapath::NetworkPolicy(const bh_config& config, bool containment) const {
+ObservedPolicy KernelDatapath::NetworkPolicy(bool containment, uint8_t action) const {
   ObservedPolicy policy;
   policy.mechanisms = Available(probed_, {"cgroup_skb", "cgroup_connect", "cgroup_sendmsg", "sock_destroy"});
   if (!containment) return policy;
   const std::vector<std::string> killers =
       Available(probed_, {"kprobe_tcp_connect", "fentry_tcp_connect", "tp_inet_sock_set_state"});
   if (!killers.empty()) policy.mechanisms.push_back(killers.front());
-  if (config.contain_action == BH_ACTION_SIGKILL && killers.empty()) {
+  if (action == BH_ACTION_SIGKILL && killers.empty()) {
     policy.degraded =
         "no hook in tcp_connect works here: connections are refused with EPERM, the process is not killed";
   }
   return policy;
+}
+
+// Where the wall of a policy with a scope is, as this sensor saw it last.
+void KernelDatapath::ObserveScope(const std::string& policy_id, ObservedPolicy* observed) const {
+  const ScopedWalls::Wall* wall = scoped_.Find(policy_id);
+  if (wall == nullptr) return;
+  if (wall->present) observed->scope_cgroup = wall->cgroup->relative;
+  if (wall->problem.empty()) return;
+  absl::StrAppend(&observed->degraded, observed->degraded.empty() ? "" : "; ", wall->problem);
 }
 
 ObservedPolicy KernelDatapath::BinaryPolicy(const std::string& policy_id, uint32_t action, bool by_path) const {
@@ -96,6 +113,31 @@ ObservedPolicy KernelDatapath::BinaryPolicy(const std::string& policy_id, uint32
   return observed;
 }
 
+ObservedPolicy KernelDatapath::ListPolicy(const std::string& policy_id, const AllowLists::Status& list) const {
+  ObservedPolicy observed;
+  observed.mechanisms = Available(probed_, {"exec_digest", "lsm_bprm_check", "fmod_ret_bprm_check", "lsm_mmap_file",
+                                            "fmod_ret_mmap_file", "exec_identity"});
+  observed.scope_cgroup = list.cgroup;
+  std::vector<std::string> weaker;
+  if (!probed_.Has("lsm_mmap_file") && !probed_.Has("fmod_ret_mmap_file")) {
+    weaker.push_back("nothing here sees a file mapped as code: libraries are neither judged nor learned");
+  }
+  if (!probed_.deny_exec) {
+    weaker.push_back(
+        "neither BPF LSM nor fmod_ret works here: what is not listed is killed instead of refused, and scripts are "
+        "known by their path as given");
+  }
+  const Learned learned = learned_.Of(policy_id);
+  if (learned.unreadable > 0) {
+    weaker.push_back(absl::StrCat(learned.unreadable, " files that ran were gone or unreadable: they are not listed"));
+  }
+  if (!list.problem.empty()) weaker.push_back(list.problem);
+  observed.degraded = absl::StrJoin(weaker, "; ");
+  observed.learned.assign(learned.binaries.begin(), learned.binaries.end());
+  observed.learned_truncated = learned.truncated;
+  return observed;
+}
+
 absl::Status KernelDatapath::ObservePolicies(const bh_config& config, ObservedState* observed) const {
   ASSIGN_OR_RETURN(const std::vector<bh_policy_stat> stats, ReadPolicyStats(maps_.policies));
   ASSIGN_OR_RETURN(const PathRules paths, store_.ReadPaths());
@@ -110,14 +152,23 @@ absl::Status KernelDatapath::ObservePolicies(const bh_config& config, ObservedSt
     ObservedPolicy policy;
     uint64_t expires = 0;
     uint8_t mode = BH_WALL_OFF;
-    if (config.contain != BH_WALL_OFF && Same(config.contain_policy, key)) {
-      policy = NetworkPolicy(config, true);
+    if (const AllowLists::Status* list = lists_.Find(id); list != nullptr) {
+      policy = ListPolicy(id, *list);
+      expires = list->rule.expires;
+    } else if (config.contain != BH_WALL_OFF && Same(config.contain_policy, key)) {
+      policy = NetworkPolicy(true, config.contain_action);
       expires = config.contain_expires;
       mode = config.contain;
     } else if (config.isolate != BH_WALL_OFF && Same(config.isolate_policy, key)) {
-      policy = NetworkPolicy(config, false);
+      policy = NetworkPolicy(false, BH_ACTION_DENY);
       expires = config.isolate_expires;
       mode = config.isolate;
+    } else if (const bh_scoped_wall* wall = FindScoped(config, key); wall != nullptr) {
+      policy = NetworkPolicy(wall->wall == BH_CONTAIN, wall->action);
+      expires = wall->expires;
+      mode = wall->mode;
+    } else if (const ScopedWalls::Wall* waiting = scoped_.Find(id); waiting != nullptr) {
+      policy.expires_at = waiting->policy.expires_at;
     } else if (path != paths.end()) {
       policy = BinaryPolicy(id, path->second.action, true);
       expires = path->second.expires;
@@ -127,6 +178,7 @@ absl::Status KernelDatapath::ObservePolicies(const bh_config& config, ObservedSt
     } else {
       continue;  // an entry of an order that failed half-way
     }
+    ObserveScope(id, &policy);
     policy.policy_id = id;
     policy.hits = stat.hits;
     if (mode == BH_WALL_SHADOW) {
@@ -153,6 +205,10 @@ absl::StatusOr<ObservedState> KernelDatapath::Observe() {
     const uint64_t now = BootNanoseconds();
     observed.contained = bh_leased_mode(config.contain, config.contain_expires, now) == BH_WALL_ENFORCE;
     observed.isolated = bh_leased_mode(config.isolate, config.isolate_expires, now) == BH_WALL_ENFORCE;
+    for (uint32_t i = 0; i < config.scoped_walls && i < BH_MAX_SCOPED_WALLS; ++i) {
+      const bh_scoped_wall& wall = config.scoped[i];
+      observed.scoped_wall |= bh_leased_mode(wall.mode, wall.expires, now) == BH_WALL_ENFORCE;
+    }
     RETURN_IF_ERROR(ObservePolicies(config, &observed));
   }
   observed.receipt.apply_time = apply_time_;

@@ -206,6 +206,13 @@ Tier BlockBinaryTier(const ProbeResult& result) {
   return Works(result, "ksyscall_execve") || Works(result, "tp_sys_enter_execve") ? Tier::kPartial : Tier::kNone;
 }
 
+// Without a hook that sees mappings, a listed program may load code that nobody listed.
+Tier AllowListTier(const ProbeResult& result) {
+  const bool maps = Works(result, "lsm_mmap_file") || Works(result, "fmod_ret_mmap_file");
+  if (result.deny_exec && maps) return Works(result, "exec_digest") ? Tier::kFull : Tier::kWall;
+  return result.deny_exec || Works(result, "exec_identity") ? Tier::kPartial : Tier::kNone;
+}
+
 }  // namespace
 
 bool ProbeResult::Has(const std::string& mechanism) const {
@@ -235,6 +242,7 @@ absl::StatusOr<ProbeResult> ProbeKernel() {
   result.capabilities.containment = ContainmentTier(result);
   result.capabilities.isolation = NetworkTier(result);
   result.capabilities.block_binary = BlockBinaryTier(result);
+  result.capabilities.allow_list = AllowListTier(result);
   ChoosePrograms(&result);
   return result;
 }

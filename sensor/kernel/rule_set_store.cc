@@ -7,6 +7,7 @@
 #include <bit>
 #include <cstring>
 #include <map>
+#include <set>
 
 #include "absl/strings/str_cat.h"
 #include "common/errno_status.h"
@@ -65,13 +66,13 @@ std::vector<std::pair<uint32_t, bh_port_set>> Numbered(const std::vector<bh_port
 // Makes `content` all that the map holds; what is in both is never missing meanwhile.
 template <typename Key, typename Value>
 absl::Status Replace(const BpfMap& map, const std::vector<std::pair<Key, Value>>& content) {
+  const auto bytes = [](const Key& key) { return std::string(reinterpret_cast<const char*>(&key), sizeof(key)); };
   RETURN_IF_ERROR(PutAll(map, content));
+  std::set<std::string> wanted;
+  for (const auto& [key, value] : content) wanted.insert(bytes(key));
   ASSIGN_OR_RETURN(const std::vector<Key> keys, map.Keys<Key>());
   for (const Key& key : keys) {
-    const bool wanted = std::any_of(content.begin(), content.end(), [&key](const auto& entry) {
-      return std::memcmp(&entry.first, &key, sizeof(key)) == 0;
-    });
-    if (!wanted) RETURN_IF_ERROR(map.Delete(&key));
+    if (wanted.count(bytes(key)) == 0) RETURN_IF_ERROR(map.Delete(&key));
   }
   return absl::OkStatus();
 }
@@ -108,6 +109,14 @@ MapSpec RuleSetStore::SpecOf(Part part) const {
     case kPrints:
       return {BPF_MAP_TYPE_HASH,    "bh_set_prints",     sizeof(bh_print_key),
               sizeof(bh_exec_rule), BH_MAX_EXEC_ENTRIES, BPF_F_NO_PREALLOC};
+    case kAllowed:
+      return {BPF_MAP_TYPE_HASH, "bh_set_allowed", sizeof(bh_allow_key),
+              sizeof(uint32_t),  BH_MAX_ALLOWED,   BPF_F_NO_PREALLOC};
+    case kAwaited:
+      return {BPF_MAP_TYPE_HASH, "bh_set_awaited", sizeof(bh_path_key),
+              sizeof(bh_list),   BH_MAX_LISTS,     BPF_F_NO_PREALLOC};
+    case kLists:
+      return {BPF_MAP_TYPE_HASH, "bh_set_lists", sizeof(uint64_t), sizeof(bh_list), BH_MAX_LISTS, BPF_F_NO_PREALLOC};
     case kFiles:
     case kParts:
       break;
@@ -117,8 +126,9 @@ MapSpec RuleSetStore::SpecOf(Part part) const {
 }
 
 absl::StatusOr<RuleSetStore> RuleSetStore::Open(const std::string& directory) {
-  static constexpr const char* kNames[kParts] = {"bh_config", "bh_rules",   "bh_ports", "bh_paths",
-                                                 "bh_files",  "bh_digests", "bh_sizes", "bh_prints"};
+  static constexpr const char* kNames[kParts] = {"bh_config",  "bh_rules",   "bh_ports", "bh_paths",
+                                                 "bh_files",   "bh_digests", "bh_sizes", "bh_prints",
+                                                 "bh_allowed", "bh_awaited", "bh_lists"};
   RuleSetStore store;
   for (int part = 0; part < kParts; ++part) {
     ASSIGN_OR_RETURN(store.outer_[part], BpfMap::OpenPinned(absl::StrCat(directory, "/", kNames[part])));
@@ -165,7 +175,10 @@ absl::Status RuleSetStore::Fill(const RuleSet& set, const Slot& slot) const {
   RETURN_IF_ERROR(PutAll(slot[kFiles], set.found.files));
   RETURN_IF_ERROR(PutAll(slot[kSizes], SizesOf(set.found.digests)));
   RETURN_IF_ERROR(PutAll(slot[kDigests], set.found.digests));
-  return PutAll(slot[kPrints], set.found.prints);
+  RETURN_IF_ERROR(PutAll(slot[kPrints], set.found.prints));
+  RETURN_IF_ERROR(PutAll(slot[kAllowed], set.found.allowed));
+  RETURN_IF_ERROR(PutAll(slot[kAwaited], set.found.awaited));
+  return PutAll(slot[kLists], set.found.lists);
 }
 
 // Nobody changes a frozen map by a system call. What was found stays open: a path may get another file at any time.
@@ -189,7 +202,10 @@ absl::Status RuleSetStore::CompareFound(const FoundRules& found, const Slot& slo
   RETURN_IF_ERROR(Compare(slot[kFiles], found.files));
   RETURN_IF_ERROR(Compare(slot[kSizes], SizesOf(found.digests)));
   RETURN_IF_ERROR(Compare(slot[kDigests], found.digests));
-  return Compare(slot[kPrints], found.prints);
+  RETURN_IF_ERROR(Compare(slot[kPrints], found.prints));
+  RETURN_IF_ERROR(Compare(slot[kAllowed], found.allowed));
+  RETURN_IF_ERROR(Compare(slot[kAwaited], found.awaited));
+  return Compare(slot[kLists], found.lists);
 }
 
 absl::Status RuleSetStore::Publish(const RuleSet& set) {
@@ -225,6 +241,9 @@ absl::StatusOr<FoundRules> RuleSetStore::ReadFound() const {
   ASSIGN_OR_RETURN(found.files, (ReadAll<bh_file_key, bh_exec_rule>(current_[kFiles])));
   ASSIGN_OR_RETURN(found.digests, (ReadAll<bh_digest_key, bh_digest_rule>(current_[kDigests])));
   ASSIGN_OR_RETURN(found.prints, (ReadAll<bh_print_key, bh_exec_rule>(current_[kPrints])));
+  ASSIGN_OR_RETURN(found.lists, (ReadAll<uint64_t, bh_list>(current_[kLists])));
+  ASSIGN_OR_RETURN(found.awaited, (ReadAll<bh_path_key, bh_list>(current_[kAwaited])));
+  ASSIGN_OR_RETURN(found.allowed, (ReadAll<bh_allow_key, uint32_t>(current_[kAllowed])));
   return found;
 }
 
@@ -238,7 +257,10 @@ absl::Status RuleSetStore::ReplaceFound(const FoundRules& found) {
   RETURN_IF_ERROR(PutAll(current_[kSizes], SizesOf(found.digests)));
   RETURN_IF_ERROR(Replace(current_[kDigests], found.digests));
   RETURN_IF_ERROR(Replace(current_[kSizes], SizesOf(found.digests)));
-  return Replace(current_[kPrints], found.prints);
+  RETURN_IF_ERROR(Replace(current_[kPrints], found.prints));
+  RETURN_IF_ERROR(Replace(current_[kAllowed], found.allowed));
+  RETURN_IF_ERROR(Replace(current_[kAwaited], found.awaited));
+  return Replace(current_[kLists], found.lists);
 }
 
 absl::StatusOr<std::vector<std::string>> RuleSetStore::Repair(const std::optional<FoundRules>& found) {
@@ -258,7 +280,7 @@ absl::StatusOr<std::vector<std::string>> RuleSetStore::Repair(const std::optiona
   }
   if (found.has_value() && current_[kFiles].valid() && !CompareFound(*found, current_).ok()) {
     RETURN_IF_ERROR(ReplaceFound(*found));
-    repaired.push_back("identities or contents of blocked files were changed by somebody else: put back");
+    repaired.push_back("identities or contents of blocked or listed files were changed by somebody else: put back");
   }
   return repaired;
 }

@@ -20,11 +20,19 @@ using PathRules = std::vector<std::pair<bh_path_key, bh_exec_rule>>;
 using DigestRules = std::vector<std::pair<bh_digest_key, bh_digest_rule>>;
 using PrintRules = std::vector<std::pair<bh_print_key, bh_exec_rule>>;
 
-// What identifies blocked binaries beside their paths. It follows the files, so it changes within a generation.
+using ListRules = std::vector<std::pair<uint64_t, bh_list>>;        // by the id of the scope's cgroup
+using AwaitedRules = std::vector<std::pair<bh_path_key, bh_list>>;  // by the path of the scope's cgroup
+using AllowRules = std::vector<std::pair<bh_allow_key, uint32_t>>;  // the value is 1
+
+// What identifies blocked binaries beside their paths, the scopes of allow-lists, and what these name. It follows the
+// files and cgroups, so it changes within a generation.
 struct FoundRules {
   FileRules files;
   DigestRules digests;
   PrintRules prints;
+  ListRules lists;
+  AwaitedRules awaited;
+  AllowRules allowed;
 };
 
 // Everything that one generation puts into the kernel.
@@ -61,7 +69,7 @@ class RuleSetStore {
   absl::StatusOr<std::vector<std::string>> Repair(const std::optional<FoundRules>& found);
 
  private:
-  enum Part { kConfig, kRules, kPorts, kPaths, kFiles, kDigests, kSizes, kPrints, kParts };
+  enum Part { kConfig, kRules, kPorts, kPaths, kFiles, kDigests, kSizes, kPrints, kAllowed, kAwaited, kLists, kParts };
   using Slot = std::array<BpfMap, kParts>;
 
   MapSpec SpecOf(Part part) const;

@@ -87,6 +87,14 @@ void PolicyToProto(const ObservedPolicy& in, v1::ObservedPolicy* out) {
   out->set_killed_running(in.killed_running);
   out->set_sha256(in.sha256);
   out->set_refused(Utf8(in.refused));
+  out->set_scope_cgroup(Utf8(in.scope_cgroup));
+  for (const AllowedBinary& binary : in.learned) {
+    v1::AllowedBinary* added = out->add_learned();
+    // A path that is no text cannot be told; its content is.
+    if (Utf8(binary.path) == binary.path) added->set_path(binary.path);
+    added->set_sha256(binary.sha256);
+  }
+  out->set_learned_truncated(in.learned_truncated);
   for (const WouldCut& cut : in.would_cut) {
     v1::WouldCut* added = out->add_would_cut();
     added->set_address(cut.remote.ToString());
@@ -96,6 +104,26 @@ void PolicyToProto(const ObservedPolicy& in, v1::ObservedPolicy* out) {
     added->set_comm(Utf8(cut.comm));
     added->set_count(cut.count);
   }
+}
+
+void ScopeToProto(const PolicyScope& in, v1::Scope* out) {
+  switch (in.kind) {
+    case PolicyScope::Kind::kCgroup:
+      return out->set_cgroup(in.name);
+    case PolicyScope::Kind::kSystemdUnit:
+      return out->set_systemd_unit(in.name);
+    case PolicyScope::Kind::kContainer:
+      return out->set_container(in.name);
+  }
+}
+
+void AllowListToProto(const Policy& in, v1::AllowList* out) {
+  for (const AllowedBinary& binary : in.allowed) {
+    v1::AllowedBinary* added = out->add_binaries();
+    added->set_path(binary.path);
+    added->set_sha256(binary.sha256);
+  }
+  out->set_learn(in.learn);
 }
 
 v1::HostInfo HostToProto(const HostFacts& in) {
@@ -231,6 +259,7 @@ v1::Capabilities CapabilitiesToProto(const Capabilities& in) {
   out.set_containment_tier(static_cast<v1::Tier>(in.containment));
   out.set_isolation_tier(static_cast<v1::Tier>(in.isolation));
   out.set_block_binary_tier(static_cast<v1::Tier>(in.block_binary));
+  out.set_allow_list_tier(static_cast<v1::Tier>(in.allow_list));
   for (const Mechanism& mechanism : in.mechanisms) {
     v1::Mechanism* added = out.add_mechanisms();
     added->set_name(Utf8(mechanism.name));
@@ -258,6 +287,8 @@ v1::DesiredState DesiredStateToProto(const DesiredState& in) {
     added->set_on_expiry(static_cast<v1::OnExpiry>(policy.on_expiry));
     added->set_on_unreachable(static_cast<v1::OnUnreachable>(policy.on_unreachable));
     added->set_refused(Utf8(policy.refused));
+    if (policy.scope.has_value()) ScopeToProto(*policy.scope, added->mutable_scope());
+    if (policy.policy_template == PolicyTemplate::kAllowList) AllowListToProto(policy, added->mutable_allow_list());
     if (policy.policy_template != PolicyTemplate::kBlockBinary) continue;
     added->mutable_block_binary()->set_path(policy.binary_path);
     added->mutable_block_binary()->set_sha256(policy.binary_sha256);

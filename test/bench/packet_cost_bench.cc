@@ -7,8 +7,10 @@
 #include <catch2/catch.hpp>
 #include <cstdio>
 #include <cstdlib>
+#include <memory>
 
 #include "absl/strings/str_cat.h"
+#include "bulkhead/abi.h"
 #include "common/unique_fd.h"
 #include "harness/cgroup_sandbox.h"
 #include "harness/status_matchers.h"
@@ -132,6 +134,22 @@ TEST_CASE("ns per packet") {
     Compare(empty.get(), egress.get(), count, RuleAddress(count / 2), "allowed", 1);
     Compare(empty.get(), egress.get(), count, (10u << 24) | 2, "denied", 0);
   }
+  // What a packet pays that is in none of sixteen scopes.
+  std::vector<std::unique_ptr<test::CgroupSandbox>> scopes;
+  state.policies.clear();
+  state.isolation_rules.clear();
+  ++state.generation;
+  for (int i = 0; i < BH_MAX_SCOPED_WALLS; ++i) {
+    const std::string name = absl::StrCat("scope", i);
+    scopes.push_back(std::make_unique<test::CgroupSandbox>(absl::StrCat(cgroup.path(), "/", name)));
+    Policy& policy = state.policies.emplace_back();
+    policy.id = name;
+    policy.policy_template = PolicyTemplate::kNetworkIsolation;
+    policy.scope = PolicyScope{PolicyScope::Kind::kCgroup, cgroup.path().substr(cgroup.path().rfind('/')) + "/" + name};
+  }
+  REQUIRE_OK((*datapath)->Apply(state));
+  Compare(empty.get(), EgressProgram(**datapath).get(), 0, (10u << 24) | 2, "scoped", 1);
+  scopes.clear();
   datapath->reset();
   REQUIRE_OK(RemoveDatapath(options));
 }

@@ -17,11 +17,11 @@ namespace {
 
 constexpr char kScope[] = "/sys/fs/cgroup/frames-order";
 
-// The errno that a process inside the scope gets for a packet socket; 0: it got one.
-int PacketSocketInScope() {
+// The errno that a process in a cgroup gets for a packet socket; 0: it got one.
+int PacketSocketIn(const std::string& cgroup) {
   const pid_t child = fork();
   if (child == 0) {
-    std::ofstream(std::string(kScope) + "/cgroup.procs") << "0";
+    std::ofstream(cgroup + "/cgroup.procs") << "0";
     _exit(socket(AF_PACKET, SOCK_RAW, 0) < 0 ? errno : 0);
   }
   int status = -1;
@@ -56,19 +56,43 @@ TEST_CASE("order: isolation through the datapath refuses packet sockets inside t
   CHECK(std::any_of(mechanisms.begin(), mechanisms.end(),
                     [](const Mechanism& m) { return absl::StartsWith(m.name, "frames_") && m.available; }));
 
-  CHECK(PacketSocketInScope() == 0);
+  CHECK(PacketSocketIn(kScope) == 0);
   REQUIRE((*datapath)->Apply(Isolated(1, true)).ok());
-  CHECK(PacketSocketInScope() == EPERM);
+  CHECK(PacketSocketIn(kScope) == EPERM);
   const auto observed = (*datapath)->Observe();
   REQUIRE(observed.ok());
   CHECK(observed->degraded.empty());
   CHECK(std::any_of(observed->counters.begin(), observed->counters.end(),
                     [](const Counter& c) { return c.name == "frames_denied_socket" && c.value == 1; }));
   REQUIRE((*datapath)->Apply(Isolated(2, false)).ok());
-  CHECK(PacketSocketInScope() == 0);
+  CHECK(PacketSocketIn(kScope) == 0);
 
   datapath->reset();
   CHECK(RemoveDatapath(options).ok());
+  CHECK(rmdir(kScope) == 0);
+}
+
+TEST_CASE("order: isolation of a scope refuses packet sockets there only") {
+  const std::string part = std::string(kScope) + "/part";
+  REQUIRE((mkdir(kScope, 0755) == 0 && mkdir(part.c_str(), 0755) == 0));
+  DatapathOptions options;
+  options.scope = kScope;
+  options.pin_key = "frames_order";
+  auto datapath = OpenDatapath(options);
+  INFO(datapath.status());
+  REQUIRE(datapath.ok());
+  DesiredState state = Isolated(1, true);
+  state.policies[0].scope = PolicyScope{PolicyScope::Kind::kCgroup, "/frames-order/part"};
+  REQUIRE((*datapath)->Apply(state).ok());
+  CHECK(PacketSocketIn(part) == EPERM);
+  CHECK(PacketSocketIn(kScope) == 0);
+  const auto observed = (*datapath)->Observe();
+  REQUIRE(observed.ok());
+  REQUIRE(observed->policies.size() == 1);
+  CHECK(observed->policies[0].hits == 1);
+  datapath->reset();
+  CHECK(RemoveDatapath(options).ok());
+  CHECK(rmdir(part.c_str()) == 0);
   CHECK(rmdir(kScope) == 0);
 }
 

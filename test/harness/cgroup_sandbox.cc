@@ -35,11 +35,16 @@ bool WriteText(const std::string& path, const std::string& text) {
   return written;
 }
 
+std::string NewPath() {
+  static std::atomic<int> count{0};
+  return FindCgroup2() + "/bulkhead-test-" + std::to_string(getpid()) + "-" + std::to_string(++count);
+}
+
 }  // namespace
 
-CgroupSandbox::CgroupSandbox() {
-  static std::atomic<int> count{0};
-  path_ = FindCgroup2() + "/bulkhead-test-" + std::to_string(getpid()) + "-" + std::to_string(++count);
+CgroupSandbox::CgroupSandbox() : CgroupSandbox(NewPath()) {}
+
+CgroupSandbox::CgroupSandbox(const std::string& path) : path_(path) {
   if (mkdir(path_.c_str(), 0755) != 0) throw std::runtime_error("make " + path_ + ": " + std::strerror(errno));
 }
 

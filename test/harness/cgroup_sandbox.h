@@ -14,6 +14,8 @@ class CgroupSandbox {
  public:
   // Makes `<cgroup2>/bulkhead-test-<pid>-<n>`.
   CgroupSandbox();
+  // Makes `path`, a directory below a cgroup's.
+  explicit CgroupSandbox(const std::string& path);
   // Kills what is left inside and removes the cgroup.
   ~CgroupSandbox();
   CgroupSandbox(const CgroupSandbox&) = delete;

@@ -5,6 +5,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -77,6 +78,11 @@ class FakeDatapath : public sensor::Datapath {
     return std::exchange(repairs_, {});
   }
 
+  std::vector<std::string> TakeScopeMoves() override {
+    absl::MutexLock lock(&mutex_);
+    return std::exchange(scope_moves_, {});
+  }
+
   int event_fd() const override { return event_.get(); }
 
   std::vector<sensor::Event> DrainEvents(size_t) override {
@@ -100,6 +106,10 @@ class FakeDatapath : public sensor::Datapath {
   void AddRepair(std::string text) {
     absl::MutexLock lock(&mutex_);
     repairs_.push_back(std::move(text));
+  }
+  void MoveScope(std::string text) {
+    absl::MutexLock lock(&mutex_);
+    scope_moves_.push_back(std::move(text));
   }
   void AddEvent(sensor::Event event) {
     absl::MutexLock lock(&mutex_);
@@ -138,6 +148,7 @@ class FakeDatapath : public sensor::Datapath {
   absl::Status apply_result_ ABSL_GUARDED_BY(mutex_);
   sensor::DesiredState state_ ABSL_GUARDED_BY(mutex_);
   std::vector<sensor::ControlPlaneEndpoint> endpoints_ ABSL_GUARDED_BY(mutex_);
+  std::vector<std::string> scope_moves_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::string> repairs_ ABSL_GUARDED_BY(mutex_);
   std::vector<sensor::Event> events_ ABSL_GUARDED_BY(mutex_);
   int applies_ ABSL_GUARDED_BY(mutex_) = 0;

@@ -2,6 +2,7 @@
 #include "harness/net_sandbox.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -52,9 +53,10 @@ void Carry(int control, const Order& order) {
   Reply(control, fd.valid() ? 0 : errno, fd.get());
 }
 
-int Serve(int control) {
+// `namespace_fd` negative: a new one.
+int Serve(int control, int namespace_fd) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
-  if (unshare(CLONE_NEWNET) != 0) return 1;
+  if (namespace_fd < 0 ? unshare(CLONE_NEWNET) != 0 : setns(namespace_fd, CLONE_NEWNET) != 0) return 1;
   Reply(control, 0, -1);
   Order order;
   while (recv(control, &order, sizeof(order), 0) == sizeof(order)) Carry(control, order);
@@ -80,15 +82,20 @@ UniqueFd Receive(int control, const char* what) {
 
 }  // namespace
 
-SocketFactory::SocketFactory(const CgroupSandbox* cgroup) {
+SocketFactory::SocketFactory(const CgroupSandbox* cgroup, const SocketFactory* neighbour) {
+  UniqueFd shared;
+  if (neighbour != nullptr) {
+    shared.Reset(open(("/proc/" + std::to_string(neighbour->pid()) + "/ns/net").c_str(), O_RDONLY | O_CLOEXEC));
+    if (!shared.valid()) throw std::runtime_error("open a neighbour's network namespace");
+  }
   int ends[2];
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) throw std::runtime_error("socketpair failed");
   control_.Reset(ends[0]);
   UniqueFd other(ends[1]);
   const int ours = ends[0];
-  const auto body = [&other, ours] {
+  const auto body = [&other, &shared, ours] {
     close(ours);
-    return Serve(other.get());
+    return Serve(other.get(), shared.valid() ? shared.get() : -1);
   };
   if (cgroup != nullptr) {
     pid_ = cgroup->Fork(body);

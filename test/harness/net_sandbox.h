@@ -22,8 +22,8 @@ inline constexpr char kPeer6[] = "2001:db8::2";
 // the test can use it like one of its own.
 class SocketFactory {
  public:
-  // `cgroup`: null for the test's own.
-  explicit SocketFactory(const CgroupSandbox* cgroup);
+  // `cgroup`: null for the test's own. `neighbour`: whose namespace it shares; null: it has one of its own.
+  explicit SocketFactory(const CgroupSandbox* cgroup, const SocketFactory* neighbour = nullptr);
   ~SocketFactory();
   SocketFactory(const SocketFactory&) = delete;
   SocketFactory& operator=(const SocketFactory&) = delete;

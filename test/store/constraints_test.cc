@@ -96,6 +96,52 @@ TEST_CASE("policies: one of each network kind, names that fit the template, path
         "23505 enforcement_policies_one_block_key");
 }
 
+TEST_CASE("scopes: one of each network policy for each, with a name that says so, and none for a block") {
+  const WithSensor database;
+  const auto policy = [&](const std::string& name, const std::string& values) {
+    return database.Refusal(absl::StrCat(
+        "INSERT INTO enforcement_policies (id, sensor_id, created_by, etag, action, name, template, scope_kind,"
+        " scope_name) VALUES (gen_random_uuid(), '",
+        kSensor, "', 'olga', 'e', 'deny', '", name, "', ", values, ")"));
+  };
+  CHECK(policy("network-isolation-a", "'network-isolation', 'unit', 'a.service'").empty());
+  CHECK(policy("network-isolation-b", "'network-isolation', 'cgroup', '/a'").empty());
+  CHECK(policy("network-containment-a", "'network-containment', 'unit', 'a.service'").empty());
+  CHECK(policy("network-isolation", "'network-isolation', '', ''").empty());
+  CHECK(policy("network-isolation-c", "'network-isolation', 'unit', 'a.service'") ==
+        "23505 enforcement_policies_one_network_key");
+  CHECK(policy("network-isolation-d", "'network-isolation', '', ''") == "23514 enforcement_policies_template_check");
+  CHECK(policy("network-isolation", "'network-isolation', 'unit', 'b.service'") ==
+        "23514 enforcement_policies_template_check");
+  CHECK(policy("network-isolation-e", "'network-isolation', 'host', 'b'") == "23514 enforcement_policies_scope_check");
+  CHECK(policy("network-isolation-e", "'network-isolation', 'unit', ''") == "23514 enforcement_policies_scope_check");
+  CHECK(policy("network-isolation-e", "'network-isolation', '', 'b'") == "23514 enforcement_policies_scope_check");
+  CHECK(policy("bulkhead-block-binary-x", "'block-binary', 'unit', 'b.service'") ==
+        "23514 enforcement_policies_template_check");
+}
+
+TEST_CASE("allow-lists: one for each scope, never without one, and no list on another policy") {
+  const WithSensor database;
+  const auto policy = [&](const std::string& name, const std::string& values) {
+    return database.Refusal(absl::StrCat(
+        "INSERT INTO enforcement_policies (id, sensor_id, created_by, etag, action, name, template, scope_kind,"
+        " scope_name, allow_learn, allow_binaries) VALUES (gen_random_uuid(), '",
+        kSensor, "', 'olga', 'e', 'deny', '", name, "', ", values, ")"));
+  };
+  CHECK(policy("bulkhead-allow-list-a", "'allow-list', 'unit', 'a.service', false, ARRAY[' /bin/a']").empty());
+  CHECK(policy("bulkhead-allow-list-b", "'allow-list', 'cgroup', '/a', true, '{}'").empty());
+  CHECK(policy("bulkhead-allow-list-c", "'allow-list', 'unit', 'a.service', true, '{}'") ==
+        "23505 enforcement_policies_one_network_key");
+  CHECK(policy("bulkhead-allow-list-c", "'allow-list', '', '', true, '{}'") ==
+        "23514 enforcement_policies_template_check");
+  CHECK(policy("list", "'allow-list', 'unit', 'b.service', true, '{}'") == "23514 enforcement_policies_template_check");
+  CHECK(
+      policy("bulkhead-allow-list-d", "'allow-list', 'unit', 'b.service', false, array_fill(' /x'::text, '{4097}')") ==
+      "23514 enforcement_policies_allow_list_check");
+  CHECK(policy("network-isolation-a", "'network-isolation', 'unit', 'a.service', true, '{}'") ==
+        "23514 enforcement_policies_allow_list_check");
+}
+
 TEST_CASE(
     "blocks by content: 32 bytes, once each, killing nobody that NOTIFY spares, and no part of a network policy") {
   const WithSensor database;

@@ -59,14 +59,28 @@ const std::vector<Step>& Steps() {
        " 'bulkhead-block-binary-abab', 'block-binary', 'sigkill', 'olga', 'e', decode(repeat('ab', 32), 'hex'), true)",
        "SELECT kill_running AND octet_length(binary_sha256) = 32 FROM enforcement_policies"
        " WHERE template = 'block-binary'"},
+      {"INSERT INTO enforcement_policies (id, sensor_id, name, template, action, created_by, etag, scope_kind,"
+       " scope_name) VALUES ('00000000-0000-4000-8000-000000000006', '00000000-0000-4000-8000-000000000001',"
+       " 'network-containment-nginx.service', 'network-containment', 'deny', 'olga', 'e', 'unit', 'nginx.service')",
+       "SELECT count(*) = 1 FROM enforcement_policies WHERE scope_kind = 'unit' AND scope_name = 'nginx.service'"
+       " AND template = 'network-containment'"},
+      {"INSERT INTO enforcement_policies (id, sensor_id, name, template, action, created_by, etag, scope_kind,"
+       " scope_name, allow_binaries) VALUES ('00000000-0000-4000-8000-000000000007',"
+       " '00000000-0000-4000-8000-000000000001', 'bulkhead-allow-list-nginx.service', 'allow-list', 'deny', 'olga',"
+       " 'e', 'unit', 'nginx.service', ARRAY[' /usr/sbin/nginx'])",
+       "SELECT allow_binaries = ARRAY[' /usr/sbin/nginx'] FROM enforcement_policies WHERE template = 'allow-list'"},
       {"UPDATE sensors SET labels = '{\"env\": \"prod\"}' WHERE name = 'old-1';"
        "INSERT INTO rollouts (id, kind, order_message, allow_degraded, max_in_flight, max_per_hour, max_failures,"
        " enforce_within_seconds, label_selector, created_by, ordered_by) VALUES"
-       " ('00000000-0000-4000-8000-000000000006', 'contain', '', false, 50, 0, 1, 60, 'env=prod', 'olga', 'olga');"
+       " ('00000000-0000-4000-8000-000000000011', 'contain', '', false, 50, 0, 1, 60, 'env=prod', 'olga', 'olga');"
        "INSERT INTO rollout_targets (rollout_id, sensor_id, sensor_name) VALUES"
-       " ('00000000-0000-4000-8000-000000000006', '00000000-0000-4000-8000-000000000001', 'old-1')",
+       " ('00000000-0000-4000-8000-000000000011', '00000000-0000-4000-8000-000000000001', 'old-1')",
        "SELECT count(*) = 1 FROM rollouts r JOIN rollout_targets t ON t.rollout_id = r.id JOIN sensors s"
        " ON s.id = t.sensor_id WHERE t.state = 'pending' AND s.labels @> '{\"env\": \"prod\"}'"},
+      {"UPDATE sensor_reports SET refused_policy = 'the sensor refused policy p' WHERE sensor_id ="
+       " '00000000-0000-4000-8000-000000000001'",
+       "SELECT refused_policy = 'the sensor refused policy p' FROM sensor_reports WHERE sensor_id ="
+       " '00000000-0000-4000-8000-000000000001'"},
   };
   return steps;
 }

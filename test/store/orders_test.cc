@@ -4,7 +4,9 @@
 #include <vector>
 
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "controlplane/domain/errors.h"
+#include "controlplane/domain/validate.h"
 #include "store/database.h"
 #include "store/fleet.h"
 
@@ -120,6 +122,142 @@ TEST_CASE("release lifts what is asked and is unchanged when there is nothing") 
   CHECK(nothing->unchanged);
   CHECK(nothing->sensor.desired_generation == generation);
   CHECK_CODE(release(PolicyTemplate::kBlockBinary), kInvalidArgument);
+}
+
+TEST_CASE("each scope is contained by itself, once, beside the whole sensor") {
+  const Database database;
+  const auto store = database.Open();
+  Enroll(*store, "web-1");
+  const Scope nginx{ScopeKind::kSystemdUnit, "nginx.service"};
+  const Scope cgroup{ScopeKind::kCgroup, "/nginx.service"};
+  const auto contain = [&](const std::optional<Scope>& scope, PolicyAction action = PolicyAction::kDeny) {
+    return Give(*store, [&](Transaction& tx) {
+      return orders::ContainSensor(tx, By("olga"), "web-1", {.action = action, .scope = scope});
+    });
+  };
+  const auto first = contain(nginx, PolicyAction::kNotify);
+  REQUIRE_OK(first);
+  CHECK(first->policy.name == "network-containment-nginx.service");
+  CHECK(first->policy.scope == nginx);
+  CHECK(first->sensor.Find(PolicyTemplate::kNetworkContainment) == nullptr);
+  CHECK(contain(nginx, PolicyAction::kNotify)->unchanged);
+  const auto cuts = contain(nginx);
+  REQUIRE_OK(cuts);
+  CHECK_FALSE(cuts->unchanged);
+  CHECK(cuts->policy.name == first->policy.name);
+  CHECK(cuts->sensor.desired_digest != first->sensor.desired_digest);
+  REQUIRE_OK(contain(cgroup));
+  REQUIRE_OK(contain(std::nullopt));
+  const Sensor sensor = Read(*store, "web-1");
+  CHECK(sensor.policies.size() == 3);
+  CHECK(sensor.Find(PolicyTemplate::kNetworkContainment, cgroup)->name.size() == first->policy.name.size() + 9);
+  CHECK(sensor.Find(PolicyTemplate::kNetworkContainment)->name == "network-containment");
+  CHECK(database.Value("SELECT details::jsonb->>'scope' FROM audit_log WHERE action = 'sensor_contained'"
+                       " ORDER BY sequence LIMIT 1") == "unit:nginx.service");
+}
+
+TEST_CASE("release of a scope leaves the others and the whole sensor, and the other way round") {
+  const Database database;
+  const auto store = database.Open();
+  Enroll(*store, "web-1");
+  const Scope nginx{ScopeKind::kSystemdUnit, "nginx.service"};
+  const Scope redis{ScopeKind::kContainer, "0123456789ab"};
+  for (const std::optional<Scope>& scope : {std::optional(nginx), std::optional(redis), std::optional<Scope>()}) {
+    REQUIRE_OK(Give(*store,
+                    [&](Transaction& tx) { return orders::IsolateSensor(tx, By("olga"), "web-1", {.scope = scope}); }));
+  }
+  const auto release = [&](const std::optional<Scope>& scope) {
+    return Give(*store,
+                [&](Transaction& tx) { return orders::ReleaseSensor(tx, By("olga"), "web-1", std::nullopt, scope); });
+  };
+  REQUIRE_OK(release(nginx));
+  CHECK(release(nginx)->unchanged);
+  CHECK(Read(*store, "web-1").policies.size() == 2);
+  REQUIRE_OK(release(std::nullopt));
+  const Sensor sensor = Read(*store, "web-1");
+  REQUIRE(sensor.policies.size() == 1);
+  CHECK(sensor.policies[0].scope == redis);
+  CHECK_CODE(release(Scope{ScopeKind::kCgroup, "a"}), kInvalidArgument);
+}
+
+TEST_CASE("each scope has one allow-list: the same is the same order, another replaces it, deleting lifts it") {
+  const Database database;
+  const auto store = database.Open();
+  Enroll(*store, "web-1");
+  const Scope nginx{ScopeKind::kSystemdUnit, "nginx.service"};
+  const std::string digest(32, '\xab');
+  const auto set = [&](AllowList list, const std::optional<Scope>& scope, PolicyAction action = PolicyAction::kDeny) {
+    return Give(*store, [&](Transaction& tx) {
+      return orders::SetAllowList(tx, By("olga"), "web-1", list, {.action = action, .scope = scope});
+    });
+  };
+  const AllowList list{{{"/usr/sbin/nginx", digest}, {"", digest}, {"/bin/a \"b\\{}, c", ""}}, false};
+  const auto learns = set({{}, true}, nginx);
+  REQUIRE_OK(learns);
+  CHECK(learns->policy.name == "bulkhead-allow-list-nginx.service");
+  CHECK(learns->policy.allow_list.learn);
+  const auto first = set(list, nginx);
+  REQUIRE_OK(first);
+  CHECK_FALSE(first->unchanged);
+  CHECK(first->sensor.policies.size() == 1);
+  CHECK(first->policy.name == learns->policy.name);
+  CHECK(first->policy.allow_list.binaries ==
+        std::vector<AllowedBinary>{{"", digest}, {"/bin/a \"b\\{}, c", ""}, {"/usr/sbin/nginx", digest}});
+  CHECK(first->sensor.desired_digest != learns->sensor.desired_digest);
+  CHECK(first->sensor.desired_generation == learns->sensor.desired_generation + 1);
+  // Order and repetition say nothing.
+  const AllowList shuffled{{list.binaries[2], list.binaries[0], list.binaries[1], list.binaries[0]}, false};
+  CHECK(set(shuffled, nginx)->unchanged);
+  CHECK_FALSE(set(list, nginx, PolicyAction::kNotify)->unchanged);
+  REQUIRE_OK(set({}, Scope{ScopeKind::kCgroup, "/a"}));
+  const Sensor sensor = Read(*store, "web-1");
+  CHECK(sensor.policies.size() == 2);
+  REQUIRE_OK(Give(*store, [&](Transaction& tx) { return tx.GetDesiredState(sensor.id); }));
+  CHECK(database.Value("SELECT details::jsonb->>'binaries' || ' ' || (details::jsonb->>'action') FROM audit_log"
+                       " WHERE action = 'allow_list_set' ORDER BY sequence LIMIT 1 OFFSET 1") == "3 deny");
+  REQUIRE_OK(Give(*store, [&](Transaction& tx) {
+    return orders::DeletePolicy(tx, By("olga"), sensor.Find(PolicyTemplate::kAllowList, nginx)->id);
+  }));
+  CHECK(Read(*store, "web-1").policies.size() == 1);
+}
+
+TEST_CASE("an allow-list that is none is refused, with the field") {
+  const Database database;
+  const auto store = database.Open();
+  Enroll(*store, "web-1");
+  const Scope nginx{ScopeKind::kSystemdUnit, "nginx.service"};
+  const auto field = [&](AllowList list, const std::optional<Scope>& scope) {
+    const auto ordered = Give(
+        *store, [&](Transaction& tx) { return orders::SetAllowList(tx, By("olga"), "web-1", list, {.scope = scope}); });
+    CHECK_CODE(ordered, kInvalidArgument);
+    return std::string(ordered.status().message());
+  };
+  CHECK_THAT(field({}, std::nullopt), Catch::Contains("scope"));
+  CHECK_THAT(field({}, Scope{ScopeKind::kContainer, "web"}), Catch::Contains("scope.container"));
+  CHECK_THAT(field({{{"/bin/a", ""}}, true}, nginx), Catch::Contains("allow_list.binaries"));
+  CHECK_THAT(field({{{"/bin/a", ""}, {"", ""}}, false}, nginx), Catch::Contains("allow_list.binaries[1]"));
+  CHECK_THAT(field({{{"bin/a", ""}}, false}, nginx), Catch::Contains("allow_list.binaries[0].path"));
+  CHECK_THAT(field({{{"", "x"}}, false}, nginx), Catch::Contains("allow_list.binaries[0].sha256"));
+  CHECK_THAT(field({std::vector<AllowedBinary>(4097, {"/bin/a", ""}), false}, nginx), Catch::Contains("4097"));
+  CHECK_THAT(field({std::vector<AllowedBinary>(300, {"/" + std::string(4000, 'a'), ""}), false}, nginx),
+             Catch::Contains("together"));
+  CHECK(Read(*store, "web-1").policies.empty());
+}
+
+TEST_CASE("sixteen scopes of a sensor are walled, and no more") {
+  const Database database;
+  const auto store = database.Open();
+  Enroll(*store, "web-1");
+  const auto isolate = [&](size_t i) {
+    return Give(*store, [&](Transaction& tx) {
+      return orders::IsolateSensor(tx, By("olga"), "web-1",
+                                   {.scope = Scope{ScopeKind::kCgroup, absl::StrCat("/scope-", i)}});
+    });
+  };
+  for (size_t i = 0; i < kMaxScopedPolicies; ++i) REQUIRE_OK(isolate(i));
+  CHECK(ReasonOf(isolate(kMaxScopedPolicies).status()) == "TOO_MANY_SCOPED_POLICIES");
+  CHECK(isolate(0)->unchanged);
+  REQUIRE_OK(Isolate(*store, "web-1"));
 }
 
 TEST_CASE("a block has a name from its path, and deleting the policy lifts it") {

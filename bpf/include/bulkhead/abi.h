@@ -21,6 +21,12 @@
 #define BH_MAX_PORT_SETS 32768      /* refused by the rule compiler */
 #define BH_MAX_EXEC_ENTRIES 16384   /* refused at Apply */
 #define BH_MAX_POLICIES 4096        /* refused at Apply */
+#define BH_MAX_SCOPED_WALLS 16      /* refused by the check of the desired state */
+#define BH_MAX_LISTS 1024           /* allow-lists; refused at Apply */
+#define BH_MAX_ALLOWED 65536        /* entries of all allow-lists; refused at Apply */
+#define BH_MAX_LEARNED 8192         /* further files that ran are not listed, and the policy says so */
+#define BH_MAX_BORN 4096            /* least recently used new cgroup forgotten: the sensor finds it within a second */
+#define BH_MAX_JUDGED 4096          /* execs under way; the least recent is judged again by identity alone */
 #define BH_MAX_CONTROL_PLANE 256    /* refused at SetControlPlane */
 #define BH_MAX_LOCAL_ADDRESSES 4096 /* further own addresses lose the clean EPERM's exception, not the wall's */
 #define BH_MAX_FLOWS 16384          /* least recently used flow forgotten: its replies are dropped */
@@ -35,6 +41,7 @@
 #define BH_PORT_SET_BYTES 8192      /* one bit a port */
 #define BH_PATH_BYTES 4096          /* PATH_MAX, with the NUL */
 #define BH_EVENT_PATH 256           /* longer paths are cut in events only */
+#define BH_LEARN_PATH 1024          /* a longer path is not learned, the file is */
 #define BH_DIGEST_BYTES 32          /* SHA-256 */
 #define BH_HEAD_BYTES 256           /* of a file that the kernel reads before it chooses a loader */
 
@@ -48,14 +55,16 @@ enum bh_family { BH_IPV4 = 4, BH_IPV6 = 6 };
 enum bh_origin { BH_ORIGIN_UNKNOWN = 0, BH_ORIGIN_PASSIVE = 1, BH_ORIGIN_ACTIVE = 2 };
 enum bh_event_kind { BH_EVENT_CONNECT = 1, BH_EVENT_EXEC = 2 };
 
-/* What made a file the blocked one; the first that holds, in this order. */
-enum bh_match { BH_MATCH_NONE = 0, BH_MATCH_FILE = 1, BH_MATCH_PATH = 2, BH_MATCH_DIGEST = 3, BH_MATCH_PRINT = 4 };
+/* What made a file the blocked one; the first that holds, in this order. UNLISTED: an allow-list does not name it. */
+enum bh_match { BH_MATCH_NONE = 0, BH_MATCH_FILE = 1, BH_MATCH_PATH = 2, BH_MATCH_DIGEST = 3, BH_MATCH_PRINT = 4, BH_MATCH_UNLISTED = 5 };
 
 /* bh_config.exec_content, a set of flags. */
 #define BH_CONTENT_DIGESTS 1   /* contents are blocked by digest */
 #define BH_CONTENT_ANY_SIZE 2  /* ... and one of them of a size that is not known: every file is hashed */
 #define BH_CONTENT_STOPS 4     /* ... and not all of them only NOTIFY: what cannot be hashed is refused */
 #define BH_CONTENT_PRINTS 8    /* contents are blocked by fingerprint */
+#define BH_CONTENT_LISTS 16    /* allow-lists are in force */
+#define BH_CONTENT_HASHES 32   /* ... and digest.bpf.c judges them wherever a hook can refuse */
 
 /* Index into bh_count; names in sensor/kernel/counters.cc. */
 enum bh_counter {
@@ -88,6 +97,8 @@ enum bh_counter {
 	BH_FAIL_EVENT,            /* event dropped: ring buffer full */
 	BH_DROP_INTERFACE,        /* dropped on an interface: no socket of this host sent it so */
 	BH_FAIL_CUT,              /* what a shadow would cut was not listed */
+	BH_FAIL_LIST,             /* allow-lists not found: what they name is refused, scopes that nobody can tell pass */
+	BH_FAIL_LEARN,            /* a file that ran was not learned: the list is full */
 	BH_COUNTERS
 };
 
@@ -110,6 +121,18 @@ struct bh_rule_lengths {
 	__u8 length[BH_RULE_LENGTHS];
 };
 
+/* A containment or isolation policy that is about one cgroup and what is below it. */
+struct bh_scoped_wall {
+	__u64 cgroup; /* its id, never 0: a scope that does not exist has no entry */
+	__u32 level;  /* its depth below the root */
+	__u8 wall;    /* enum bh_wall */
+	__u8 mode;    /* enum bh_wall_mode */
+	__u8 action;  /* enum bh_action, of containment */
+	__u8 zero;
+	__u64 expires; /* CLOCK_BOOTTIME, ns: from then on it counts as off; 0: never */
+	struct bh_policy_key policy;
+};
+
 /* The published set's head; immutable once published. */
 struct bh_config {
 	__u64 generation;
@@ -125,6 +148,8 @@ struct bh_config {
 	__u64 contain_expires; /* CLOCK_BOOTTIME, ns: from then on containment counts as off; 0: never */
 	__u64 isolate_expires; /* the same for isolation */
 	__u32 serial;          /* another for each published set, never 0: what a socket remembers of a set ends with it */
+	__u32 scoped_walls;    /* how many of `scoped` are used; what stands above is for the whole scope of the sensor */
+	struct bh_scoped_wall scoped[BH_MAX_SCOPED_WALLS];
 	struct bh_rule_lengths rules[BH_RULE_KINDS]; /* by bh_rule_kind() */
 };
 
@@ -262,6 +287,43 @@ struct bh_exec_rule {
 	__u64 expires; /* CLOCK_BOOTTIME, ns: from then on the rule counts as absent; 0: never */
 };
 
+/* A scope's allow-list; value of the lists' map, whose key is the id of the scope's cgroup. */
+struct bh_list {
+	struct bh_exec_rule rule;
+	__u32 id;      /* bh_allow_key.list; unique in a set */
+	__u8 learn;    /* 1: nothing is stopped, what runs is listed in bh_learned */
+	__u8 contents; /* 1: it has entries that ask for a content */
+	__u8 zero[2];
+};
+
+enum bh_allow_kind {
+	BH_ALLOW_FILE = 1,    /* id: a bh_file_key */
+	BH_ALLOW_PATH = 2,    /* id: a bh_path_key; only for scripts where no hook sees a script's own file */
+	BH_ALLOW_CONTENT = 3, /* id: a bh_digest_key */
+	BH_ALLOW_BOTH = 4,    /* id: a bh_file_key and a bh_digest_key */
+};
+
+/* One thing that a list lets run. The rest of `id` is zero; the value is 1. */
+struct bh_allow_key {
+	__u32 list;
+	__u32 kind; /* enum bh_allow_kind */
+	__u8 id[48];
+};
+
+/* A file that ran in a scope that is learned; key of bh_learned. Only the path of a script is known where no hook sees its file:
+ * device is BH_LEARNED_SCRIPT then, the rest a hash of the path. An all-zero file stands for those that did not fit. */
+struct bh_learned_key {
+	struct bh_policy_key policy;
+	struct bh_file_key file;
+};
+#define BH_LEARNED_SCRIPT 0xffffffffU
+
+struct bh_learned {
+	__u32 tgid; /* who ran it first */
+	__u32 more; /* of the all-zero file: 1: some did not fit */
+	char path[BH_LEARN_PATH]; /* as that process's mount namespace has it; empty: longer, or not known */
+};
+
 /* What a network policy in shadow mode would have cut; key of bh_cuts, value is how often. */
 struct bh_cut_key {
 	struct bh_policy_key policy;
@@ -311,10 +373,13 @@ struct bh_socket {
 BH_ASSERT(sizeof(struct bh_policy_stat) == 72);
 BH_ASSERT(sizeof(struct bh_rule_lengths) == 132);
 BH_ASSERT(sizeof(struct bh_socket_mark) == 28 && offsetof(struct bh_socket_mark, serial) == 20);
-BH_ASSERT(sizeof(struct bh_config) == 640 && offsetof(struct bh_config, contain) == 72);
+BH_ASSERT((BH_MAX_SCOPED_WALLS & (BH_MAX_SCOPED_WALLS - 1)) == 0);
+BH_ASSERT(sizeof(struct bh_scoped_wall) == 40 && offsetof(struct bh_scoped_wall, expires) == 16);
+BH_ASSERT(sizeof(struct bh_config) == 1280 && offsetof(struct bh_config, contain) == 72);
 BH_ASSERT(offsetof(struct bh_config, enforced_at) == 80);
 BH_ASSERT(offsetof(struct bh_config, contain_expires) == 88 && offsetof(struct bh_config, isolate_expires) == 96);
-BH_ASSERT(offsetof(struct bh_config, rules) == 108);
+BH_ASSERT(offsetof(struct bh_config, scoped_walls) == 108 && offsetof(struct bh_config, scoped) == 112);
+BH_ASSERT(offsetof(struct bh_config, rules) == 752);
 BH_ASSERT(sizeof(struct bh_host) == 32 && offsetof(struct bh_host, kill_connect) == 28);
 BH_ASSERT(sizeof(struct bh_rule_key) == 20 && offsetof(struct bh_rule_key, address) == 4);
 BH_ASSERT(sizeof(struct bh_host_head) == 32 && offsetof(struct bh_host_head, sensor_cgroup) == 8);
@@ -326,6 +391,10 @@ BH_ASSERT(sizeof(struct bh_endpoint) == 20);
 BH_ASSERT(sizeof(struct bh_file_key) == 16);
 BH_ASSERT(sizeof(struct bh_path_key) == 24);
 BH_ASSERT(sizeof(struct bh_exec_rule) == 32 && offsetof(struct bh_exec_rule, expires) == 24);
+BH_ASSERT(sizeof(struct bh_list) == 40 && offsetof(struct bh_list, id) == 32);
+BH_ASSERT(sizeof(struct bh_allow_key) == 56 && offsetof(struct bh_allow_key, id) == 8);
+BH_ASSERT(sizeof(struct bh_learned_key) == 32);
+BH_ASSERT(sizeof(struct bh_learned) == 8 + BH_LEARN_PATH);
 BH_ASSERT(sizeof(struct bh_cut_key) == 56 && offsetof(struct bh_cut_key, comm) == 40);
 BH_ASSERT(sizeof(struct bh_digest_key) == 32);
 BH_ASSERT(sizeof(struct bh_digest_rule) == 40 && offsetof(struct bh_digest_rule, size) == 32);

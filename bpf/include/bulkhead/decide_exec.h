@@ -40,6 +40,32 @@ BH_PURE int bh_must_hash(__u8 exec_content, int size_trusted, int size_blocked)
 	return (exec_content & BH_CONTENT_ANY_SIZE) || !size_trusted || size_blocked;
 }
 
+/* What is known of a file that is about to run in the scope of an allow-list. */
+struct bh_allow_facts {
+	__u8 learn;    /* of the list */
+	__u8 over;     /* the list's lease is over */
+	__u8 file;     /* the list names the file itself, whatever it holds */
+	__u8 content;  /* the list names the content */
+	__u8 both;     /* the list names the file with this content */
+	__u8 digest;   /* the content is known, and nobody can change it before it runs */
+};
+
+enum bh_allow_verdict { BH_ALLOW_DENY = 0, BH_ALLOW_PASS = 1, BH_ALLOW_LEARN = 2 };
+
+/* A content counts only while it is certain. */
+BH_PURE enum bh_allow_verdict bh_decide_allow(const struct bh_allow_facts *facts)
+{
+	if (facts->over)
+		return BH_ALLOW_PASS;
+	if (facts->learn)
+		return BH_ALLOW_LEARN;
+	if (facts->file)
+		return BH_ALLOW_PASS;
+	if (facts->digest && (facts->content || facts->both))
+		return BH_ALLOW_PASS;
+	return BH_ALLOW_DENY;
+}
+
 /* Two 64-bit multiply-and-fold hashes over words of 8 bytes; the last word is padded with zeros. A collision stops one more
  * path than ordered (2^-128 by chance) and never one fewer. */
 #define BH_HASH_SEED_A 0x9e3779b97f4a7c15ULL

@@ -2,7 +2,7 @@
  * Which sockets and devices can reach a network past cgroup_skb, and what a wall makes of them. Pure. */
 #pragma once
 
-#include "bulkhead/decide_net.h"
+#include "bulkhead/decide_scope.h"
 
 /* The kernel's address families that stay usable behind a wall; these numbers are kernel ABI. */
 #define BH_FAMILY_UNIX 1     /* stays on this host */
@@ -60,12 +60,12 @@ BH_PURE __u8 bh_wall_forbids(__u8 wall, enum bh_frames_use use)
 	return wall == BH_ISOLATE || (wall == BH_CONTAIN && use != BH_FRAMES_RECEIVE);
 }
 
-/* `config` is the published set; NULL: one is published and cannot be read, which fails closed. `now`: CLOCK_BOOTTIME, ns. */
-BH_PURE enum bh_frames_answer bh_decide_frames(const struct bh_config *config, enum bh_frames_use use, __u64 now)
+/* `walls` are the caller's; NULL: a set is published and cannot be read, which fails closed. */
+BH_PURE enum bh_frames_answer bh_decide_frames(const struct bh_walls *walls, enum bh_frames_use use)
 {
-	if (!config || bh_wall_forbids(bh_enforced_wall(config, now), use))
+	if (!walls || bh_wall_forbids(walls->enforced, use))
 		return BH_FRAMES_DENY;
-	return bh_wall_forbids(bh_shadow_wall(config, now), use) ? BH_FRAMES_SHADOW : BH_FRAMES_PASS;
+	return bh_wall_forbids(walls->shadow, use) ? BH_FRAMES_SHADOW : BH_FRAMES_PASS;
 }
 
 /* The counter of a denial. */

@@ -181,7 +181,7 @@ BH_PURE __u8 bh_mark_allows(const struct bh_socket_mark *mark, const struct bh_f
 {
 	const __u32 *then = (const __u32 *)mark->remote, *now = (const __u32 *)flow->remote;
 
-	if (mark->serial != serial || (flow->facts & (BH_TCP_SYN | BH_LISTENER)))
+	if (!serial || mark->serial != serial || (flow->facts & (BH_TCP_SYN | BH_LISTENER)))
 		return 0;
 	if (mark->remote_port != flow->remote_port || mark->local_port != flow->local_port)
 		return 0;

@@ -53,6 +53,25 @@ TEST_CASE("a file is hashed when its size is that of a blocked content, unknown,
   CHECK(bh_must_hash(stops | BH_CONTENT_ANY_SIZE, 1, 0) != 0);
 }
 
+TEST_CASE("a list lets nothing run that it does not name, and a content counts only when it is certain") {
+  CHECK(static_cast<int>(BH_ALLOW_DENY) == 0);
+  for (int bits = 0; bits < 64; ++bits) {
+    const auto bit = [bits](int i) { return static_cast<uint8_t>(bits >> i & 1); };
+    const bh_allow_facts facts{bit(0), bit(1), bit(2), bit(3), bit(4), bit(5)};
+    const bool named = facts.file || (facts.digest && (facts.content || facts.both));
+    INFO("case " << bits);
+    if (facts.over) {
+      CHECK(bh_decide_allow(&facts) == BH_ALLOW_PASS);
+    } else if (facts.learn) {
+      CHECK(bh_decide_allow(&facts) == BH_ALLOW_LEARN);
+    } else {
+      CHECK(bh_decide_allow(&facts) == (named ? BH_ALLOW_PASS : BH_ALLOW_DENY));
+    }
+  }
+  const bh_allow_facts nothing{};
+  CHECK(bh_decide_allow(&nothing) == BH_ALLOW_DENY);
+}
+
 TEST_CASE("bytes behind the end of a path do not count") {
   CHECK(bh_path_word(0x8877665544332211ULL, 8) == 0x8877665544332211ULL);
   CHECK(bh_path_word(0x8877665544332211ULL, 100) == 0x8877665544332211ULL);

@@ -7,11 +7,11 @@
 
 namespace {
 
-bh_config Config(bh_wall_mode contain, bh_wall_mode isolate) {
+bh_walls Walls(bh_wall_mode contain, bh_wall_mode isolate) {
   bh_config config{};
   config.contain = contain;
   config.isolate = isolate;
-  return config;
+  return bh_host_walls(&config, 0);
 }
 
 }  // namespace
@@ -32,27 +32,27 @@ TEST_CASE("decide_frames: an internet socket that moves its data to RDMA is not 
 }
 
 TEST_CASE("decide_frames: which wall forbids what") {
-  const bh_config off = Config(BH_WALL_OFF, BH_WALL_OFF);
-  const bh_config contain = Config(BH_WALL_ENFORCE, BH_WALL_OFF);
-  const bh_config isolate = Config(BH_WALL_OFF, BH_WALL_ENFORCE);
-  const bh_config both = Config(BH_WALL_ENFORCE, BH_WALL_ENFORCE);
+  const bh_walls off = Walls(BH_WALL_OFF, BH_WALL_OFF);
+  const bh_walls contain = Walls(BH_WALL_ENFORCE, BH_WALL_OFF);
+  const bh_walls isolate = Walls(BH_WALL_OFF, BH_WALL_ENFORCE);
+  const bh_walls both = Walls(BH_WALL_ENFORCE, BH_WALL_ENFORCE);
   for (const bh_frames_use use : {BH_FRAMES_OPEN, BH_FRAMES_SEND, BH_FRAMES_RECEIVE}) {
-    CHECK(bh_decide_frames(&off, use, 0) == BH_FRAMES_PASS);
-    CHECK(bh_decide_frames(&isolate, use, 0) == BH_FRAMES_DENY);
-    CHECK(bh_decide_frames(&both, use, 0) == BH_FRAMES_DENY);
-    CHECK(bh_decide_frames(nullptr, use, 0) == BH_FRAMES_DENY);
+    CHECK(bh_decide_frames(&off, use) == BH_FRAMES_PASS);
+    CHECK(bh_decide_frames(&isolate, use) == BH_FRAMES_DENY);
+    CHECK(bh_decide_frames(&both, use) == BH_FRAMES_DENY);
+    CHECK(bh_decide_frames(nullptr, use) == BH_FRAMES_DENY);
   }
-  CHECK(bh_decide_frames(&contain, BH_FRAMES_OPEN, 0) == BH_FRAMES_DENY);
-  CHECK(bh_decide_frames(&contain, BH_FRAMES_SEND, 0) == BH_FRAMES_DENY);
-  CHECK(bh_decide_frames(&contain, BH_FRAMES_RECEIVE, 0) == BH_FRAMES_PASS);
+  CHECK(bh_decide_frames(&contain, BH_FRAMES_OPEN) == BH_FRAMES_DENY);
+  CHECK(bh_decide_frames(&contain, BH_FRAMES_SEND) == BH_FRAMES_DENY);
+  CHECK(bh_decide_frames(&contain, BH_FRAMES_RECEIVE) == BH_FRAMES_PASS);
 }
 
 TEST_CASE("decide_frames: a shadow wall never denies and never hides an enforced one") {
-  const bh_config shadow = Config(BH_WALL_OFF, BH_WALL_SHADOW);
-  const bh_config behind = Config(BH_WALL_ENFORCE, BH_WALL_SHADOW);
-  CHECK(bh_decide_frames(&shadow, BH_FRAMES_SEND, 0) == BH_FRAMES_SHADOW);
-  CHECK(bh_decide_frames(&behind, BH_FRAMES_SEND, 0) == BH_FRAMES_DENY);
-  CHECK(bh_decide_frames(&behind, BH_FRAMES_RECEIVE, 0) == BH_FRAMES_SHADOW);
+  const bh_walls shadow = Walls(BH_WALL_OFF, BH_WALL_SHADOW);
+  const bh_walls behind = Walls(BH_WALL_ENFORCE, BH_WALL_SHADOW);
+  CHECK(bh_decide_frames(&shadow, BH_FRAMES_SEND) == BH_FRAMES_SHADOW);
+  CHECK(bh_decide_frames(&behind, BH_FRAMES_SEND) == BH_FRAMES_DENY);
+  CHECK(bh_decide_frames(&behind, BH_FRAMES_RECEIVE) == BH_FRAMES_SHADOW);
 }
 
 TEST_CASE("decide_frames: each denial has its counter") {

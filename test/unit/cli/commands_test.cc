@@ -95,6 +95,21 @@ TEST_CASE("contain sends what was asked, with a request id of its own, and says 
         "not yet confirmed by the kernel: add --wait, or see bulkheadctl sensor get web-1\n");
 }
 
+TEST_CASE("an order may be about one cgroup, unit or container, and says so") {
+  Cli cli;
+  REQUIRE(cli.Run({"sensor", "contain", "web-1", "--unit", "nginx.service"}) == 0);
+  CHECK(cli.sensors.contain.scope().systemd_unit() == "nginx.service");
+  CHECK_THAT(cli.out, Catch::Contains("web-1: containment of unit:nginx.service ordered\n"));
+  CHECK_THAT(cli.out, Catch::Contains("undo:   bulkheadctl sensor release web-1 --unit nginx.service\n"));
+  REQUIRE(cli.Run({"sensor", "contain", "web-1", "--cgroup", "/a/b"}) == 0);
+  CHECK(cli.sensors.contain.scope().cgroup() == "/a/b");
+  REQUIRE(cli.Run({"sensor", "contain", "web-1", "--container", "0123456789ab"}) == 0);
+  CHECK(cli.sensors.contain.scope().container() == "0123456789ab");
+  REQUIRE(cli.Run({"sensor", "contain", "web-1"}) == 0);
+  CHECK_FALSE(cli.sensors.contain.has_scope());
+  CHECK(cli.Run({"sensor", "contain", "web-1", "--unit", "a.service", "--cgroup", "/a"}) == 2);
+}
+
 TEST_CASE("a block names a path, a content or both, and refuses what is neither before anything is sent") {
   const std::string digits(64, 'a');
   {
@@ -120,6 +135,84 @@ TEST_CASE("a block names a path, a content or both, and refuses what is neither 
   Cli nothing;
   CHECK(nothing.Run({"sensor", "block-binary", "web-1"}) == 2);
   CHECK_THAT(nothing.err, Contains("--path, --sha256 or both"));
+}
+
+TEST_CASE("an allow-list is of a scope, from flags and a file, or learns") {
+  const std::string digits(64, 'a');
+  const bulkhead::test::TempDir directory;
+  const std::string file = directory.path() + "/list";
+  REQUIRE_OK(
+      WriteFileAtomically(file, "# nginx\n\n/usr/sbin/nginx\n" + digits + "\n" + digits + "  /lib/a b.so\n", 0600));
+  Cli cli;
+  REQUIRE(cli.Run({"sensor", "allow-list", "web-1", "--unit", "nginx.service", "--path", "/bin/a", "--path", "/bin/b",
+                   "--sha256", digits, "--file", file, "--action", "notify"}) == 0);
+  const v1::SetAllowListRequest& sent = cli.sensors.list;
+  CHECK(sent.scope().systemd_unit() == "nginx.service");
+  CHECK(sent.action() == v1::POLICY_ACTION_NOTIFY);
+  CHECK_FALSE(sent.allow_list().learn());
+  REQUIRE(sent.allow_list().binaries_size() == 6);
+  CHECK(sent.allow_list().binaries(1).path() == "/bin/b");
+  CHECK(sent.allow_list().binaries(2).sha256() == std::string(32, '\xaa'));
+  CHECK(sent.allow_list().binaries(3).path() == "/usr/sbin/nginx");
+  CHECK(sent.allow_list().binaries(4).path().empty());
+  CHECK(sent.allow_list().binaries(5).path() == "/lib/a b.so");
+  CHECK(sent.allow_list().binaries(5).sha256() == std::string(32, '\xaa'));
+  CHECK_THAT(cli.out, Contains("web-1: allow-list of 6 for unit:nginx.service ordered\n"));
+  REQUIRE(cli.Run({"sensor", "allow-list", "web-1", "--cgroup", "/a", "--learn"}) == 0);
+  CHECK(cli.sensors.list.allow_list().learn());
+  CHECK_THAT(cli.out, Contains("list:   bulkheadctl policy learned 22222222-2222-4222-8222-222222222222\n"));
+
+  const std::vector<std::pair<std::vector<std::string>, std::string>> wrong = {
+      {{"--path", "/bin/a"}, "--unit"},
+      {{"--unit", "a.service"}, "--learn"},
+      {{"--unit", "a.service", "--learn", "--path", "/bin/a"}, "--learn"},
+      {{"--unit", "a.service", "--sha256", "abc"}, "64 hexadecimal digits"},
+      {{"--unit", "a.service", "--file", file}, "line 2"},
+  };
+  REQUIRE_OK(WriteFileAtomically(file, "/bin/a\nbin/b\n", 0600));
+  for (const auto& [flags, says] : wrong) {
+    std::vector<std::string> args = {"sensor", "allow-list", "web-1"};
+    args.insert(args.end(), flags.begin(), flags.end());
+    Cli refused;
+    CHECK(refused.Run(args) == 2);
+    CHECK_THAT(refused.err, Contains(says));
+    CHECK(refused.sensors.list.sensor().empty());
+  }
+}
+
+TEST_CASE("what was learned is printed as --file takes it") {
+  Cli cli;
+  cli.policies.found.set_id("p1");
+  cli.policies.found.mutable_scope()->set_systemd_unit("nginx.service");
+  CHECK(cli.Run({"policy", "learned", "p1"}) == 1);
+  CHECK_THAT(cli.err, Contains("does not learn"));
+  cli.policies.found.mutable_allow_list()->set_learn(true);
+  CHECK(cli.Run({"policy", "learned", "p1"}) == 1);
+  CHECK_THAT(cli.err, Contains("has not reported"));
+  v1::ObservedPolicy& seen = cli.sensors.observed.emplace_back();
+  seen.set_policy_id("p1");
+  seen.set_learned_truncated(true);
+  const std::vector<std::pair<std::string, std::string>> files = {{"/usr/sbin/nginx", std::string(32, '\xaa')},
+                                                                  {"", std::string(32, '\xbb')},
+                                                                  {"/bin/line\nbreak", std::string(32, '\xcc')}};
+  for (const auto& [path, sha256] : files) {
+    v1::AllowedBinary& binary = *seen.add_learned();
+    binary.set_path(path);
+    binary.set_sha256(sha256);
+  }
+  REQUIRE(cli.Run({"policy", "learned", "p1"}) == 0);
+  CHECK(cli.out ==
+        "# learned in unit:nginx.service of web-1, reported 2025-12-31T23:59:55Z\n"
+        "# NOT COMPLETE: more ran than fits\n" +
+            std::string(64, 'a') + "  /usr/sbin/nginx\n" + std::string(64, 'b') + "\n" + std::string(64, 'c') + "\n");
+  const std::string all = cli.out;
+  REQUIRE(cli.Run({"policy", "learned", "p1", "--paths"}) == 0);
+  CHECK_THAT(cli.out, Contains("\n/usr/sbin/nginx\n" + std::string(64, 'b') + "\n" + std::string(64, 'c') + "\n"));
+  const bulkhead::test::TempDir directory;
+  REQUIRE_OK(WriteFileAtomically(directory.path() + "/list", all, 0600));
+  REQUIRE(cli.Run({"sensor", "allow-list", "web-1", "--unit", "nginx.service", "--file", directory.path() + "/list"}) ==
+          0);
+  CHECK(cli.sensors.list.allow_list().binaries_size() == 3);
 }
 
 TEST_CASE("--wait returns once the kernel has the generation, not before") {

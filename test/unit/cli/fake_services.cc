@@ -59,6 +59,9 @@ grpc::Status FakeSensors::ListSensors(grpc::ServerContext*, const v1::ListSensor
 grpc::Status FakeSensors::GetSensor(grpc::ServerContext*, const v1::GetSensorRequest*,
                                     v1::GetSensorResponse* response) {
   *response->mutable_sensor() = SyncedSensor();
+  for (const v1::ObservedPolicy& policy : observed) {
+    *response->mutable_sensor()->mutable_observed()->add_policies() = policy;
+  }
   return answer;
 }
 
@@ -90,6 +93,15 @@ grpc::Status FakeSensors::BlockBinary(grpc::ServerContext*, const v1::BlockBinar
   block = *request;
   *response->mutable_sensor() = SyncedSensor();
   response->mutable_policy()->set_id(kPolicyId);
+  return answer;
+}
+
+grpc::Status FakeSensors::SetAllowList(grpc::ServerContext*, const v1::SetAllowListRequest* request,
+                                       v1::SetAllowListResponse* response) {
+  list = *request;
+  *response->mutable_sensor() = SyncedSensor();
+  response->mutable_policy()->set_id(kPolicyId);
+  *response->mutable_policy()->mutable_allow_list() = request->allow_list();
   return answer;
 }
 
@@ -163,6 +175,12 @@ grpc::Status FakeAudit::VerifyAuditLog(grpc::ServerContext*, const v1::VerifyAud
   return grpc::Status::OK;
 }
 
+grpc::Status FakePolicies::GetEnforcementPolicy(grpc::ServerContext*, const v1::GetEnforcementPolicyRequest*,
+                                                v1::GetEnforcementPolicyResponse* response) {
+  *response->mutable_policy() = found;
+  return grpc::Status::OK;
+}
+
 grpc::Status FakeTokens::CreateEnrollmentToken(grpc::ServerContext*, const v1::CreateEnrollmentTokenRequest* request,
                                                v1::CreateEnrollmentTokenResponse* response) {
   created = *request;
@@ -227,8 +245,12 @@ grpc::Status FakeRollouts::ResumeRollout(grpc::ServerContext*, const v1::ResumeR
 
 Cli::Cli() {
   grpc::ServerBuilder builder;
-  builder.RegisterService(&sensors).RegisterService(&rules).RegisterService(&audit).RegisterService(&tokens);
-  builder.RegisterService(&rollouts);
+  builder.RegisterService(&sensors)
+      .RegisterService(&rules)
+      .RegisterService(&policies)
+      .RegisterService(&audit)
+      .RegisterService(&tokens)
+      .RegisterService(&rollouts);
   server_ = builder.BuildAndStart();
 }
 

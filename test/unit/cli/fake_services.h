@@ -45,6 +45,7 @@ class FakeSensors : public v1::SensorService::Service {
   grpc::Status ContainSensor(grpc::ServerContext*, const v1::ContainSensorRequest*,
                              v1::ContainSensorResponse*) override;
   grpc::Status BlockBinary(grpc::ServerContext*, const v1::BlockBinaryRequest*, v1::BlockBinaryResponse*) override;
+  grpc::Status SetAllowList(grpc::ServerContext*, const v1::SetAllowListRequest*, v1::SetAllowListResponse*) override;
   grpc::Status KillProcess(grpc::ServerContext*, const v1::KillProcessRequest*, v1::KillProcessResponse*) override;
   grpc::Status LowerGuard(grpc::ServerContext*, const v1::LowerGuardRequest*, v1::LowerGuardResponse*) override;
   grpc::Status CreateGuardCode(grpc::ServerContext*, const v1::CreateGuardCodeRequest*,
@@ -56,12 +57,14 @@ class FakeSensors : public v1::SensorService::Service {
 
   // Set before the call.
   grpc::Status answer = grpc::Status::OK;
-  std::vector<v1::Sensor> watched;  // what WatchSensors sends before it waits for the client to go
-  v1::Command finished;             // what GetCommand answers from the second call on
+  std::vector<v1::Sensor> watched;           // what WatchSensors sends before it waits for the client to go
+  std::vector<v1::ObservedPolicy> observed;  // of the sensor that GetSensor answers with
+  v1::Command finished;                      // what GetCommand answers from the second call on
 
   // Read after the call.
   v1::ContainSensorRequest contain;
   v1::BlockBinaryRequest block;
+  v1::SetAllowListRequest list;
   v1::KillProcessRequest kill;
   v1::LowerGuardRequest lower;
   v1::ListSensorsRequest list;
@@ -75,6 +78,13 @@ class FakeRules : public v1::IsolationRuleService::Service {
   grpc::Status CreateIsolationRule(grpc::ServerContext*, const v1::CreateIsolationRuleRequest*,
                                    v1::CreateIsolationRuleResponse*) override;
   v1::CreateIsolationRuleRequest created;
+};
+
+class FakePolicies : public v1::PolicyService::Service {
+ public:
+  grpc::Status GetEnforcementPolicy(grpc::ServerContext*, const v1::GetEnforcementPolicyRequest*,
+                                    v1::GetEnforcementPolicyResponse*) override;
+  v1::EnforcementPolicy found;
 };
 
 class FakeAudit : public v1::AuditService::Service {
@@ -132,6 +142,7 @@ class Cli {
   std::string err;
   FakeSensors sensors;
   FakeRules rules;
+  FakePolicies policies;
   FakeAudit audit;
   FakeTokens tokens;
   FakeRollouts rollouts;

@@ -122,6 +122,25 @@ TEST_CASE("one sensor in full") {
         "  drop_egress_contained            41\n");
 }
 
+TEST_CASE("a policy with a scope is shown with the cgroup that carries it, or waiting for one") {
+  v1::Sensor sensor;
+  v1::EnforcementPolicy& ordered = *sensor.add_enforcement_policies();
+  ordered.set_id(kPolicyId);
+  ordered.set_name("network-isolation-nginx.service");
+  ordered.set_action(v1::POLICY_ACTION_DENY);
+  ordered.mutable_scope()->set_systemd_unit("nginx.service");
+  v1::ObservedPolicy& seen = *sensor.mutable_observed()->add_policies();
+  seen.set_policy_id(kPolicyId);
+  seen.add_mechanisms("cgroup_skb");
+  seen.set_degraded("there is no unit nginx.service now");
+  CHECK_THAT(RenderSensor(sensor, kNow),
+             Catch::Contains("deny, of unit:nginx.service: waits, there is no unit nginx.service now, 0 hits\n"));
+  seen.clear_degraded();
+  seen.set_scope_cgroup("/system.slice/nginx.service");
+  CHECK_THAT(RenderSensor(sensor, kNow),
+             Catch::Contains("deny, of unit:nginx.service at /system.slice/nginx.service: cgroup_skb, 0 hits\n"));
+}
+
 TEST_CASE("a sensor that was never seen is shown without inventing anything") {
   v1::Sensor sensor;
   sensor.set_name("new");
@@ -150,8 +169,8 @@ TEST_CASE("rules, policies and tokens") {
   policy.mutable_block_binary()->set_path("/tmp/x");
   policy.set_action(v1::POLICY_ACTION_SIGKILL);
   CHECK(RenderPolicies(policies, kNow) ==
-        "NAME                         ACTION   BINARY  AGE  BY  SENSOR  ID\n"
-        "bulkhead-block-binary-tmp-x  sigkill  /tmp/x  -    -   -       -\n");
+        "NAME                         ACTION   BINARY  SCOPE  AGE  BY  SENSOR  ID\n"
+        "bulkhead-block-binary-tmp-x  sigkill  /tmp/x  -      -    -   -       -\n");
 
   v1::ListEnrollmentTokensResponse tokens;
   v1::EnrollmentToken& token = *tokens.add_tokens();

@@ -11,6 +11,7 @@
 #include "controlplane/domain/json_object.h"
 #include "controlplane/domain/order_check.h"
 #include "controlplane/domain/page_token.h"
+#include "controlplane/domain/policy_name.h"
 #include "controlplane/domain/roles.h"
 #include "harness/status_matchers.h"
 
@@ -154,6 +155,13 @@ TEST_CASE("orders are checked for trust, health, etag and tier") {
   CHECK_CODE(CheckTier(sensor, wanted, true), kOk);
   sensor.report.isolation_tier = Tier::kWall;
   CHECK_CODE(CheckTier(sensor, wanted, false), kOk);
+  // A sensor of before allow-lists tells nothing about them.
+  sensor.report.block_binary_tier = Tier::kUnknown;
+  CHECK_CODE(CheckTier(sensor, PolicyTemplate::kAllowList, false), kOk);
+  sensor.report.block_binary_tier = Tier::kFull;
+  CHECK_CODE(CheckTier(sensor, PolicyTemplate::kAllowList, true), kFailedPrecondition);
+  sensor.report.allow_list_tier = Tier::kWall;
+  CHECK_CODE(CheckTier(sensor, PolicyTemplate::kAllowList, false), kOk);
 }
 
 TEST_CASE("each role may do what the one below may, and unknown things are for nobody") {
@@ -210,6 +218,14 @@ TEST_CASE("the digest depends on what is enforced, and on nothing else") {
   Policy holds = contain;
   holds.on_unreachable = OnUnreachable::kHold;
   CHECK(digest({contain}, "") != digest({holds}, ""));
+  Policy scoped = contain;
+  scoped.scope = Scope{ScopeKind::kCgroup, "/a"};
+  const std::string of_cgroup = digest({scoped}, "");
+  CHECK(of_cgroup != digest({contain}, ""));
+  scoped.scope->name = "/b";
+  CHECK(of_cgroup != digest({scoped}, ""));
+  scoped.scope = Scope{ScopeKind::kContainer, "/a"};
+  CHECK(of_cgroup != digest({scoped}, ""));
   IsolationRule rule;
   rule.id = "r";
   const std::string before = IsolationRulesDigest({rule});
@@ -217,6 +233,22 @@ TEST_CASE("the digest depends on what is enforced, and on nothing else") {
   CHECK(IsolationRulesDigest({rule}) == before);
   rule.last_port = rule.first_port = 22;
   CHECK(IsolationRulesDigest({rule}) != before);
+}
+
+TEST_CASE("a scope is part of a policy's name, which stays unique") {
+  const Scope unit{ScopeKind::kSystemdUnit, "nginx.service"};
+  CHECK(ScopedPolicyName("network-isolation", std::nullopt, {}) == "network-isolation");
+  CHECK(ScopedPolicyName("network-isolation", unit, {}) == "network-isolation-nginx.service");
+  CHECK(ScopedPolicyName("p", Scope{ScopeKind::kCgroup, "/system.slice/A b"}, {}) == "p-system.slice-a-b");
+  CHECK(ScopedPolicyName("p", Scope{ScopeKind::kContainer, "0123456789ab"}, {}) == "p-0123456789ab");
+  Policy same = MakePolicy("1", PolicyTemplate::kNetworkIsolation);
+  same.name = "network-isolation-nginx.service";
+  same.scope = unit;
+  CHECK(ScopedPolicyName("network-isolation", unit, {same}) == same.name);
+  const Scope cgroup{ScopeKind::kCgroup, "/nginx.service"};
+  const std::string other = ScopedPolicyName("network-isolation", cgroup, {same});
+  CHECK(other.size() == same.name.size() + 9);
+  CHECK(other != ScopedPolicyName("network-isolation", Scope{ScopeKind::kCgroup, "/nginx.service/"}, {same}));
 }
 
 TEST_CASE("the canonical encoding keeps values apart") {

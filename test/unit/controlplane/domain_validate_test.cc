@@ -40,6 +40,27 @@ TEST_CASE("paths are absolute, normalized and whole") {
   CHECK_CODE(ValidateBinaryPath("p", "/" + std::string(4095, 'a')), kInvalidArgument);
 }
 
+TEST_CASE("scopes are named as a host names them, and the field to blame is the target's") {
+  const auto check = [](ScopeKind kind, const std::string& name) { return ValidateScope("scope", Scope{kind, name}); };
+  for (const char* const good : {"/a", "/system.slice/nginx.service"}) CHECK_CODE(check(ScopeKind::kCgroup, good), kOk);
+  for (const char* const bad : {"", "/", "a", "/a/", "/a/../b"}) {
+    CHECK(FieldOf(check(ScopeKind::kCgroup, bad)) == "scope.cgroup");
+  }
+  for (const char* const good : {"nginx.service", "getty@tty1.service", "user-1000.slice", "a\\x2d.scope"}) {
+    CHECK_CODE(check(ScopeKind::kSystemdUnit, good), kOk);
+  }
+  for (const char* const bad : {"", "nginx", "nginx.socket", "a/b.service", "a b.service", "-.slice", ".service"}) {
+    CHECK(FieldOf(check(ScopeKind::kSystemdUnit, bad)) == "scope.systemd_unit");
+  }
+  CHECK(FieldOf(check(ScopeKind::kSystemdUnit, std::string(248, 'a') + ".service")) == "scope.systemd_unit");
+  CHECK_CODE(check(ScopeKind::kContainer, "0123456789ab"), kOk);
+  CHECK_CODE(check(ScopeKind::kContainer, std::string(64, 'f')), kOk);
+  for (const std::string& bad :
+       {std::string(), std::string("0123456789a"), std::string("web"), std::string(12, 'A'), std::string(65, 'a')}) {
+    CHECK(FieldOf(check(ScopeKind::kContainer, bad)) == "scope.container");
+  }
+}
+
 TEST_CASE("pid 1 has an error of its own, and no other number outside of 2..4194304 passes") {
   CHECK(ReasonOf(ValidatePid("process.pid", 1)) == "PID_ONE");
   CHECK_CODE(ValidatePid("process.pid", 0), kInvalidArgument);

@@ -26,8 +26,22 @@ DesiredState Valid() {
   return state;
 }
 
+Policy List() {
+  Policy list{"p3", "list", PolicyTemplate::kAllowList};
+  list.scope = PolicyScope{PolicyScope::Kind::kSystemdUnit, "nginx.service"};
+  list.allowed = {{"/usr/sbin/nginx", std::string(32, 'x')}};
+  return list;
+}
+
 TEST_CASE("a valid state passes") {
   REQUIRE_OK(CheckDesiredState(Valid(), Facts()));
+  DesiredState lists = Valid();
+  lists.policies.push_back(List());
+  lists.policies.push_back(List());
+  lists.policies.back().id = "p4";
+  lists.policies.back().allowed = {{"", std::string(32, 'x')}, {"/usr/bin/nc", ""}};
+  lists.policies.back().learn = true;
+  REQUIRE_OK(CheckDesiredState(lists, Facts()));
 }
 
 TEST_CASE("what is wrong is refused, with the field") {
@@ -64,6 +78,24 @@ TEST_CASE("what is wrong is refused, with the field") {
   }
 }
 
+TEST_CASE("a network template may be ordered once for each scope, and for sixteen scopes") {
+  DesiredState state = Valid();
+  for (size_t i = 0; i < kMaxScopedWalls; ++i) {
+    Policy policy{absl::StrCat("s", i), "scoped", PolicyTemplate::kNetworkIsolation};
+    policy.scope = PolicyScope{PolicyScope::Kind::kSystemdUnit, absl::StrCat("unit", i, ".service")};
+    state.policies.push_back(policy);
+  }
+  REQUIRE_OK(CheckDesiredState(state, Facts()));
+  DesiredState twice = state;
+  twice.policies.back().scope = twice.policies[2].scope;
+  CHECK(absl::StrContains(CheckDesiredState(twice, Facts()).message(), "appears twice"));
+  twice.policies.back().policy_template = PolicyTemplate::kNetworkContainment;
+  REQUIRE_OK(CheckDesiredState(twice, Facts()));
+  state.policies.push_back({"more", "scoped", PolicyTemplate::kNetworkContainment});
+  state.policies.back().scope = PolicyScope{PolicyScope::Kind::kCgroup, "/a"};
+  CHECK_CODE(CheckDesiredState(state, Facts()), kInvalidArgument);
+}
+
 TEST_CASE("a policy that cannot be enforced is no reason to refuse the others") {
   struct Case {
     const char* what;
@@ -83,6 +115,39 @@ TEST_CASE("a policy that cannot be enforced is no reason to refuse the others") 
          p.action = PolicyAction::kNotify;
        },
        "block_binary.kill_running"},
+      {"a list without a scope", 1,
+       [](Policy& p) {
+         p = List();
+         p.scope.reset();
+       },
+       "scope"},
+      {"a list on a block", 1, [](Policy& p) { p.allowed = List().allowed; }, "allow_list"},
+      {"learning on a network policy", 0, [](Policy& p) { p.learn = true; }, "allow_list"},
+      {"an entry that names nothing", 1,
+       [](Policy& p) {
+         p = List();
+         p.allowed.push_back({});
+       },
+       "allow_list.binaries[1]"},
+      {"a relative entry", 1,
+       [](Policy& p) {
+         p = List();
+         p.allowed[0].path = "nginx";
+       },
+       "allow_list.binaries[0].path"},
+      {"half a digest in a list", 1,
+       [](Policy& p) {
+         p = List();
+         p.allowed[0].sha256 = "x";
+       },
+       "allow_list.binaries[0].sha256"},
+      {"too long a list", 1,
+       [](Policy& p) {
+         p = List();
+         p.allowed.resize(kMaxAllowed + 1, {"/usr/bin/nc", ""});
+       },
+       "allow_list.binaries"},
+      {"a block with a scope", 1, [](Policy& p) { p.scope = PolicyScope{PolicyScope::Kind::kCgroup, "/a"}; }, "scope"},
   };
   for (const Case& one : cases) {
     INFO(one.what);

@@ -139,6 +139,43 @@ TEST_CASE("a local state with a policy that is refused is refused as a whole") {
   CHECK(f.kernel.state().generation == 0);
 }
 
+TEST_CASE("a wall whose scope moved is proved anew, cuts what it finds there, and is told about once") {
+  Fixture f;
+  Enforcer enforcer = f.Started();
+  DesiredState state = State(3, true);
+  state.policies[0].scope = PolicyScope{PolicyScope::Kind::kSystemdUnit, "nginx.service"};
+  REQUIRE_OK(enforcer.Accept(state, kFacts));
+  const int destroyed = f.kernel.destroyed();
+  CHECK(enforcer.Maintain().empty());
+  CHECK(f.kernel.destroyed() == destroyed);
+  CHECK(enforcer.TakeScopeMoves().empty());
+  f.kernel.MoveScope("walled at /system.slice/nginx.service");
+  CHECK(enforcer.Maintain().empty());
+  CHECK(f.kernel.destroyed() == destroyed + 1);
+  CHECK(enforcer.TakeScopeMoves() == std::vector<std::string>{"walled at /system.slice/nginx.service"});
+  CHECK(enforcer.TakeScopeMoves().empty());
+}
+
+TEST_CASE("a scope that moves while a wall is on trial waits for its end") {
+  Fixture f;
+  Enforcer enforcer = f.Started();
+  std::vector<uint64_t> tickets;
+  enforcer.StartProofsWith([&](uint64_t ticket) { tickets.push_back(ticket); });
+  DesiredState state = State(3, true);
+  state.policies[0].scope = PolicyScope{PolicyScope::Kind::kCgroup, "/a"};
+  REQUIRE_OK(enforcer.Accept(state, kFacts));
+  REQUIRE(enforcer.on_trial());
+  f.kernel.MoveScope("gone");
+  enforcer.Maintain();
+  CHECK(f.kernel.destroyed() == 0);
+  CHECK_FALSE(enforcer.Observe().receipt.complete);
+  const auto ended = enforcer.ProofEnded({tickets.at(0), {Reachability::kConnected, "10.0.0.1"}});
+  REQUIRE(ended.has_value());
+  REQUIRE_OK(ended->status);
+  CHECK(f.kernel.destroyed() == 1);
+  CHECK(enforcer.Observe().receipt.complete);
+}
+
 TEST_CASE("a local state is enforced whatever its generation is") {
   Fixture f;
   Enforcer enforcer = f.Started();

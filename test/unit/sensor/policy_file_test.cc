@@ -42,6 +42,24 @@ TEST_CASE("YAML is read, and what only a control plane knows is filled in") {
   CHECK(state->digest != Digest{});
 }
 
+TEST_CASE("policies may have scopes, several of a template") {
+  const auto state = Parse(R"(
+enforcement_policies:
+  - template: POLICY_TEMPLATE_NETWORK_ISOLATION
+    scope: {systemd_unit: nginx.service}
+  - template: POLICY_TEMPLATE_NETWORK_ISOLATION
+    scope: {cgroup: /system.slice/redis.service}
+)");
+  REQUIRE_OK(state);
+  CHECK_FALSE(state->isolated());
+  CHECK(state->has_wall());
+  REQUIRE(state->policies.size() == 2);
+  CHECK(state->policies[0].scope == PolicyScope{PolicyScope::Kind::kSystemdUnit, "nginx.service"});
+  CHECK(state->policies[1].scope == PolicyScope{PolicyScope::Kind::kCgroup, "/system.slice/redis.service"});
+  CHECK_CODE(Parse("enforcement_policies: [{template: POLICY_TEMPLATE_NETWORK_ISOLATION, scope: {container: web}}]"),
+             kInvalidArgument);
+}
+
 TEST_CASE("the digest follows the content") {
   CHECK(Parse(kYaml)->digest == Parse(kYaml)->digest);
   CHECK(Parse(kYaml)->digest != Parse("generation: 2")->digest);

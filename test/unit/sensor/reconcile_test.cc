@@ -10,6 +10,12 @@ const Policy kContain{"c", "network-containment", PolicyTemplate::kNetworkContai
 const Policy kIsolate{"i", "network-isolation", PolicyTemplate::kNetworkIsolation};
 const Policy kShadow{"n", "network-containment", PolicyTemplate::kNetworkContainment, PolicyAction::kNotify};
 const Policy kBlock{"b", "block", PolicyTemplate::kBlockBinary, PolicyAction::kSigkill, "/usr/bin/nc"};
+Policy Of(Policy policy, const std::string& unit) {
+  policy.id += unit;
+  policy.scope = PolicyScope{PolicyScope::Kind::kSystemdUnit, unit};
+  return policy;
+}
+
 const IsolationRule kSsh{"r", IpPrefix(), 22, 22, 6, Direction::kInbound};
 
 DesiredState State(uint64_t generation, std::vector<Policy> policies = {}, std::vector<IsolationRule> rules = {}) {
@@ -70,6 +76,17 @@ TEST_CASE("strictness") {
       {"a rule added while isolated", State(1, {kIsolate}, {kSsh}), State(1, {kIsolate}), false},
       {"a rule removed while isolated", State(1, {kIsolate}), State(1, {kIsolate}, {kSsh}), true},
       {"a rule added while not isolated", State(1, {}, {kSsh}), State(1), true},
+      {"a scope released", State(1, {Of(kContain, "a")}), State(1, {Of(kContain, "a"), Of(kContain, "b")}), false},
+      {"the whole host instead of a scope", State(1, {kContain}), State(1, {Of(kContain, "a")}), true},
+      {"a scope instead of the whole host", State(1, {Of(kContain, "a")}), State(1, {kContain}), false},
+      {"a scope's containment became isolation", State(1, {Of(kIsolate, "a")}), State(1, {Of(kContain, "a")}), true},
+      {"and a rule opens the scope", State(1, {Of(kIsolate, "a")}, {kSsh}), State(1, {Of(kContain, "a")}), false},
+      {"a rule for a scope that may lie in a contained one", State(1, {kContain, Of(kIsolate, "a")}, {kSsh}),
+       State(1, {kContain}), false},
+      {"isolation of the host, and then of a scope in it", State(1, {kIsolate, Of(kIsolate, "a")}, {kSsh}),
+       State(1, {kContain, kIsolate}, {kSsh}), true},
+      {"a rule added while a scope is isolated", State(1, {Of(kIsolate, "a")}, {kSsh}), State(1, {Of(kIsolate, "a")}),
+       false},
   };
   for (const Case& one : cases) {
     INFO(one.what);
@@ -92,6 +109,26 @@ TEST_CASE("a wall that ends earlier is weaker") {
   CHECK(AtLeastAsStrict(State(1, {until("x", 100, OnExpiry::kHold)}), State(1, {kContain})));
   // One order; the time on the way made the difference.
   CHECK(AtLeastAsStrict(State(1, {until("x", 99)}), State(1, {until("x", 100)})));
+}
+
+TEST_CASE("an allow-list that is gone, longer, of another scope or only learns is weaker") {
+  Policy list{"l", "list", PolicyTemplate::kAllowList};
+  list.scope = PolicyScope{PolicyScope::Kind::kCgroup, "/a"};
+  list.allowed = {{"/bin/a", ""}, {"/bin/b", ""}};
+  Policy shorter = list;
+  shorter.id = "s";
+  shorter.allowed.pop_back();
+  Policy elsewhere = list;
+  elsewhere.scope->name = "/b";
+  Policy learns = list;
+  learns.allowed.clear();
+  learns.learn = true;
+  CHECK(AtLeastAsStrict(State(1, {shorter}), State(1, {list})));
+  CHECK_FALSE(AtLeastAsStrict(State(1, {list}), State(1, {shorter})));
+  CHECK_FALSE(AtLeastAsStrict(State(1), State(1, {list})));
+  CHECK_FALSE(AtLeastAsStrict(State(1, {elsewhere}), State(1, {list})));
+  CHECK_FALSE(AtLeastAsStrict(State(1, {learns}), State(1, {list})));
+  CHECK(AtLeastAsStrict(State(1), State(1, {learns})));
 }
 
 TEST_CASE("the id of a rule does not change its meaning") {

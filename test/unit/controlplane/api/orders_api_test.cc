@@ -89,6 +89,57 @@ TEST_CASE_METHOD(Fixture, "an order for a while: by duration, by time, and what 
   CHECK(FieldIn(Call(*sensors, &v1::SensorService::Stub::IsolateSensor, isolate, &isolated)) == "lease");
 }
 
+TEST_CASE_METHOD(Fixture, "an order for a scope: which one, and what is none") {
+  v1::ContainSensorRequest contain;
+  contain.set_sensor("web-1");
+  contain.mutable_scope()->set_systemd_unit("nginx.service");
+  v1::ContainSensorResponse contained;
+  REQUIRE_GRPC_OK(Call(*sensors, &v1::SensorService::Stub::ContainSensor, contain, &contained));
+  CHECK(contained.policy().name() == "network-containment-nginx.service");
+  CHECK(contained.policy().scope().systemd_unit() == "nginx.service");
+  CHECK_FALSE(contained.sensor().is_contained());
+  CHECK(contained.sensor().enforcement_policies(0).scope().systemd_unit() == "nginx.service");
+  REQUIRE_GRPC_OK(Call(*sensors, &v1::SensorService::Stub::ContainSensor, contain, &contained));
+  CHECK(contained.already_contained());
+
+  contain.mutable_scope()->set_systemd_unit("nginx");
+  CHECK(FieldIn(Call(*sensors, &v1::SensorService::Stub::ContainSensor, contain, &contained)) == "scope.systemd_unit");
+  contain.mutable_scope()->clear_target();
+  CHECK(FieldIn(Call(*sensors, &v1::SensorService::Stub::ContainSensor, contain, &contained)) == "scope");
+
+  v1::ReleaseSensorRequest release;
+  release.set_sensor("web-1");
+  v1::ReleaseSensorResponse released;
+  REQUIRE_GRPC_OK(Call(*sensors, &v1::SensorService::Stub::ReleaseSensor, release, &released));
+  CHECK(released.already_released());
+  release.mutable_scope()->set_cgroup("nginx.service");
+  CHECK(FieldIn(Call(*sensors, &v1::SensorService::Stub::ReleaseSensor, release, &released)) == "scope.cgroup");
+  release.mutable_scope()->set_systemd_unit("nginx.service");
+  REQUIRE_GRPC_OK(Call(*sensors, &v1::SensorService::Stub::ReleaseSensor, release, &released));
+  CHECK_FALSE(released.already_released());
+  CHECK(released.sensor().enforcement_policies_size() == 0);
+}
+
+TEST_CASE_METHOD(Fixture, "an allow-list is a policy of its scope") {
+  v1::SetAllowListRequest set;
+  set.set_sensor("web-1");
+  set.mutable_allow_list()->add_binaries()->set_path("/usr/sbin/nginx");
+  v1::SetAllowListResponse response;
+  CHECK(FieldIn(Call(*sensors, &v1::SensorService::Stub::SetAllowList, set, &response)) == "scope");
+  set.mutable_scope()->set_systemd_unit("nginx.service");
+  REQUIRE_GRPC_OK(Call(*sensors, &v1::SensorService::Stub::SetAllowList, set, &response));
+  CHECK(response.policy().template_() == v1::POLICY_TEMPLATE_ALLOW_LIST);
+  CHECK(response.policy().action() == v1::POLICY_ACTION_DENY);
+  CHECK(response.policy().scope().systemd_unit() == "nginx.service");
+  CHECK(response.policy().allow_list().binaries(0).path() == "/usr/sbin/nginx");
+  CHECK_FALSE(response.already_set());
+  CHECK_FALSE(response.sensor().is_contained());
+  REQUIRE_GRPC_OK(Call(*sensors, &v1::SensorService::Stub::SetAllowList, set, &response));
+  CHECK(response.already_set());
+  set.mutable_allow_list()->add_binaries();
+  CHECK(FieldIn(Call(*sensors, &v1::SensorService::Stub::SetAllowList, set, &response)) == "allow_list.binaries[1]");
+}
+
 TEST_CASE_METHOD(Fixture, "a blocked binary is a policy that its id lifts") {
   v1::BlockBinaryRequest block;
   block.set_sensor("web-1");
