@@ -72,6 +72,7 @@ static __always_inline int bh_first_line(struct bpf_sock_addr *ctx, struct bh_fl
 	__u32 active = bh_active_slot();
 	const struct bh_config *config;
 	const struct bh_policy_key *policy;
+	struct bh_policy_key room = {};
 	struct bh_walls walls;
 
 	config = active ? bh_slot_config(active) : NULL;
@@ -85,7 +86,7 @@ static __always_inline int bh_first_line(struct bpf_sock_addr *ctx, struct bh_fl
 	if (bh_judge(walls.enforced, flow, active - 1).verdict == BH_DENY) {
 		if (flow->protocol == BH_PROTO_TCP && host->kill_connect && bh_current_killer(config))
 			return 1;
-		policy = bh_wall_policy(config, walls.enforced, walls.enforced_by);
+		policy = bh_policy_of(config, walls.enforced, walls.enforced_by, &room);
 		bh_add(counter);
 		bh_hit(policy);
 		bh_report(flow, policy, BH_ACTION_DENY);
@@ -93,7 +94,7 @@ static __always_inline int bh_first_line(struct bpf_sock_addr *ctx, struct bh_fl
 	}
 	if (bh_judge(walls.shadow, flow, active - 1).verdict == BH_DENY) {
 		bh_add(BH_SHADOW_CONNECT);
-		policy = bh_wall_policy(config, walls.shadow, walls.shadow_by);
+		policy = bh_policy_of(config, walls.shadow, walls.shadow_by, &room);
 		bh_list_cut(flow, policy, true);
 		bh_report(flow, policy, BH_ACTION_NOTIFY);
 	}
@@ -172,6 +173,7 @@ static __always_inline int bh_last_moment(const struct sock *sk)
 	__u32 active = bh_active_slot();
 	const struct bh_config *config;
 	const struct bh_policy_key *policy;
+	struct bh_policy_key room = {};
 	struct bh_flow flow = {};
 	__u32 killer;
 	__u8 wall;
@@ -192,7 +194,7 @@ static __always_inline int bh_last_moment(const struct sock *sk)
 		return 0;
 	}
 	if (bh_kill_current()) {
-		policy = bh_wall_policy(config, BH_CONTAIN, killer - 1);
+		policy = bh_policy_of(config, BH_CONTAIN, killer - 1, &room);
 		bh_add(BH_KILL_CONNECT);
 		bh_hit(policy);
 		bh_report(&flow, policy, BH_ACTION_SIGKILL);

@@ -67,10 +67,12 @@ static __always_inline bool bh_current_judged(void)
 
 static __always_inline void bh_frames_hit(const struct bh_config *config, const struct bh_walls *walls, bool denied)
 {
+	struct bh_policy_key room = {};
+
 	if (denied)
-		bh_hit(bh_wall_policy(config, walls->enforced, walls->enforced_by));
+		bh_hit(bh_policy_of(config, walls->enforced, walls->enforced_by, &room));
 	else
-		bh_hit(bh_wall_policy(config, walls->shadow, walls->shadow_by));
+		bh_hit(bh_policy_of(config, walls->shadow, walls->shadow_by, &room));
 }
 
 static __always_inline int bh_frames(int family, enum bh_frames_use use)

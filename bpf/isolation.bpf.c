@@ -76,10 +76,14 @@ static __always_inline __u64 bh_skb_ancestor(void *sk, __u32 level)
 }
 
 /* Packets without a socket stand behind the wall without a scope only. */
-static __always_inline struct bh_walls bh_skb_walls(const struct bh_config *config, struct bpf_sock *sk)
+static __always_inline struct bh_walls bh_skb_walls(const struct bh_config *config, struct __sk_buff *skb)
 {
-	if (config->scoped_walls && sk)
-		return bh_covering_walls(config, bh_covered(config, sk, bh_skb_ancestor));
+	if (config->scoped_walls) {
+		struct bpf_sock *sk = skb->sk;
+
+		if (sk)
+			return bh_covering_walls(config, bh_covered(config, sk, bh_skb_ancestor));
+	}
 	return bh_host_walls(config, bh_wall_clock(config));
 }
 
@@ -90,6 +94,7 @@ static __always_inline int bh_wall(struct __sk_buff *skb, __u8 direction)
 	const struct bh_config *config;
 	struct bh_socket_mark *mark;
 	const struct bh_policy_key *policy;
+	struct bh_policy_key room = {};
 	struct bh_decision decision;
 	struct bh_walls walls;
 
@@ -100,7 +105,7 @@ static __always_inline int bh_wall(struct __sk_buff *skb, __u8 direction)
 		bh_add(BH_FAIL_NO_SET);
 		return BH_DENY;
 	}
-	walls = bh_skb_walls(config, skb->sk);
+	walls = bh_skb_walls(config, skb);
 	if (walls.enforced == BH_NO_WALL && walls.shadow == BH_NO_WALL)
 		return BH_ALLOW;
 
@@ -108,13 +113,13 @@ static __always_inline int bh_wall(struct __sk_buff *skb, __u8 direction)
 	mark = bh_socket_facts(skb, &flow, config->serial);
 	decision = bh_judge(walls.enforced, &flow, active - 1);
 	if (decision.verdict == BH_DENY) {
-		bh_record(bh_wall_policy(config, walls.enforced, walls.enforced_by), decision.reason);
+		bh_record(bh_policy_of(config, walls.enforced, walls.enforced_by, &room), decision.reason);
 		return BH_DENY;
 	}
 	if (walls.shadow != BH_NO_WALL) {
 		decision = bh_judge(walls.shadow, &flow, active - 1);
 		if (decision.verdict == BH_DENY) {
-			policy = bh_wall_policy(config, walls.shadow, walls.shadow_by);
+			policy = bh_policy_of(config, walls.shadow, walls.shadow_by, &room);
 			bh_record(policy, BH_SHADOW_DROP);
 			bh_list_cut(&flow, policy, false);
 		}

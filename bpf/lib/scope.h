@@ -35,7 +35,7 @@ static __always_inline __u64 bh_kernel_sock_ancestor(void *sk, __u32 level)
 	return bh_cgroup_ancestor(BPF_CORE_READ((const struct sock *)sk, sk_cgrp_data.cgroup), level);
 }
 
-/* The two below are not static, so that the verifier checks them once by themselves and not in every state of every caller. */
+/* The three below are not static, so that the verifier checks them once by themselves and not in every state of every caller. */
 
 /* A bit for each scoped wall that the current process is in. */
 __noinline __u32 bh_current_covered(const struct bh_config *config)
@@ -52,6 +52,24 @@ __noinline __u32 bh_choose_walls(const struct bh_config *config, __u32 covered)
 		return BH_ISOLATE;
 	walls = bh_walls_for(config, covered, bpf_ktime_get_boot_ns());
 	return walls.enforced | walls.enforced_by << 8 | walls.shadow << 16 | walls.shadow_by << 24;
+}
+
+__noinline int bh_copy_policy(const struct bh_config *config, __u32 by, struct bh_policy_key *policy)
+{
+	if (!config || !policy)
+		return 0;
+	*policy = *bh_wall_policy(config, BH_NO_WALL, by);
+	return 1;
+}
+
+/* As bh_wall_policy, with `room` for the policy of a scoped wall. */
+static __always_inline const struct bh_policy_key *bh_policy_of(const struct bh_config *config, __u8 wall, __u8 by,
+								struct bh_policy_key *room)
+{
+	if (!by)
+		return bh_wall_policy(config, wall, 0);
+	bh_copy_policy(config, by, room);
+	return room;
 }
 
 static __always_inline struct bh_walls bh_covering_walls(const struct bh_config *config, __u32 covered)

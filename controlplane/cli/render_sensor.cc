@@ -1,4 +1,5 @@
 // Everything known about one sensor, on one screen.
+#include <algorithm>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -61,6 +62,12 @@ std::string DesiredBesideObserved(const v1::Sensor& sensor, absl::Time now) {
   return out;
 }
 
+bool Walled(const v1::ObservedState& observed) {
+  return observed.contained() || observed.isolated() ||
+         std::any_of(observed.policies().begin(), observed.policies().end(),
+                     [](const v1::ObservedPolicy& policy) { return !policy.scope_cgroup().empty(); });
+}
+
 std::string Passed(const v1::Receipt& receipt) {
   int passed = 0;
   for (const v1::ProbeResult& probe : receipt.probes()) passed += probe.passed() ? 1 : 0;
@@ -76,7 +83,7 @@ std::string Evidence(const v1::Sensor& sensor, absl::Time now) {
     lines.push_back(absl::StrCat("sockets destroyed ", receipt.sockets_destroyed(), ", drift repaired ",
                                  sensor.observed().drift_repairs(), " times"));
   }
-  if (!receipt.complete() && (sensor.observed().contained() || sensor.observed().isolated())) {
+  if (!receipt.complete() && Walled(sensor.observed())) {
     lines.push_back("not complete: the wall is not proved yet");
   }
   for (const v1::ProbeResult& probe : receipt.probes()) {

@@ -37,6 +37,13 @@ uint8_t WallMode(const Policy* policy) {
   return policy->action == PolicyAction::kNotify ? BH_WALL_SHADOW : BH_WALL_ENFORCE;
 }
 
+// Is it a wall that the kernel still enforces?
+bool Cuts(const Policy& policy) {
+  const bool over =
+      policy.expires_at.has_value() && policy.on_expiry == OnExpiry::kRelease && *policy.expires_at <= absl::Now();
+  return policy.is_network() && policy.action != PolicyAction::kNotify && !over;
+}
+
 bool Contains(const std::vector<bh_endpoint>& endpoints, const bh_endpoint& wanted) {
   return std::any_of(endpoints.begin(), endpoints.end(),
                      [&wanted](const auto& e) { return std::memcmp(&e, &wanted, sizeof(e)) == 0; });
@@ -200,7 +207,7 @@ absl::StatusOr<KernelDatapath::Leases> KernelDatapath::KnownLeases(const Desired
   if (!same) return known;
   known.emplace_back(config.contain_policy, config.contain_expires);
   known.emplace_back(config.isolate_policy, config.isolate_expires);
-  for (uint32_t i = 0; i < config.scoped_walls; ++i) {
+  for (uint32_t i = 0; i < config.scoped_walls && i < BH_MAX_SCOPED_WALLS; ++i) {
     known.emplace_back(config.scoped[i].policy, config.scoped[i].expires);
   }
   ASSIGN_OR_RETURN(const PathRules paths, store_.ReadPaths());
@@ -407,12 +414,11 @@ void KernelDatapath::DestroyForbidden() {
 std::vector<ActiveProbe> KernelDatapath::Prove() {
   if (probe_plan_.empty()) return {};
   std::vector<ActiveProbe> probes;
-  const bool whole = std::any_of(state_.policies.begin(), state_.policies.end(), [](const Policy& policy) {
-    return policy.is_network() && !policy.scope.has_value() && policy.action != PolicyAction::kNotify;
-  });
+  const bool whole = std::any_of(state_.policies.begin(), state_.policies.end(),
+                                 [](const Policy& policy) { return !policy.scope.has_value() && Cuts(policy); });
   if (whole) probes = RunWallProbes(probe_plan_, scope_.path);
   for (const ScopedWalls::Wall& wall : scoped_.all()) {
-    if (wall.policy.action == PolicyAction::kNotify) continue;
+    if (!Cuts(wall.policy)) continue;
     const std::vector<ActiveProbe> inside =
         wall.present
             ? RunScopedProbes(probe_plan_, *wall.cgroup)

@@ -309,6 +309,7 @@ TEST_CASE_METHOD(ScopeFixture, "each scope has a lease of its own, which the ker
   CHECK(Reaches(brief.sockets));
   CHECK_FALSE(Reaches(lasting.sockets));
   CHECK(Observed(ends.id).expired);
+  for (const ActiveProbe& probe : datapath().Prove()) CHECK_THAT(probe.detail, Catch::Contains(PathOf("lasting")));
   CHECK_FALSE(Observed(IdIn(Isolation(), "lasting")).expired);
 }
 

@@ -126,6 +126,11 @@ DesiredState RandomOrder(Dice& dice, uint64_t generation) {
   if (dice.Roll(2) == 0) {
     state.policies.push_back({"c" + id, "contain", PolicyTemplate::kNetworkContainment, action()});
   }
+  if (dice.Roll(3) == 0) {
+    // It may hold the sensor, or what carries its connection.
+    state.policies.push_back({"s" + id, "scoped", PolicyTemplate::kNetworkContainment, action()});
+    state.policies.back().scope = PolicyScope{PolicyScope::Kind::kCgroup, "/system.slice"};
+  }
   if (dice.Roll(2) == 0) {
     state.policies.push_back({"i" + id, "isolate", PolicyTemplate::kNetworkIsolation, action()});
     for (int i = dice.Roll(3); i > 0; --i) {
