@@ -9,6 +9,7 @@
 
 #include "absl/time/time.h"
 #include "common/ip_prefix.h"
+#include "sensor/domain/policy_scope.h"
 
 namespace bulkhead::sensor {
 
@@ -48,6 +49,13 @@ struct Policy {
   std::optional<absl::Time> expires_at;
   OnExpiry on_expiry = OnExpiry::kRelease;
   OnUnreachable on_unreachable = OnUnreachable::kRollBack;  // network templates only
+  std::optional<PolicyScope> scope;                         // none: everything that the sensor was started for
+
+  // About what its processes send and receive.
+  bool is_network() const {
+    return policy_template == PolicyTemplate::kNetworkContainment ||
+           policy_template == PolicyTemplate::kNetworkIsolation;
+  }
 
   friend bool operator==(const Policy&, const Policy&) = default;
 };
@@ -63,18 +71,18 @@ struct DesiredState {
   bool contained() const { return Find(PolicyTemplate::kNetworkContainment) != nullptr; }
   bool isolated() const { return Find(PolicyTemplate::kNetworkIsolation) != nullptr; }
 
-  // True when a network policy cuts, and does not only count. A lease that is over is not looked at.
+  // True when a network policy, of whatever scope, cuts and does not only count. A lease that is over is not looked at.
   bool has_wall() const {
     for (const Policy& policy : policies) {
-      if (policy.policy_template != PolicyTemplate::kBlockBinary && policy.action != PolicyAction::kNotify) return true;
+      if (policy.is_network() && policy.action != PolicyAction::kNotify) return true;
     }
     return false;
   }
 
-  // The first policy of a template, or null.
+  // The first policy of a template that has no scope, or null.
   const Policy* Find(PolicyTemplate wanted) const {
     for (const Policy& policy : policies) {
-      if (policy.policy_template == wanted) return &policy;
+      if (policy.policy_template == wanted && !policy.scope.has_value()) return &policy;
     }
     return nullptr;
   }

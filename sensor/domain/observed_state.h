@@ -44,6 +44,7 @@ struct ObservedPolicy {
   std::optional<absl::Time> expires_at;  // by the sensor's clock; none: never, or it holds
   bool expired = false;                  // the kernel does not enforce it any more
   std::vector<WouldCut> would_cut;       // the most frequent first, at most kMostCutsShown
+  std::string scope_cgroup;  // of a policy with a scope: path of the cgroup that carries it; empty: none now
   // For a blocked binary; see protos/bulkhead/v1/state.proto.
   uint32_t running = 0;
   std::vector<uint32_t> running_pids;

@@ -49,7 +49,7 @@ TrialDecision DecideTrial(TrialStep step, Reachability seen, bool hold, const st
 
 bool HoldsUnreachable(const DesiredState& incoming, const DesiredState& previous) {
   const auto is_wall = [](const Policy& policy) {
-    return policy.policy_template != PolicyTemplate::kBlockBinary && policy.action != PolicyAction::kNotify;
+    return policy.is_network() && policy.action != PolicyAction::kNotify;
   };
   const auto is_new = [&previous](const Policy& policy) {
     return std::none_of(previous.policies.begin(), previous.policies.end(),

@@ -75,6 +75,27 @@ absl::Status LeaseFromProto(const v1::EnforcementPolicy& in, const std::string& 
   return absl::OkStatus();
 }
 
+absl::StatusOr<PolicyScope> ScopeFromProto(const v1::Scope& in, const std::string& field) {
+  PolicyScope out;
+  switch (in.target_case()) {
+    case v1::Scope::kCgroup:
+      out = {PolicyScope::Kind::kCgroup, in.cgroup()};
+      break;
+    case v1::Scope::kSystemdUnit:
+      out = {PolicyScope::Kind::kSystemdUnit, in.systemd_unit()};
+      break;
+    case v1::Scope::kContainer:
+      out = {PolicyScope::Kind::kContainer, in.container()};
+      break;
+    case v1::Scope::TARGET_NOT_SET:
+      return Invalid(field, "names neither a cgroup nor a systemd_unit nor a container; this sensor knows no other");
+  }
+  if (const absl::Status status = CheckPolicyScope(out); !status.ok()) {
+    return Invalid(field, absl::StrCat("\"", out.name, "\" ", status.message()));
+  }
+  return out;
+}
+
 absl::StatusOr<Policy> PolicyFromProto(const v1::EnforcementPolicy& in, const std::string& field,
                                        absl::Duration clock_offset) {
   if (in.id().empty() || in.id().size() > kLongestName) {
@@ -91,6 +112,9 @@ absl::StatusOr<Policy> PolicyFromProto(const v1::EnforcementPolicy& in, const st
     out.binary_sha256 = in.block_binary().sha256();
     out.kill_running = in.block_binary().kill_running();
     out.forced = in.block_binary().forced();
+  }
+  if (in.has_scope()) {
+    ASSIGN_OR_RETURN(out.scope, ScopeFromProto(in.scope(), absl::StrCat(field, ".scope")));
   }
   RETURN_IF_ERROR(LeaseFromProto(in, field, clock_offset, &out));
   return out;

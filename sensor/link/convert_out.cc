@@ -86,6 +86,7 @@ void PolicyToProto(const ObservedPolicy& in, v1::ObservedPolicy* out) {
   for (const uint32_t pid : in.running_pids) out->add_running_pids(pid);
   out->set_killed_running(in.killed_running);
   out->set_sha256(in.sha256);
+  out->set_scope_cgroup(Utf8(in.scope_cgroup));
   for (const WouldCut& cut : in.would_cut) {
     v1::WouldCut* added = out->add_would_cut();
     added->set_address(cut.remote.ToString());
@@ -94,6 +95,17 @@ void PolicyToProto(const ObservedPolicy& in, v1::ObservedPolicy* out) {
     added->set_direction(static_cast<v1::Direction>(cut.direction));
     added->set_comm(Utf8(cut.comm));
     added->set_count(cut.count);
+  }
+}
+
+void ScopeToProto(const PolicyScope& in, v1::Scope* out) {
+  switch (in.kind) {
+    case PolicyScope::Kind::kCgroup:
+      return out->set_cgroup(in.name);
+    case PolicyScope::Kind::kSystemdUnit:
+      return out->set_systemd_unit(in.name);
+    case PolicyScope::Kind::kContainer:
+      return out->set_container(in.name);
   }
 }
 
@@ -256,6 +268,7 @@ v1::DesiredState DesiredStateToProto(const DesiredState& in) {
     if (policy.expires_at.has_value()) *added->mutable_expires_at() = TimeToProto(*policy.expires_at);
     added->set_on_expiry(static_cast<v1::OnExpiry>(policy.on_expiry));
     added->set_on_unreachable(static_cast<v1::OnUnreachable>(policy.on_unreachable));
+    if (policy.scope.has_value()) ScopeToProto(*policy.scope, added->mutable_scope());
     if (policy.policy_template != PolicyTemplate::kBlockBinary) continue;
     added->mutable_block_binary()->set_path(policy.binary_path);
     added->mutable_block_binary()->set_sha256(policy.binary_sha256);

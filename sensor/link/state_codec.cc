@@ -54,6 +54,7 @@ absl::StatusOr<DesiredState> LocalDesiredStateFromJson(const std::string& json) 
   for (int i = 0; i < message.enforcement_policies_size(); ++i) {
     v1::EnforcementPolicy* policy = message.mutable_enforcement_policies(i);
     if (policy->id().empty()) policy->set_id(absl::StrCat("local-", i + 1));
+    if (policy->has_scope()) continue;
     if (policy->template_() == v1::POLICY_TEMPLATE_NETWORK_CONTAINMENT) message.set_contained(true);
     if (policy->template_() == v1::POLICY_TEMPLATE_NETWORK_ISOLATION) message.set_isolated(true);
   }

@@ -3,6 +3,7 @@
 #include <functional>
 
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "harness/status_matchers.h"
 #include "sensor/link/convert_in.h"
 #include "sensor/link/convert_out.h"
@@ -87,6 +88,11 @@ TEST_CASE("a malformed desired state is refused with the field") {
        [](auto* s) { s->mutable_enforcement_policies(0)->set_on_expiry(static_cast<v1::OnExpiry>(9)); }},
       {"enforcement_policies[0].on_unreachable",
        [](auto* s) { s->mutable_enforcement_policies(0)->set_on_unreachable(static_cast<v1::OnUnreachable>(9)); }},
+      {"enforcement_policies[0].scope", [](auto* s) { s->mutable_enforcement_policies(0)->mutable_scope(); }},
+      {"enforcement_policies[0].scope",
+       [](auto* s) { s->mutable_enforcement_policies(0)->mutable_scope()->set_cgroup("relative"); }},
+      {"enforcement_policies[0].scope",
+       [](auto* s) { s->mutable_enforcement_policies(0)->mutable_scope()->set_container("nginx"); }},
       {"enforcement_policies[0].expires_at",
        [](auto* s) { s->mutable_enforcement_policies(0)->mutable_expires_at()->set_seconds(-1); }},
       {"sent_at", [](auto* s) { s->mutable_sent_at()->set_nanos(-1); }},
@@ -106,6 +112,28 @@ TEST_CASE("a malformed desired state is refused with the field") {
     CHECK_CODE(result, kInvalidArgument);
     CHECK(absl::StrContains(result.status().message(), one.field));
   }
+}
+
+TEST_CASE("scopes of every kind survive the way in and out, and belong to no flag") {
+  v1::DesiredState sent = ValidState();
+  for (int i = 0; i < 3; ++i) {
+    v1::EnforcementPolicy* policy = sent.add_enforcement_policies();
+    policy->set_id(absl::StrCat("p", i));
+    policy->set_template_(v1::POLICY_TEMPLATE_NETWORK_CONTAINMENT);
+  }
+  sent.mutable_enforcement_policies(2)->mutable_scope()->set_cgroup("/system.slice/nginx.service");
+  sent.mutable_enforcement_policies(3)->mutable_scope()->set_systemd_unit("nginx.service");
+  sent.mutable_enforcement_policies(4)->mutable_scope()->set_container("0123456789ab");
+  const auto state = DesiredStateFromProto(sent, kReceived);
+  REQUIRE_OK(state);
+  CHECK_FALSE(state->contained());
+  CHECK_FALSE(state->policies[0].scope.has_value());
+  CHECK(state->policies[2].scope == PolicyScope{PolicyScope::Kind::kCgroup, "/system.slice/nginx.service"});
+  CHECK(state->policies[3].scope == PolicyScope{PolicyScope::Kind::kSystemdUnit, "nginx.service"});
+  CHECK(state->policies[4].scope == PolicyScope{PolicyScope::Kind::kContainer, "0123456789ab"});
+  const auto again = DecodeDesiredState(EncodeDesiredState(*state, kReceived), kReceived);
+  REQUIRE_OK(again);
+  CHECK(*again == *state);
 }
 
 TEST_CASE("a lease ends by the sensor's clock, however far it is from the control plane's") {
