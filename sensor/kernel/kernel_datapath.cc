@@ -137,6 +137,7 @@ absl::Status KernelDatapath::OpenMaps() {
   const auto open = [this](const char* name) { return BpfMap::OpenPinned(absl::StrCat(directory_, "/", name)); };
   ASSIGN_OR_RETURN(maps_.host, open("bh_host"));
   ASSIGN_OR_RETURN(maps_.policies, open("bh_policies"));
+  ASSIGN_OR_RETURN(maps_.stops, open("bh_stops"));
   ASSIGN_OR_RETURN(maps_.count, open("bh_count"));
   ASSIGN_OR_RETURN(maps_.events, open("bh_events"));
   ASSIGN_OR_RETURN(maps_.cuts, open("bh_cuts"));
@@ -273,7 +274,7 @@ absl::Status KernelDatapath::Apply(const DesiredState& state) {
   sockets_destroyed_ = 0;
   socket_problem_.clear();
   RETURN_IF_ERROR(RemoveOtherCuts(maps_.cuts, PolicyIds(state)));
-  const absl::Status killed = blocked_.size() > 0 ? runners_.Kill(state) : runners_.List(state);
+  const absl::Status killed = blocked_.size() > 0 ? runners_.Kill(state, maps_.stops) : runners_.List(state);
   runner_problem_ = killed.ok() ? std::string() : std::string(killed.message());
   return RemoveOtherPolicyStats(maps_.policies, PolicyIds(state));
 }
@@ -321,7 +322,7 @@ absl::Status KernelDatapath::RefreshBlockedFiles() {
   if (blocked_.size() == 0) return absl::OkStatus();
   if (blocked_.Refresh(identifier())) {
     RETURN_IF_ERROR(store_.ReplaceFound(blocked_.found()));
-    RETURN_IF_ERROR(runners_.Kill(state_));
+    RETURN_IF_ERROR(runners_.Kill(state_, maps_.stops));
   } else if (++rounds_ % kListRunnersEvery == 0 && runners_.any()) {
     RETURN_IF_ERROR(runners_.List(state_));
   }

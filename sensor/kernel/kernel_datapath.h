@@ -41,6 +41,7 @@ class KernelDatapath : public Datapath {
   struct Maps {
     BpfMap host;
     BpfMap policies;
+    BpfMap stops;
     BpfMap count;
     BpfMap events;
     BpfMap cuts;
