@@ -1,4 +1,4 @@
-// SensorService: contain, release, isolate, kill a process, block a binary.
+// SensorService: contain, release, isolate, kill processes, block a binary.
 #include <optional>
 
 #include "bulkhead/v1/sensor_service.pb.h"
@@ -70,6 +70,31 @@ absl::StatusOr<v1::KillProcessResponse> Kill(const ApiContext& api, Transaction&
   return response;
 }
 
+absl::StatusOr<orders::KillGroup> GroupOf(const v1::KillGroup& group, absl::Time now) {
+  switch (group.target_case()) {
+    case v1::KillGroup::kTree:
+      return FromProto(group.tree(), now);
+    case v1::KillGroup::kFile:
+      return RunningFile{group.file().path(), group.file().sha256()};
+    case v1::KillGroup::kScope:
+      return FromProto(group.scope(), "group.scope");
+    case v1::KillGroup::TARGET_NOT_SET:
+      break;
+  }
+  return InvalidField("group", "must have a tree, a file or a scope");
+}
+
+absl::StatusOr<v1::KillProcessesResponse> KillGroup(const ApiContext& api, Transaction& tx, const OrderContext& context,
+                                                    const v1::KillProcessesRequest& request) {
+  const absl::Time now = api.clock->Now();
+  ASSIGN_OR_RETURN(const orders::KillGroup group, GroupOf(request.group(), now));
+  ASSIGN_OR_RETURN(const Command command,
+                   orders::KillProcesses(tx, context, request.sensor(), group, FromProto(request.ttl()), now));
+  v1::KillProcessesResponse response;
+  *response.mutable_command() = ToProto(command);
+  return response;
+}
+
 absl::StatusOr<v1::BlockBinaryResponse> Block(const ApiContext& api, Transaction& tx, const OrderContext& context,
                                               const v1::BlockBinaryRequest& request) {
   orders::BinaryOrder order;
@@ -97,6 +122,8 @@ void AddSensorOrderMethods(const ApiContext& api, MethodTable& table) {
   AddOrder<v1::IsolateSensorRequest, v1::IsolateSensorResponse>(api, table, "/bulkhead.v1.SensorService/IsolateSensor",
                                                                 Isolate);
   AddOrder<v1::KillProcessRequest, v1::KillProcessResponse>(api, table, "/bulkhead.v1.SensorService/KillProcess", Kill);
+  AddOrder<v1::KillProcessesRequest, v1::KillProcessesResponse>(api, table, "/bulkhead.v1.SensorService/KillProcesses",
+                                                                KillGroup);
   AddOrder<v1::BlockBinaryRequest, v1::BlockBinaryResponse>(api, table, "/bulkhead.v1.SensorService/BlockBinary",
                                                             Block);
 }

@@ -107,6 +107,7 @@ std::string Policies(const v1::Sensor& sensor) {
     } else {
       absl::StrAppend(&line, ": ", absl::StrJoin(seen->mechanisms(), " + "), ", ", seen->hits(), " hits");
       if (seen->killed_running() != 0) absl::StrAppend(&line, ", killed ", seen->killed_running(), " that ran it");
+      if (seen->respawns() != 0) absl::StrAppend(&line, ", ", seen->respawns(), " came back within 60 s of a stop");
       if (seen->running() != 0) {
         absl::StrAppend(&line, ", still run by ", seen->running(), " (pid ", absl::StrJoin(seen->running_pids(), " "),
                         ")");
@@ -187,10 +188,10 @@ std::string ConvergenceProblem(const v1::Sensor& sensor, absl::Time now) {
   if (sensor.trust() == v1::TRUST_REVOKED) parts.push_back("the sensor is revoked");
   if (!sensor.connected()) {
     const bool never = ToTime(sensor.observed_at()) == absl::UnixEpoch();
-    parts.push_back(never ? "the sensor has never connected"
-                          : absl::StrCat("the sensor is not connected (last heard of ",
-                                         AgeWord(sensor.observed_at(), now),
-                                         "); the order reaches it when it returns"));
+    parts.push_back(never
+                        ? "the sensor has never connected"
+                        : absl::StrCat("the sensor is not connected (last heard of ",
+                                       AgeWord(sensor.observed_at(), now), "); the order reaches it when it returns"));
   }
   return Printable(absl::StrJoin(parts, "; "));
 }

@@ -1,10 +1,7 @@
-// bulkheadctl sensor contain, release, isolate, block-binary and kill: orders to a kernel.
-#include <algorithm>
+// bulkheadctl sensor contain, release, isolate and block-binary: orders to a kernel.
 #include <map>
 #include <optional>
 
-#include "absl/strings/ascii.h"
-#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "common/status_macros.h"
@@ -35,15 +32,6 @@ struct Flags : OrderFlags {
   bool kill_running = false;
   bool only_containment = false;
   bool only_isolation = false;
-};
-
-struct KillFlags : OrderFlags {
-  std::string sensor;
-  int64_t pid = 0;
-  uint64_t start_time = 0;
-  std::string boot_id;
-  std::string executable;
-  absl::Duration ttl;
 };
 
 v1::PolicyAction ActionOf(const std::string& word) {
@@ -177,14 +165,6 @@ absl::Status Release(Session& session, const Flags& flags) {
   return ReportOrder(session, flags, called, response, *response.mutable_sensor(), text);
 }
 
-// The bytes behind 64 hexadecimal digits.
-absl::StatusOr<std::string> DigestOf(const std::string& digits) {
-  const bool hexadecimal = std::all_of(digits.begin(), digits.end(), absl::ascii_isxdigit);
-  if (hexadecimal && digits.size() == 64) return absl::HexStringToBytes(digits);
-  return UsageError(absl::StrCat("--sha256 takes 64 hexadecimal digits, as sha256sum prints them, not ",
-                                 hexadecimal ? absl::StrCat(digits.size(), " of them") : "other characters"));
-}
-
 // Fills the part of the order that names the file.
 absl::Status NameBinary(const Flags& flags, v1::BlockBinary& binary) {
   if (flags.path.empty() && flags.sha256.empty()) return UsageError("name the file: --path, --sha256 or both");
@@ -214,35 +194,6 @@ absl::Status BlockBinary(Session& session, const Flags& flags) {
                                  : absl::StrCat(response.sensor().name(), ": block of ", file, " ordered\n"),
       PolicyLine(response.policy(), absl::StrCat("bulkheadctl policy delete ", response.policy().id())));
   return ReportOrder(session, flags, called, response, *response.mutable_sensor(), text);
-}
-
-absl::Status Kill(Session& session, const KillFlags& flags) {
-  if (flags.pid <= 1) {
-    return UsageError(absl::StrCat("pid ", flags.pid,
-                                   " is never killed: 1 is init, and a kill of 0 or less would reach many processes"));
-  }
-  v1::KillProcessRequest request;
-  request.set_sensor(flags.sensor);
-  request.set_reason(flags.reason);
-  request.set_request_id(flags.request_id);
-  v1::ProcessIdentity& process = *request.mutable_process();
-  process.set_pid(static_cast<uint32_t>(flags.pid));
-  process.set_start_time_ticks(flags.start_time);
-  process.set_boot_id(flags.boot_id);
-  process.set_executable(flags.executable);
-  if (flags.ttl != absl::ZeroDuration()) request.mutable_ttl()->set_seconds(absl::ToInt64Seconds(flags.ttl));
-  ASSIGN_OR_RETURN(v1::KillProcessResponse response,
-                   session.Call(&v1::SensorService::Stub::KillProcess, request, flags.request_id));
-  absl::Status confirmed;
-  if (flags.wait) {
-    const auto command = WaitForCommand(session, response.command().id(), flags.timeout);
-    confirmed = command.status();
-    if (command.ok()) *response.mutable_command() = *command;
-  }
-  // A kill that failed prints itself in the error; a script still gets the response.
-  if (!confirmed.ok() && session.format == OutputFormat::kTable) return confirmed;
-  RETURN_IF_ERROR(session.Print(response, RenderCommand(response.command())));
-  return confirmed;
 }
 
 CLI::App* AddOrder(CLI::App& sensor, Action& action, const std::string& name, const std::string& help,
@@ -305,7 +256,7 @@ void AddNetworkVerbs(CLI::App& sensor, Action& action) {
   release->add_flag("--only-isolation", release_flags->only_isolation, "Leave containment as it is")->excludes(only);
 }
 
-void AddProcessVerbs(CLI::App& sensor, Action& action) {
+void AddBlockVerb(CLI::App& sensor, Action& action) {
   const auto block_flags = std::make_shared<Flags>();
   CLI::App* block =
       AddOrder(sensor, action, "block-binary", "Stop one binary from being executed on this host",
@@ -324,34 +275,13 @@ void AddProcessVerbs(CLI::App& sensor, Action& action) {
   block->add_flag("--kill-running", block_flags->kill_running, "Also kill the processes that run it already");
   block->add_flag("--force", block_flags->force, "Block even a shell, the loader, init or the package manager");
   AddAllowDegraded(*block, *block_flags);
-
-  const auto kill_flags = std::make_shared<KillFlags>();
-  CLI::App* kill =
-      AddVerb(sensor, action, "kill", "Kill one process, at most once, with a stored result",
-              "Does: send SIGKILL to the process that has this pid now; one that gets the pid later is not touched.\n"
-              "Does not: kill pid 1, kernel threads, the sensor, or children of the process. Cannot be undone.\n"
-              "Example: bulkheadctl sensor kill web-1 4711 --exe /tmp/.x/miner --wait",
-              kill_flags, Kill);
-  kill->add_option("sensor", kill_flags->sensor, "Name or id")->required()->type_name("SENSOR");
-  kill->add_option("pid", kill_flags->pid, "Process id on the host, 2 or more")->required()->type_name("PID");
-  kill->add_option("--exe", kill_flags->executable, "Only if this is its executable (absolute path)")
-      ->type_name("PATH");
-  kill->add_option("--start-time", kill_flags->start_time, "Only if it started then: field 22 of /proc/PID/stat")
-      ->type_name("TICKS");
-  kill->add_option("--boot-id", kill_flags->boot_id, "Only in this boot (default: the one the sensor reported last)")
-      ->type_name("UUID");
-  AddDuration(*kill, "--ttl", kill_flags->ttl,
-              "How long the order is good for if the sensor is away, 1s to 336h (default 5m)");
-  kill->add_option("--reason", kill_flags->reason, "Why, for the audit log")->type_name("TEXT");
-  AddRequestIdFlag(*kill, *kill_flags);
-  AddWaitFlags(*kill, *kill_flags, "there is a result");
 }
 
 }  // namespace
 
 void AddSensorOrderVerbs(CLI::App& sensor, Action& action) {
   AddNetworkVerbs(sensor, action);
-  AddProcessVerbs(sensor, action);
+  AddBlockVerb(sensor, action);
 }
 
 }  // namespace bulkhead::controlplane::cli

@@ -54,6 +54,20 @@ std::string NetworkWord(bool contained, bool isolated) {
   return isolated ? "isolated" : "open";
 }
 
+std::string ScopeWord(const v1::Scope& scope) {
+  switch (scope.target_case()) {
+    case v1::Scope::kCgroup:
+      return absl::StrCat("cgroup:", scope.cgroup());
+    case v1::Scope::kSystemdUnit:
+      return absl::StrCat("unit:", scope.systemd_unit());
+    case v1::Scope::kContainer:
+      return absl::StrCat("container:", scope.container());
+    case v1::Scope::TARGET_NOT_SET:
+      break;
+  }
+  return "";
+}
+
 std::string PortsWord(const v1::IsolationRule& rule) {
   if (!rule.has_ports()) return "any";
   if (rule.ports().first() == rule.ports().last()) return absl::StrCat(rule.ports().first());

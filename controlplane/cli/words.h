@@ -69,6 +69,9 @@ std::string AgeWord(const google::protobuf::Timestamp& time, absl::Time now);
 // "contained", "isolated", "contained+isolated" or "open".
 std::string NetworkWord(bool contained, bool isolated);
 
+// "cgroup:/a/b", "unit:nginx.service" or "container:0123456789ab"; empty for a scope that names nothing.
+std::string ScopeWord(const v1::Scope& scope);
+
 // "any", "22" or "4505-4506".
 std::string PortsWord(const v1::IsolationRule& rule);
 

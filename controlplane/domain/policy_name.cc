@@ -43,4 +43,25 @@ std::string BlockBinaryPolicyName(absl::string_view path, absl::string_view sha2
   return absl::StrCat(name, "-", ToHex(Sha256(path)).substr(0, kHashDigits));
 }
 
+std::string ScopedPolicyName(absl::string_view prefix, const std::optional<Scope>& scope,
+                             const std::vector<Policy>& existing) {
+  if (!scope) return std::string(prefix);
+  const std::string name = absl::StrCat(prefix, "-", SanitizePathSuffix(scope->name));
+  const bool taken = std::any_of(existing.begin(), existing.end(),
+                                 [&](const Policy& policy) { return policy.name == name && policy.scope != scope; });
+  return taken ? absl::StrCat(name, "-", ToHex(Sha256(ScopeWord(*scope))).substr(0, kHashDigits)) : name;
+}
+
+std::string ScopeWord(const Scope& scope) {
+  switch (scope.kind) {
+    case ScopeKind::kCgroup:
+      return absl::StrCat("cgroup:", scope.name);
+    case ScopeKind::kSystemdUnit:
+      return absl::StrCat("unit:", scope.name);
+    case ScopeKind::kContainer:
+      break;
+  }
+  return absl::StrCat("container:", scope.name);
+}
+
 }  // namespace bulkhead::controlplane

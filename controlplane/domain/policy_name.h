@@ -1,6 +1,7 @@
 // Names of enforcement policies.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,5 +25,12 @@ std::string SanitizePathSuffix(absl::string_view path);
 // a path the suffix is the first 16 hexadecimal digits of `sha256`, all 64 where those are taken. Pure; thread safe.
 std::string BlockBinaryPolicyName(absl::string_view path, absl::string_view sha256,
                                   const std::vector<Policy>& existing);
+
+// `prefix` alone without a scope; with one, "<prefix>-<sanitized-scope>", unique among `existing` in the same way.
+std::string ScopedPolicyName(absl::string_view prefix, const std::optional<Scope>& scope,
+                             const std::vector<Policy>& existing);
+
+// "cgroup:/a/b", "unit:nginx.service" or "container:0123456789ab".
+std::string ScopeWord(const Scope& scope);
 
 }  // namespace bulkhead::controlplane

@@ -17,8 +17,16 @@ enum class PolicyTemplate { kNetworkContainment = 1, kNetworkIsolation = 2, kBlo
 enum class PolicyAction { kDeny = 1, kSigkill = 2, kNotify = 3 };
 enum class OnExpiry { kRelease = 1, kHold = 2 };
 enum class OnUnreachable { kRollBack = 1, kHold = 2 };
+enum class ScopeKind { kCgroup = 1, kSystemdUnit = 2, kContainer = 3 };
 enum class CommandState { kQueued = 1, kDelivered = 2, kSucceeded = 3, kFailed = 4, kExpired = 5 };
-enum class CommandKind { kKillProcess = 1, kLowerGuard = 2, kSetGuardCode = 3 };
+enum class CommandKind {
+  kKillProcess = 1,
+  kLowerGuard = 2,
+  kSetGuardCode = 3,
+  kKillTree = 4,
+  kKillFile = 5,
+  kKillScope = 6
+};
 // Kills end with one of the first six, orders to the tamper guard with kRefused, kUnknown, kDone or kFailed.
 enum class CommandOutcome {
   kGone = 1,
@@ -34,6 +42,14 @@ enum class Convergence { kUnknown = 0, kSynced = 1, kPending = 2, kFailed = 3, k
 enum class Health { kHealthy = 1, kDegraded = 2, kOffline = 3, kCritical = 4 };
 enum class Tier { kUnknown = 0, kNone = 1, kPartial = 2, kWall = 3, kFull = 4 };
 enum class TokenState { kActive = 1, kUsed = 2, kExpired = 3, kRevoked = 4 };
+
+// A cgroup of a host, named in one of three ways; see bulkhead.v1.Scope.
+struct Scope {
+  ScopeKind kind = ScopeKind::kCgroup;
+  std::string name;
+
+  friend bool operator==(const Scope&, const Scope&) = default;
+};
 
 struct Policy {
   std::string id;
@@ -51,6 +67,7 @@ struct Policy {
   std::optional<absl::Time> expires_at;  // end of the lease; none: until an order lifts it
   OnExpiry on_expiry = OnExpiry::kRelease;
   OnUnreachable on_unreachable = OnUnreachable::kRollBack;  // network templates only
+  std::optional<Scope> scope;                               // none: everything that the sensor was started for
 };
 
 // What an order for a policy asks for beside its template.
@@ -60,6 +77,7 @@ struct PolicyTerms {
   std::optional<absl::Time> expires_at;  // checked by ValidateExpiry
   OnExpiry on_expiry = OnExpiry::kRelease;
   OnUnreachable on_unreachable = OnUnreachable::kRollBack;
+  std::optional<Scope> scope;  // checked by ValidateScope
 };
 
 struct IsolationRule {
@@ -110,9 +128,10 @@ struct Sensor {
   std::string etag;
   std::vector<Policy> policies;  // ordered for it, oldest first
 
-  const Policy* Find(PolicyTemplate wanted) const {
+  // The policy of a template that is about `scope` exactly, or null.
+  const Policy* Find(PolicyTemplate wanted, const std::optional<Scope>& scope = std::nullopt) const {
     for (const Policy& policy : policies) {
-      if (policy.policy_template == wanted) return &policy;
+      if (policy.policy_template == wanted && policy.scope == scope) return &policy;
     }
     return nullptr;
   }
@@ -158,17 +177,27 @@ struct ProcessIdentity {
   absl::Time not_started_after;
 };
 
+// A file that processes run: by path, by content or both.
+struct RunningFile {
+  std::string path;    // absolute, or empty
+  std::string sha256;  // 32 bytes, or empty
+};
+
 struct CommandResult {
   CommandOutcome outcome = CommandOutcome::kUnknown;
   std::string found;
   std::string message;
+  // Kill of several: the bulkhead.v1.KillGroupResult, serialized, opaque to domain and store.
+  std::string evidence = {};
 };
 
 struct Command {
   std::string id;
   std::string sensor_id;
   CommandKind kind = CommandKind::kKillProcess;
-  ProcessIdentity process;      // kKillProcess
+  ProcessIdentity process;      // kKillProcess; the root of kKillTree
+  RunningFile file;             // kKillFile
+  Scope scope;                  // kKillScope
   absl::Duration guard_down;    // kLowerGuard; whole seconds
   std::string guard_code_hash;  // kSetGuardCode; 32 bytes
   absl::Time created_at;

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "common/status_macros.h"
@@ -18,6 +19,9 @@ constexpr size_t kMaxOperatorBytes = 64;
 constexpr size_t kMaxRequestIdBytes = 64;
 constexpr size_t kMaxEtagBytes = 64;
 constexpr size_t kSha256Bytes = 32;
+constexpr size_t kLongestUnit = 255;
+constexpr size_t kShortestContainerId = 12;
+constexpr size_t kLongestContainerId = 64;
 
 // Length of the well-formed sequence at the start of `text`, 0 when there is none (Unicode 15, table 3-7).
 size_t Utf8SequenceLength(absl::string_view text) {
@@ -58,6 +62,17 @@ absl::StatusOr<absl::Duration> DurationWithin(absl::Duration given, absl::Durati
                                             ", or unset for ", absl::FormatDuration(fallback)));
   }
   return given;
+}
+
+absl::Status ValidateUnit(absl::string_view field, absl::string_view unit) {
+  const auto allowed = [](unsigned char c) { return absl::ascii_isalnum(c) || absl::StrContains(":-_.\\@", c); };
+  const bool has_cgroup =
+      absl::EndsWith(unit, ".service") || absl::EndsWith(unit, ".scope") || absl::EndsWith(unit, ".slice");
+  if (!has_cgroup || unit[0] == '.' || unit.size() > kLongestUnit || !std::all_of(unit.begin(), unit.end(), allowed)) {
+    return InvalidField(field, "must be the full name of a service, scope or slice, such as \"nginx.service\"");
+  }
+  if (unit == "-.slice") return InvalidField(field, "is the whole host; leave scope unset");
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -159,16 +174,44 @@ absl::Status ValidateBinaryPath(absl::string_view field, absl::string_view path)
   return absl::OkStatus();
 }
 
+absl::Status ValidateScope(absl::string_view field, const Scope& scope) {
+  switch (scope.kind) {
+    case ScopeKind::kCgroup:
+      if (scope.name == "/")
+        return InvalidField(absl::StrCat(field, ".cgroup"), "is the whole host; leave scope unset");
+      return ValidateBinaryPath(absl::StrCat(field, ".cgroup"), scope.name);
+    case ScopeKind::kSystemdUnit:
+      return ValidateUnit(absl::StrCat(field, ".systemd_unit"), scope.name);
+    case ScopeKind::kContainer:
+      break;
+  }
+  const auto is_hex = [](unsigned char c) { return absl::ascii_isdigit(c) || (c >= 'a' && c <= 'f'); };
+  if (scope.name.size() >= kShortestContainerId && scope.name.size() <= kLongestContainerId &&
+      std::all_of(scope.name.begin(), scope.name.end(), is_hex)) {
+    return absl::OkStatus();
+  }
+  return InvalidField(absl::StrCat(field, ".container"),
+                      "must be a container's id: 12 to 64 lower-case hexadecimal digits; names are not known to hosts' "
+                      "kernels");
+}
+
 absl::Status ValidatePid(absl::string_view field, uint32_t pid) {
   if (pid == 1) return PidOne(field);
   if (pid >= 2 && pid <= kMaxPid) return absl::OkStatus();
   return InvalidField(field, absl::StrCat(pid, " is not a process id; must be 2..", kMaxPid));
 }
 
-absl::Status ValidateProcess(const ProcessIdentity& process) {
-  RETURN_IF_ERROR(ValidatePid("process.pid", process.pid));
-  if (!process.boot_id.empty()) RETURN_IF_ERROR(ValidateUuid("process.boot_id", process.boot_id));
-  if (!process.executable.empty()) return ValidateBinaryPath("process.executable", process.executable);
+absl::Status ValidateProcess(absl::string_view field, const ProcessIdentity& process) {
+  RETURN_IF_ERROR(ValidatePid(absl::StrCat(field, ".pid"), process.pid));
+  if (!process.boot_id.empty()) RETURN_IF_ERROR(ValidateUuid(absl::StrCat(field, ".boot_id"), process.boot_id));
+  if (!process.executable.empty()) return ValidateBinaryPath(absl::StrCat(field, ".executable"), process.executable);
+  return absl::OkStatus();
+}
+
+absl::Status ValidateRunningFile(absl::string_view field, const RunningFile& file) {
+  if (file.path.empty() && file.sha256.empty()) return InvalidField(field, "must have a path, a sha256, or both");
+  if (!file.path.empty()) RETURN_IF_ERROR(ValidateBinaryPath(absl::StrCat(field, ".path"), file.path));
+  if (!file.sha256.empty()) return ValidateSha256(absl::StrCat(field, ".sha256"), file.sha256);
   return absl::OkStatus();
 }
 

@@ -19,7 +19,8 @@ inline constexpr int kMaxPageSize = 1000;
 inline constexpr size_t kMaxReasonBytes = 512;
 inline constexpr size_t kMaxLabelBytes = 128;
 inline constexpr size_t kMaxPathBytes = 4095;
-inline constexpr uint32_t kMaxPid = 4194304;  // the kernel's PID_MAX_LIMIT
+inline constexpr size_t kMaxScopedPolicies = 16;  // containments and isolations with a scope that one sensor enforces
+inline constexpr uint32_t kMaxPid = 4194304;      // the kernel's PID_MAX_LIMIT
 inline constexpr absl::Duration kDefaultCommandTtl = absl::Minutes(5);
 inline constexpr absl::Duration kDefaultGuardDown = absl::Minutes(10);
 inline constexpr absl::Duration kLongestGuardDown = absl::Hours(1);
@@ -50,13 +51,20 @@ absl::Status ValidateText(absl::string_view field, absl::string_view text, size_
 // Absolute, 2..4095 bytes of UTF-8, no NUL, no "//", "." or ".." components, no "/" at the end.
 absl::Status ValidateBinaryPath(absl::string_view field, absl::string_view path);
 
+// A cgroup: as ValidateBinaryPath. A unit: at most 255 bytes as systemd names services, scopes and slices. A
+// container: 12..64 lower-case hexadecimal digits. `field` is the scope's; the field to blame is the one below it.
+absl::Status ValidateScope(absl::string_view field, const Scope& scope);
+
 // 32 bytes.
 absl::Status ValidateSha256(absl::string_view field, absl::string_view digest);
 
 // 2..4194304. Pid 1 gets an error of its own.
 absl::Status ValidatePid(absl::string_view field, uint32_t pid);
 // pid, boot_id (empty or a UUID) and executable (empty or an absolute path).
-absl::Status ValidateProcess(const ProcessIdentity& process);
+absl::Status ValidateProcess(absl::string_view field, const ProcessIdentity& process);
+
+// A path, a SHA-256, or both.
+absl::Status ValidateRunningFile(absl::string_view field, const RunningFile& file);
 
 // 0 becomes the default; otherwise 1..1000.
 absl::StatusOr<int> ValidatePageSize(int page_size);

@@ -19,12 +19,15 @@ constexpr Words<PolicyTemplate> kTemplates[] = {{PolicyTemplate::kNetworkContain
                                                 {PolicyTemplate::kBlockBinary, "block-binary"}};
 constexpr Words<PolicyAction> kActions[] = {
     {PolicyAction::kDeny, "deny"}, {PolicyAction::kSigkill, "sigkill"}, {PolicyAction::kNotify, "notify"}};
-constexpr Words<CommandKind> kCommandKinds[] = {{CommandKind::kKillProcess, "kill_process"},
-                                                {CommandKind::kLowerGuard, "lower_guard"},
-                                                {CommandKind::kSetGuardCode, "set_guard_code"}};
+constexpr Words<CommandKind> kCommandKinds[] = {
+    {CommandKind::kKillProcess, "kill_process"}, {CommandKind::kKillTree, "kill_tree"},
+    {CommandKind::kKillFile, "kill_file"},       {CommandKind::kKillScope, "kill_scope"},
+    {CommandKind::kLowerGuard, "lower_guard"},   {CommandKind::kSetGuardCode, "set_guard_code"}};
 constexpr Words<OnExpiry> kOnExpiry[] = {{OnExpiry::kRelease, "release"}, {OnExpiry::kHold, "hold"}};
 constexpr Words<OnUnreachable> kOnUnreachable[] = {{OnUnreachable::kRollBack, "roll-back"},
                                                    {OnUnreachable::kHold, "hold"}};
+constexpr Words<ScopeKind> kScopeKinds[] = {
+    {ScopeKind::kCgroup, "cgroup"}, {ScopeKind::kSystemdUnit, "unit"}, {ScopeKind::kContainer, "container"}};
 constexpr Words<CommandState> kCommandStates[] = {{CommandState::kQueued, "queued"},
                                                   {CommandState::kDelivered, "delivered"},
                                                   {CommandState::kSucceeded, "succeeded"},
@@ -70,6 +73,9 @@ std::string ToText(OnExpiry value) {
 std::string ToText(OnUnreachable value) {
   return WordOf(kOnUnreachable, value);
 }
+std::string ToText(ScopeKind value) {
+  return WordOf(kScopeKinds, value);
+}
 std::string ToText(CommandState value) {
   return WordOf(kCommandStates, value);
 }
@@ -93,6 +99,9 @@ OnExpiry OnExpiryFrom(const pqxx::field& field) {
 }
 OnUnreachable OnUnreachableFrom(const pqxx::field& field) {
   return ValueOf(kOnUnreachable, field);
+}
+ScopeKind ScopeKindFrom(const pqxx::field& field) {
+  return ValueOf(kScopeKinds, field);
 }
 CommandState CommandStateFrom(const pqxx::field& field) {
   return ValueOf(kCommandStates, field);

@@ -19,6 +19,7 @@ std::string ToText(PolicyTemplate value);
 std::string ToText(PolicyAction value);
 std::string ToText(OnExpiry value);
 std::string ToText(OnUnreachable value);
+std::string ToText(ScopeKind value);
 std::string ToText(CommandState value);
 std::string ToText(CommandKind value);
 Trust TrustFrom(const pqxx::field& field);
@@ -27,6 +28,7 @@ PolicyTemplate PolicyTemplateFrom(const pqxx::field& field);
 PolicyAction PolicyActionFrom(const pqxx::field& field);
 OnExpiry OnExpiryFrom(const pqxx::field& field);
 OnUnreachable OnUnreachableFrom(const pqxx::field& field);
+ScopeKind ScopeKindFrom(const pqxx::field& field);
 CommandState CommandStateFrom(const pqxx::field& field);
 CommandKind CommandKindFrom(const pqxx::field& field);
 

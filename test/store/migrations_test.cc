@@ -58,6 +58,11 @@ const std::vector<Step>& Steps() {
        " 'bulkhead-block-binary-abab', 'block-binary', 'sigkill', 'olga', 'e', decode(repeat('ab', 32), 'hex'), true)",
        "SELECT kill_running AND octet_length(binary_sha256) = 32 FROM enforcement_policies"
        " WHERE template = 'block-binary'"},
+      {"INSERT INTO commands (id, sensor_id, kind, file_path, created_at, created_by, not_after, state, outcome, found,"
+       " message, evidence, finished_at) VALUES ('00000000-0000-4000-8000-000000000006',"
+       " '00000000-0000-4000-8000-000000000001', 'kill_file', '/tmp/.x', now(), 'olga', now() + interval '1 minute',"
+       " 'succeeded', 1, '', '', '\\x00', now())",
+       "SELECT file_path = '/tmp/.x' AND evidence = '\\x00' FROM commands WHERE kind = 'kill_file'"},
   };
   return steps;
 }

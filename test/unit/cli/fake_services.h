@@ -41,6 +41,8 @@ class FakeSensors : public v1::SensorService::Service {
                              v1::ContainSensorResponse*) override;
   grpc::Status BlockBinary(grpc::ServerContext*, const v1::BlockBinaryRequest*, v1::BlockBinaryResponse*) override;
   grpc::Status KillProcess(grpc::ServerContext*, const v1::KillProcessRequest*, v1::KillProcessResponse*) override;
+  grpc::Status KillProcesses(grpc::ServerContext*, const v1::KillProcessesRequest*,
+                             v1::KillProcessesResponse*) override;
   grpc::Status LowerGuard(grpc::ServerContext*, const v1::LowerGuardRequest*, v1::LowerGuardResponse*) override;
   grpc::Status CreateGuardCode(grpc::ServerContext*, const v1::CreateGuardCodeRequest*,
                                v1::CreateGuardCodeResponse*) override;
@@ -56,6 +58,7 @@ class FakeSensors : public v1::SensorService::Service {
   v1::ContainSensorRequest contain;
   v1::BlockBinaryRequest block;
   v1::KillProcessRequest kill;
+  v1::KillProcessesRequest kill_group;
   v1::LowerGuardRequest lower;
   int revokes = 0;
   int gets = 0;
