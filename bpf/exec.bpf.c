@@ -141,14 +141,6 @@ static __always_inline struct bh_exec_rule *bh_print_rule(const struct linux_bin
 	return bpf_map_lookup_elem(prints, &key);
 }
 
-/* A SIGKILL is on its way, so this exec was counted by an earlier hook. */
-static __always_inline bool bh_current_dying(void)
-{
-	struct task_struct *task = (void *)bpf_get_current_task();
-
-	return BPF_CORE_READ(task, pending.signal.sig[0]) & (1UL << (SIGKILL - 1));
-}
-
 /* ---- Judge ---- */
 
 static __always_inline int bh_at_syscall(const char *path)

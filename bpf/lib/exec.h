@@ -40,6 +40,14 @@ struct {
 	__type(value, struct bh_overlay);
 } bh_overlay SEC(".maps");
 
+/* Fails open: a stop that is not recorded lets the next one not count as a respawn. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, BH_MAX_POLICIES);
+	__type(key, struct bh_policy_key);
+	__type(value, struct bh_stop);
+} bh_stops SEC(".maps");
+
 /* ---- Which file ---- */
 
 /* The inode that an inode of an overlay stands for; NULL when it cannot be told. */
@@ -125,6 +133,14 @@ static __always_inline bool bh_is_exec_image(const struct file *file)
 
 /* ---- Act and record ---- */
 
+/* A SIGKILL is on its way, so this exec was counted by an earlier hook. */
+static __always_inline bool bh_current_dying(void)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+
+	return BPF_CORE_READ(task, pending.signal.sig[0]) & (1UL << (SIGKILL - 1));
+}
+
 static __always_inline __u32 bh_exec_counter(__u32 todo, enum bh_exec_hook hook)
 {
 	if (todo & BH_DO_COUNT)
@@ -134,12 +150,28 @@ static __always_inline __u32 bh_exec_counter(__u32 todo, enum bh_exec_hook hook)
 	return hook == BH_AT_SYSCALL ? BH_KILL_EXEC_PATH : BH_KILL_EXEC_FILE;
 }
 
+/* The current process is stopped for a policy. True: it came back; counted. */
+static __always_inline bool bh_note_stop(const struct bh_policy_key *policy)
+{
+	struct bh_stop now = {.time_ns = bpf_ktime_get_ns(), .tgid = bpf_get_current_pid_tgid() >> 32};
+	const struct bh_stop *last = bpf_map_lookup_elem(&bh_stops, policy);
+	bool respawn = last && bh_is_respawn(last, &now);
+	struct bh_policy_stat *stat = respawn ? bpf_map_lookup_elem(&bh_policies, policy) : NULL;
+
+	if (stat)
+		__sync_fetch_and_add(&stat->respawns, 1);
+	bpf_map_update_elem(&bh_stops, policy, &now, BPF_ANY);
+	return respawn;
+}
+
 /* True: the hook is to refuse. */
 static __always_inline bool bh_act(const struct bh_exec_rule *rule, enum bh_match match, enum bh_exec_hook hook,
 				   const struct bh_host *host, const char *path, bool user_path)
 {
 	__u32 todo = bh_decide_exec(rule->action, hook, host->deny_exec);
+	bool dying = bh_current_dying();
 	struct bh_event *event;
+	bool respawn;
 
 	if (!todo || bh_lease_over(rule->expires, bh_lease_clock(rule->expires)))
 		return false;
@@ -149,11 +181,13 @@ static __always_inline bool bh_act(const struct bh_exec_rule *rule, enum bh_matc
 		return false;
 	bh_add(bh_exec_counter(todo, hook));
 	bh_hit(&rule->policy);
+	respawn = !(todo & BH_DO_COUNT) && !dying && bh_note_stop(&rule->policy);
 	event = bh_new_event(BH_EVENT_EXEC,
 			     todo & BH_DO_COUNT ? BH_ACTION_NOTIFY : todo & BH_DO_KILL ? BH_ACTION_SIGKILL : BH_ACTION_DENY,
 			     &rule->policy);
 	if (event) {
 		event->match = match;
+		event->respawn = respawn;
 		if (user_path)
 			bpf_probe_read_user_str(event->path, sizeof(event->path), path);
 		else

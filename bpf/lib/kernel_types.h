@@ -165,6 +165,10 @@ struct task_struct {
 	unsigned int personality;
 	unsigned int in_execve : 1;
 	int tgid;
+	struct task_struct *real_parent;
+	struct task_struct *group_leader;
+	__u64 start_boottime;
+	char comm[16];
 };
 
 struct bpf_iter_meta {

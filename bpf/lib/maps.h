@@ -210,6 +210,20 @@ static __always_inline bool bh_kill_current(void)
 	return false;
 }
 
+/* Who does it, as it is now: a short-lived process is gone before the sensor could look. */
+static __always_inline void bh_describe_current(struct bh_event *event)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct task_struct *parent = BPF_CORE_READ(task, real_parent);
+
+	event->pid = bpf_get_current_pid_tgid() >> 32;
+	event->uid = bpf_get_current_uid_gid();
+	event->cgroup = bpf_get_current_cgroup_id();
+	bpf_get_current_comm(event->comm, sizeof(event->comm));
+	event->parent = BPF_CORE_READ(parent, tgid);
+	BPF_CORE_READ_STR_INTO(&event->parent_comm, parent, comm);
+}
+
 /* A cleared event with what every kind has, or NULL (counted). Submit it with bpf_ringbuf_submit. */
 static __always_inline struct bh_event *bh_new_event(__u8 kind, __u8 action, const struct bh_policy_key *policy)
 {
@@ -222,9 +236,8 @@ static __always_inline struct bh_event *bh_new_event(__u8 kind, __u8 action, con
 	__builtin_memset(event, 0, sizeof(*event));
 	event->time_ns = bpf_ktime_get_ns();
 	event->policy = *policy;
-	event->pid = bpf_get_current_pid_tgid() >> 32;
 	event->kind = kind;
 	event->action = action;
-	bpf_get_current_comm(event->comm, sizeof(event->comm));
+	bh_describe_current(event);
 	return event;
 }

@@ -1,4 +1,4 @@
-// SensorService: contain, release, isolate, kill a process, block a binary, set an allow-list.
+// SensorService: contain, release, isolate, kill processes, block a binary, set an allow-list.
 #include <optional>
 #include <utility>
 
@@ -75,6 +75,31 @@ absl::StatusOr<v1::KillProcessResponse> Kill(const ApiContext& api, Transaction&
                    orders::KillProcess(tx, context, request.sensor(), FromProto(request.process(), now),
                                        FromProto(request.ttl()), now));
   v1::KillProcessResponse response;
+  *response.mutable_command() = ToProto(command);
+  return response;
+}
+
+absl::StatusOr<orders::KillGroup> GroupOf(const v1::KillGroup& group, absl::Time now) {
+  switch (group.target_case()) {
+    case v1::KillGroup::kTree:
+      return FromProto(group.tree(), now);
+    case v1::KillGroup::kFile:
+      return RunningFile{group.file().path(), group.file().sha256()};
+    case v1::KillGroup::kScope:
+      return FromProto(group.scope(), "group.scope");
+    case v1::KillGroup::TARGET_NOT_SET:
+      break;
+  }
+  return InvalidField("group", "must have a tree, a file or a scope");
+}
+
+absl::StatusOr<v1::KillProcessesResponse> KillGroup(const ApiContext& api, Transaction& tx, const OrderContext& context,
+                                                    const v1::KillProcessesRequest& request) {
+  const absl::Time now = api.clock->Now();
+  ASSIGN_OR_RETURN(const orders::KillGroup group, GroupOf(request.group(), now));
+  ASSIGN_OR_RETURN(const Command command,
+                   orders::KillProcesses(tx, context, request.sensor(), group, FromProto(request.ttl()), now));
+  v1::KillProcessesResponse response;
   *response.mutable_command() = ToProto(command);
   return response;
 }
@@ -162,6 +187,8 @@ void AddSensorOrderMethods(const ApiContext& api, MethodTable& table) {
   AddOrder<v1::IsolateSensorRequest, v1::IsolateSensorResponse>(api, table, "/bulkhead.v1.SensorService/IsolateSensor",
                                                                 Isolate);
   AddOrder<v1::KillProcessRequest, v1::KillProcessResponse>(api, table, "/bulkhead.v1.SensorService/KillProcess", Kill);
+  AddOrder<v1::KillProcessesRequest, v1::KillProcessesResponse>(api, table, "/bulkhead.v1.SensorService/KillProcesses",
+                                                                KillGroup);
   AddOrder<v1::BlockBinaryRequest, v1::BlockBinaryResponse>(api, table, "/bulkhead.v1.SensorService/BlockBinary",
                                                             Block);
   AddOrder<v1::SetAllowListRequest, v1::SetAllowListResponse>(api, table, "/bulkhead.v1.SensorService/SetAllowList",

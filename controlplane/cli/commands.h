@@ -15,10 +15,11 @@ void AddAuditCommands(CLI::App& root, Action& action);
 void AddCommandCommands(CLI::App& root, Action& action);
 void AddRolloutCommands(CLI::App& root, Action& action);
 
-// The verbs of "sensor", one file for each kind: those that look, those that order the kernel, those that order the
-// tamper guard, those that concern the record.
+// The verbs of "sensor", one file for each kind: those that look, those that order the kernel, the one that
+// kills, those that order the tamper guard, those that concern the record.
 void AddSensorViewVerbs(CLI::App& sensor, Action& action);
 void AddSensorOrderVerbs(CLI::App& sensor, Action& action);
+void AddSensorKillVerb(CLI::App& sensor, Action& action);
 void AddSensorGuardVerbs(CLI::App& sensor, Action& action);
 void AddSensorRecordVerbs(CLI::App& sensor, Action& action);
 

@@ -22,14 +22,46 @@ std::string HealthWord(const v1::Sensor& sensor) {
   return word;
 }
 
+std::string FileWord(const std::string& path, const std::string& sha256) {
+  if (sha256.empty()) return path;
+  return absl::StrCat(path, path.empty() ? "" : " ", "sha256:", absl::BytesToHexString(sha256));
+}
+
 std::string SubjectOf(const v1::EnforcementPolicy& policy) {
   if (policy.allow_list().learn()) return "learns";
   if (policy.has_allow_list()) return absl::StrCat("only ", policy.allow_list().binaries_size(), " listed");
   if (!policy.has_block_binary()) return "";
-  const v1::BlockBinary& binary = policy.block_binary();
-  if (binary.sha256().empty()) return binary.path();
-  return absl::StrCat(binary.path(), binary.path().empty() ? "" : " ",
-                      "sha256:", absl::BytesToHexString(binary.sha256()));
+  return FileWord(policy.block_binary().path(), policy.block_binary().sha256());
+}
+
+// How many, and each that the sensor listed.
+std::string GroupLines(const v1::KillGroupResult& group) {
+  std::string lines = absl::StrCat(FieldLine("killed", absl::StrCat(group.killed())),
+                                   FieldLine("left alone", absl::StrCat(group.refused())),
+                                   FieldLine("still there", absl::StrCat(group.still_there())));
+  for (const v1::KillResult& process : group.processes()) {
+    absl::StrAppend(&lines,
+                    FieldLine("  process", absl::StrCat(Word(process.outcome()), ": ", process.found(),
+                                                        process.message().empty() ? "" : ": ", process.message())));
+  }
+  const uint32_t listed = static_cast<uint32_t>(group.processes_size());
+  const uint32_t all = group.killed() + group.refused() + group.still_there();
+  if (all > listed)
+    absl::StrAppend(&lines, FieldLine("  and", absl::StrCat(all - listed, " more that are not listed")));
+  return lines;
+}
+
+// The outcome and the message of whichever result the command has.
+struct ResultWords {
+  std::string outcome;
+  std::string message;
+};
+ResultWords ResultOf(const v1::Command& command) {
+  if (command.has_guard_result()) return {Word(command.guard_result().outcome()), command.guard_result().message()};
+  if (command.has_kill_group_result())
+    return {Word(command.kill_group_result().outcome()), command.kill_group_result().message()};
+  if (command.has_kill_result()) return {Word(command.kill_result().outcome()), command.kill_result().message()};
+  return {};
 }
 
 std::string OrderedLine(const v1::Command& command) {
@@ -37,6 +69,10 @@ std::string OrderedLine(const v1::Command& command) {
     return FieldLine("lower guard", absl::StrCat("for ", command.lower_guard().duration().seconds(), " s"));
   }
   if (command.has_set_guard_code()) return FieldLine("guard code", "replaced by a new one");
+  const v1::KillGroup& group = command.kill_group();
+  if (group.has_tree()) return FieldLine("kill tree", absl::StrCat(group.tree().pid()));
+  if (group.has_file()) return FieldLine("kill file", FileWord(group.file().path(), group.file().sha256()));
+  if (group.has_scope()) return FieldLine("kill scope", ScopeWord(group.scope()));
   return FieldLine("kill pid", absl::StrCat(command.kill_process().pid()));
 }
 
@@ -103,17 +139,15 @@ std::string RenderPolicy(const v1::EnforcementPolicy& policy) {
 }
 
 std::string RenderCommand(const v1::Command& command) {
-  const v1::KillResult& kill = command.kill_result();
-  const v1::GuardResult& guard = command.guard_result();
-  const std::string outcome = command.has_guard_result()                       ? Word(guard.outcome())
-                              : kill.outcome() == v1::KILL_OUTCOME_UNSPECIFIED ? ""
-                                                                               : Word(kill.outcome());
-  return absl::StrCat(
-      FieldLine("command", command.id()), OrderedLine(command), FieldLine("sensor", command.sensor_id()),
-      FieldLine("state", Word(command.state())), FieldLine("outcome", outcome), FieldLine("found", kill.found()),
-      FieldLine("message", command.has_guard_result() ? guard.message() : kill.message()),
-      FieldLine("ordered", absl::StrCat(TimeWord(command.created_at()), " by ", command.created_by())),
-      FieldLine("good until", TimeWord(command.not_after())), FieldLine("finished", TimeWord(command.finished_at())));
+  const ResultWords result = ResultOf(command);
+  return absl::StrCat(FieldLine("command", command.id()), OrderedLine(command),
+                      FieldLine("sensor", command.sensor_id()), FieldLine("state", Word(command.state())),
+                      FieldLine("outcome", result.outcome), FieldLine("found", command.kill_result().found()),
+                      command.has_kill_group_result() ? GroupLines(command.kill_group_result()) : "",
+                      FieldLine("message", result.message),
+                      FieldLine("ordered", absl::StrCat(TimeWord(command.created_at()), " by ", command.created_by())),
+                      FieldLine("good until", TimeWord(command.not_after())),
+                      FieldLine("finished", TimeWord(command.finished_at())));
 }
 
 std::string RenderWatchHeader() {

@@ -120,6 +120,7 @@ std::string Policies(const v1::Sensor& sensor) {
       if (policy.has_scope()) absl::StrAppend(&line, " at ", seen->scope_cgroup());
       absl::StrAppend(&line, ": ", absl::StrJoin(seen->mechanisms(), " + "), ", ", seen->hits(), " hits");
       if (seen->killed_running() != 0) absl::StrAppend(&line, ", killed ", seen->killed_running(), " that ran it");
+      if (seen->respawns() != 0) absl::StrAppend(&line, ", ", seen->respawns(), " came back within 60 s of a stop");
       if (seen->running() != 0) {
         absl::StrAppend(&line, ", still run by ", seen->running(), " (pid ", absl::StrJoin(seen->running_pids(), " "),
                         ")");

@@ -103,6 +103,7 @@ void AddSensorCommands(CLI::App& root, Action& action) {
   sensor->require_subcommand(1);
   AddSensorViewVerbs(*sensor, action);
   AddSensorOrderVerbs(*sensor, action);
+  AddSensorKillVerb(*sensor, action);
   AddSensorGuardVerbs(*sensor, action);
   AddSensorRecordVerbs(*sensor, action);
 }

@@ -1,4 +1,4 @@
-// bulkheadctl sensor contain, release, isolate, allow-list, block-binary and kill: orders to a kernel.
+// bulkheadctl sensor contain, release, isolate, allow-list and block-binary: orders to a kernel.
 #include <map>
 #include <optional>
 #include <string>
@@ -44,15 +44,6 @@ struct Flags : OrderFlags {
   std::vector<std::string> allowed_paths;
   std::vector<std::string> allowed_digests;  // hexadecimal digits
   std::string list_file;
-};
-
-struct KillFlags : OrderFlags {
-  std::string sensor;
-  int64_t pid = 0;
-  uint64_t start_time = 0;
-  std::string boot_id;
-  std::string executable;
-  absl::Duration ttl;
 };
 
 v1::PolicyAction ActionOf(const std::string& word) {
@@ -279,35 +270,6 @@ absl::Status SetAllowList(Session& session, const Flags& flags) {
   return ReportOrder(session, flags, called, response, *response.mutable_sensor(), response.policy().id(), text);
 }
 
-absl::Status Kill(Session& session, const KillFlags& flags) {
-  if (flags.pid <= 1) {
-    return UsageError(absl::StrCat("pid ", flags.pid,
-                                   " is never killed: 1 is init, and a kill of 0 or less would reach many processes"));
-  }
-  v1::KillProcessRequest request;
-  request.set_sensor(flags.sensor);
-  request.set_reason(flags.reason);
-  request.set_request_id(flags.request_id);
-  v1::ProcessIdentity& process = *request.mutable_process();
-  process.set_pid(static_cast<uint32_t>(flags.pid));
-  process.set_start_time_ticks(flags.start_time);
-  process.set_boot_id(flags.boot_id);
-  process.set_executable(flags.executable);
-  if (flags.ttl != absl::ZeroDuration()) request.mutable_ttl()->set_seconds(absl::ToInt64Seconds(flags.ttl));
-  ASSIGN_OR_RETURN(v1::KillProcessResponse response,
-                   session.Call(&v1::SensorService::Stub::KillProcess, request, flags.request_id));
-  absl::Status confirmed;
-  if (flags.wait) {
-    const auto command = WaitForCommand(session, response.command().id(), flags.timeout);
-    confirmed = command.status();
-    if (command.ok()) *response.mutable_command() = *command;
-  }
-  // A kill that failed prints itself in the error; a script still gets the response.
-  if (!confirmed.ok() && session.format == OutputFormat::kTable) return confirmed;
-  RETURN_IF_ERROR(session.Print(response, RenderCommand(response.command())));
-  return confirmed;
-}
-
 CLI::App* AddOrder(CLI::App& sensor, Action& action, const std::string& name, const std::string& help,
                    const std::string& more, const std::shared_ptr<Flags>& flags,
                    absl::Status (*run)(Session&, const Flags&)) {
@@ -396,7 +358,7 @@ void AddNetworkVerbs(CLI::App& sensor, Action& action) {
   AddReleaseFlags(*release, *release_flags);
 }
 
-void AddProcessVerbs(CLI::App& sensor, Action& action) {
+void AddBlockVerb(CLI::App& sensor, Action& action) {
   const auto block_flags = std::make_shared<Flags>();
   CLI::App* block =
       AddOrder(sensor, action, "block-binary", "Stop one binary from being executed on this host",
@@ -408,27 +370,6 @@ void AddProcessVerbs(CLI::App& sensor, Action& action) {
                "Example: bulkheadctl sensor block-binary web-1 --path /tmp/.x/miner --kill-running --wait",
                block_flags, BlockBinary);
   AddBlockFlags(*block, *block_flags);
-
-  const auto kill_flags = std::make_shared<KillFlags>();
-  CLI::App* kill =
-      AddVerb(sensor, action, "kill", "Kill one process, at most once, with a stored result",
-              "Does: send SIGKILL to the process that has this pid now; one that gets the pid later is not touched.\n"
-              "Does not: kill pid 1, kernel threads, the sensor, or children of the process. Cannot be undone.\n"
-              "Example: bulkheadctl sensor kill web-1 4711 --exe /tmp/.x/miner --wait",
-              kill_flags, Kill);
-  kill->add_option("sensor", kill_flags->sensor, "Name or id")->required()->type_name("SENSOR");
-  kill->add_option("pid", kill_flags->pid, "Process id on the host, 2 or more")->required()->type_name("PID");
-  kill->add_option("--exe", kill_flags->executable, "Only if this is its executable (absolute path)")
-      ->type_name("PATH");
-  kill->add_option("--start-time", kill_flags->start_time, "Only if it started then: field 22 of /proc/PID/stat")
-      ->type_name("TICKS");
-  kill->add_option("--boot-id", kill_flags->boot_id, "Only in this boot (default: the one the sensor reported last)")
-      ->type_name("UUID");
-  AddDuration(*kill, "--ttl", kill_flags->ttl,
-              "How long the order is good for if the sensor is away, 1s to 336h (default 5m)");
-  kill->add_option("--reason", kill_flags->reason, "Why, for the audit log")->type_name("TEXT");
-  AddRequestIdFlag(*kill, *kill_flags);
-  AddWaitFlags(*kill, *kill_flags, "there is a result");
 }
 
 void AddAllowListVerb(CLI::App& sensor, Action& action) {
@@ -505,7 +446,7 @@ OrderBuilder AddBlockBinaryTerms(CLI::App& verb) {
 void AddSensorOrderVerbs(CLI::App& sensor, Action& action) {
   AddNetworkVerbs(sensor, action);
   AddAllowListVerb(sensor, action);
-  AddProcessVerbs(sensor, action);
+  AddBlockVerb(sensor, action);
 }
 
 }  // namespace bulkhead::controlplane::cli

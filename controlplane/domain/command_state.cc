@@ -3,6 +3,14 @@
 
 namespace bulkhead::controlplane {
 
+bool IsGroupKill(CommandKind kind) {
+  return kind == CommandKind::kKillTree || kind == CommandKind::kKillFile || kind == CommandKind::kKillScope;
+}
+
+bool IsKill(CommandKind kind) {
+  return kind == CommandKind::kKillProcess || IsGroupKill(kind);
+}
+
 CommandState StateAfter(CommandOutcome outcome) {
   const bool done =
       outcome == CommandOutcome::kGone || outcome == CommandOutcome::kAlreadyGone || outcome == CommandOutcome::kDone;
@@ -12,7 +20,8 @@ CommandState StateAfter(CommandOutcome outcome) {
 CommandResult ResultFor(CommandKind kind, CommandResult result) {
   const bool any = result.outcome == CommandOutcome::kRefused || result.outcome == CommandOutcome::kUnknown;
   const bool of_guard = result.outcome == CommandOutcome::kDone || result.outcome == CommandOutcome::kFailed;
-  if (any || of_guard == (kind != CommandKind::kKillProcess)) return result;
+  if (!IsGroupKill(kind)) result.evidence.clear();
+  if (any || of_guard != IsKill(kind)) return result;
   return {CommandOutcome::kUnknown, "",
           "the sensor answered with the result of another kind of command: " + result.message};
 }

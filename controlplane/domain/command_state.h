@@ -10,6 +10,11 @@ namespace bulkhead::controlplane {
 // out and be away.
 inline constexpr absl::Duration kResultGrace = absl::Hours(24);
 
+// A kill of one process or several, and not an order to the tamper guard. Pure; thread safe.
+bool IsKill(CommandKind kind);
+// A kill of several. Pure; thread safe.
+bool IsGroupKill(CommandKind kind);
+
 // kSucceeded when the process is not there any more (kGone, kAlreadyGone) or the order to the guard was carried out
 // (kDone), kFailed otherwise. Pure; thread safe.
 CommandState StateAfter(CommandOutcome outcome);

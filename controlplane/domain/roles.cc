@@ -45,6 +45,7 @@ constexpr MethodRow kMethods[] = {
     {"/bulkhead.v1.SensorService/ReleaseSensor", "sensors:contain"},
     {"/bulkhead.v1.SensorService/IsolateSensor", "sensors:contain"},
     {"/bulkhead.v1.SensorService/KillProcess", "sensors:contain"},
+    {"/bulkhead.v1.SensorService/KillProcesses", "sensors:contain"},
     {"/bulkhead.v1.SensorService/BlockBinary", "sensors:contain"},
     {"/bulkhead.v1.SensorService/SetAllowList", "sensors:contain"},
     {"/bulkhead.v1.SensorService/LowerGuard", "guard:lower"},

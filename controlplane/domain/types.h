@@ -23,7 +23,14 @@ enum class OnExpiry { kRelease = 1, kHold = 2 };
 enum class OnUnreachable { kRollBack = 1, kHold = 2 };
 enum class ScopeKind { kCgroup = 1, kSystemdUnit = 2, kContainer = 3 };
 enum class CommandState { kQueued = 1, kDelivered = 2, kSucceeded = 3, kFailed = 4, kExpired = 5 };
-enum class CommandKind { kKillProcess = 1, kLowerGuard = 2, kSetGuardCode = 3 };
+enum class CommandKind {
+  kKillProcess = 1,
+  kLowerGuard = 2,
+  kSetGuardCode = 3,
+  kKillTree = 4,
+  kKillFile = 5,
+  kKillScope = 6
+};
 // Kills end with one of the first six, orders to the tamper guard with kRefused, kUnknown, kDone or kFailed.
 enum class CommandOutcome {
   kGone = 1,
@@ -193,17 +200,27 @@ struct ProcessIdentity {
   absl::Time not_started_after;
 };
 
+// A file that processes run: by path, by content or both.
+struct RunningFile {
+  std::string path;    // absolute, or empty
+  std::string sha256;  // 32 bytes, or empty
+};
+
 struct CommandResult {
   CommandOutcome outcome = CommandOutcome::kUnknown;
   std::string found;
   std::string message;
+  // Kill of several: the bulkhead.v1.KillGroupResult, serialized, opaque to domain and store.
+  std::string evidence = {};
 };
 
 struct Command {
   std::string id;
   std::string sensor_id;
   CommandKind kind = CommandKind::kKillProcess;
-  ProcessIdentity process;      // kKillProcess
+  ProcessIdentity process;      // kKillProcess; the root of kKillTree
+  RunningFile file;             // kKillFile
+  Scope scope;                  // kKillScope
   absl::Duration guard_down;    // kLowerGuard; whole seconds
   std::string guard_code_hash;  // kSetGuardCode; 32 bytes
   absl::Time created_at;

@@ -226,10 +226,17 @@ absl::Status ValidatePid(absl::string_view field, uint32_t pid) {
   return InvalidField(field, absl::StrCat(pid, " is not a process id; must be 2..", kMaxPid));
 }
 
-absl::Status ValidateProcess(const ProcessIdentity& process) {
-  RETURN_IF_ERROR(ValidatePid("process.pid", process.pid));
-  if (!process.boot_id.empty()) RETURN_IF_ERROR(ValidateUuid("process.boot_id", process.boot_id));
-  if (!process.executable.empty()) return ValidateBinaryPath("process.executable", process.executable);
+absl::Status ValidateProcess(absl::string_view field, const ProcessIdentity& process) {
+  RETURN_IF_ERROR(ValidatePid(absl::StrCat(field, ".pid"), process.pid));
+  if (!process.boot_id.empty()) RETURN_IF_ERROR(ValidateUuid(absl::StrCat(field, ".boot_id"), process.boot_id));
+  if (!process.executable.empty()) return ValidateBinaryPath(absl::StrCat(field, ".executable"), process.executable);
+  return absl::OkStatus();
+}
+
+absl::Status ValidateRunningFile(absl::string_view field, const RunningFile& file) {
+  if (file.path.empty() && file.sha256.empty()) return InvalidField(field, "must have a path, a sha256, or both");
+  if (!file.path.empty()) RETURN_IF_ERROR(ValidateBinaryPath(absl::StrCat(field, ".path"), file.path));
+  if (!file.sha256.empty()) return ValidateSha256(absl::StrCat(field, ".sha256"), file.sha256);
   return absl::OkStatus();
 }
 

@@ -66,7 +66,10 @@ absl::Status ValidateAllowList(absl::string_view field, const AllowList& list);
 // 2..4194304. Pid 1 gets an error of its own.
 absl::Status ValidatePid(absl::string_view field, uint32_t pid);
 // pid, boot_id (empty or a UUID) and executable (empty or an absolute path).
-absl::Status ValidateProcess(const ProcessIdentity& process);
+absl::Status ValidateProcess(absl::string_view field, const ProcessIdentity& process);
+
+// A path, a SHA-256, or both.
+absl::Status ValidateRunningFile(absl::string_view field, const RunningFile& file);
 
 // 0 becomes the default; otherwise 1..1000.
 absl::StatusOr<int> ValidatePageSize(int page_size);

@@ -214,8 +214,9 @@ absl::Status SensorSession::HandlePolicyStatus(const v1::PolicyStatus& status) {
 }
 
 absl::Status SensorSession::HandleCommandResult(const v1::CommandResult& result) {
-  ASSIGN_OR_RETURN(const CommandResult done,
-                   result.has_guard_result() ? FromProto(result.guard_result()) : FromProto(result.kill_result()));
+  ASSIGN_OR_RETURN(const CommandResult done, result.has_guard_result()        ? FromProto(result.guard_result())
+                                             : result.has_kill_group_result() ? FromProto(result.kill_group_result())
+                                                                              : FromProto(result.kill_result()));
   const absl::Status stored = context_->store->Run([&](Transaction& tx) -> absl::Status {
     RETURN_IF_ERROR(CheckTrust(tx.CheckOwnership(owner(), /*hold=*/true)));
     return tx.FinishCommand(sensor_id(), result.command_id(), done);
@@ -244,6 +245,11 @@ absl::Status SensorSession::HandleEvents(const v1::EventBatch& batch) {
                              {"policy", event.policy_id()},
                              {"pid", event.pid()},
                              {"comm", event.comm()},
+                             {"uid", event.uid()},
+                             {"parent_pid", event.parent_pid()},
+                             {"parent_comm", event.parent_comm()},
+                             {"cgroup", event.cgroup()},
+                             {"container", event.container()},
                              {"detail", event.detail()}});
   }
   if (batch.events_size() > kMaxEventsLogged) {

@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <string>
+#include <variant>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -86,6 +87,11 @@ inline constexpr char kSystemActor[] = "(system)";
 
 absl::StatusOr<Command> KillProcess(Transaction& tx, const OrderContext& context, const std::string& sensor,
                                     ProcessIdentity process, absl::Duration ttl, absl::Time now);
+
+// Which processes to kill: exactly one.
+using KillGroup = std::variant<ProcessIdentity, RunningFile, Scope>;  // the root of a tree, a file, a scope
+absl::StatusOr<Command> KillProcesses(Transaction& tx, const OrderContext& context, const std::string& sensor,
+                                      const KillGroup& group, absl::Duration ttl, absl::Time now);
 
 // Zero: the default duration, or time to live.
 absl::StatusOr<Command> LowerGuard(Transaction& tx, const OrderContext& context, const std::string& sensor,

@@ -6,6 +6,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
+#include "controlplane/domain/command_state.h"
 #include "controlplane/domain/errors.h"
 
 namespace bulkhead::controlplane {
@@ -14,6 +15,7 @@ namespace {
 // 0001-01-01 and 9999-12-31, the limits of google.protobuf.Timestamp.
 constexpr int64_t kFirstSecond = -62135596800;
 constexpr int64_t kLastSecond = 253402300799;
+constexpr int kMostProcessesListed = 256;
 
 // A tier that this version does not know promises nothing.
 Tier TierOf(v1::Tier tier) {
@@ -58,6 +60,30 @@ v1::Scope ScopeToProto(const Scope& scope) {
   return proto;
 }
 
+absl::Status CheckKillOutcome(absl::string_view field, v1::KillOutcome outcome) {
+  if (outcome != v1::KILL_OUTCOME_UNSPECIFIED && v1::KillOutcome_IsValid(outcome)) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat(field, ".outcome: ", static_cast<int>(outcome), " says nothing about the process"));
+}
+
+void ProcessToProto(const ProcessIdentity& process, v1::ProcessIdentity* proto) {
+  proto->set_pid(process.pid);
+  proto->set_start_time_ticks(process.start_time_ticks);
+  proto->set_boot_id(process.boot_id);
+  proto->set_executable(process.executable);
+  *proto->mutable_not_started_after() = ToProto(process.not_started_after);
+}
+
+void GroupToProto(const Command& command, v1::KillGroup* proto) {
+  if (command.kind == CommandKind::kKillTree) return ProcessToProto(command.process, proto->mutable_tree());
+  if (command.kind == CommandKind::kKillScope) {
+    *proto->mutable_scope() = ScopeToProto(command.scope);
+    return;
+  }
+  proto->mutable_file()->set_path(command.file.path);
+  proto->mutable_file()->set_sha256(command.file.sha256);
+}
+
 void OrderToProto(const Command& command, v1::Command* proto) {
   if (command.kind == CommandKind::kLowerGuard) {
     proto->mutable_lower_guard()->mutable_duration()->set_seconds(absl::ToInt64Seconds(command.guard_down));
@@ -67,16 +93,20 @@ void OrderToProto(const Command& command, v1::Command* proto) {
     proto->mutable_set_guard_code()->set_sha256(command.guard_code_hash);
     return;
   }
-  v1::ProcessIdentity& process = *proto->mutable_kill_process();
-  process.set_pid(command.process.pid);
-  process.set_start_time_ticks(command.process.start_time_ticks);
-  process.set_boot_id(command.process.boot_id);
-  process.set_executable(command.process.executable);
-  *process.mutable_not_started_after() = ToProto(command.process.not_started_after);
+  if (IsGroupKill(command.kind)) return GroupToProto(command, proto->mutable_kill_group());
+  ProcessToProto(command.process, proto->mutable_kill_process());
+}
+
+// The evidence was serialized by this program; what does not parse is shown without it.
+void GroupResultToProto(const CommandResult& result, v1::KillGroupResult* proto) {
+  if (!proto->ParseFromString(result.evidence)) proto->Clear();
+  proto->set_outcome(static_cast<v1::KillOutcome>(result.outcome));
+  proto->set_message(result.message);
 }
 
 void ResultToProto(const Command& command, v1::Command* proto) {
-  if (command.kind != CommandKind::kKillProcess) {
+  if (IsGroupKill(command.kind)) return GroupResultToProto(*command.result, proto->mutable_kill_group_result());
+  if (!IsKill(command.kind)) {
     proto->mutable_guard_result()->set_outcome(GuardOutcomeOf(command.result->outcome));
     proto->mutable_guard_result()->set_message(command.result->message);
     return;
@@ -203,12 +233,21 @@ absl::StatusOr<CommandResult> FromProto(const v1::GuardResult& result) {
 }
 
 absl::StatusOr<CommandResult> FromProto(const v1::KillResult& kill) {
-  if (kill.outcome() == v1::KILL_OUTCOME_UNSPECIFIED || !v1::KillOutcome_IsValid(kill.outcome())) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("kill_result.outcome: ", kill.outcome(), " says nothing about the process"));
-  }
+  RETURN_IF_ERROR(CheckKillOutcome("kill_result", kill.outcome()));
   return CommandResult{
       .outcome = static_cast<CommandOutcome>(kill.outcome()), .found = kill.found(), .message = kill.message()};
+}
+
+absl::StatusOr<CommandResult> FromProto(const v1::KillGroupResult& group) {
+  RETURN_IF_ERROR(CheckKillOutcome("kill_group_result", group.outcome()));
+  if (group.processes_size() > kMostProcessesListed) {
+    return absl::InvalidArgumentError(absl::StrCat("kill_group_result.processes: ", group.processes_size(),
+                                                   " entries; at most ", kMostProcessesListed, " are allowed"));
+  }
+  return CommandResult{.outcome = static_cast<CommandOutcome>(group.outcome()),
+                       .found = "",
+                       .message = group.message(),
+                       .evidence = group.SerializeAsString()};
 }
 
 SensorReport ReportOf(const v1::ObservedState& observed, const v1::HostInfo& host,

@@ -23,8 +23,9 @@ v1::IsolationRule ToProto(const IsolationRule& rule);
 v1::Command ToProto(const Command& command);
 v1::DesiredState ToProto(const DesiredState& state);
 
-// InvalidArgument when the outcome is unspecified or unknown.
+// InvalidArgument when the outcome is unspecified or unknown, or more processes are listed than may be.
 absl::StatusOr<CommandResult> FromProto(const v1::KillResult& result);
+absl::StatusOr<CommandResult> FromProto(const v1::KillGroupResult& result);
 absl::StatusOr<CommandResult> FromProto(const v1::GuardResult& result);
 
 // What a sensor reports. Host and capabilities come with Hello; the stream keeps them and gives them again with each

@@ -12,18 +12,27 @@ namespace {
 
 constexpr char kSelect[] =
     "SELECT id, sensor_id, kind, pid, start_time_ticks, boot_id, executable, not_started_after, guard_down_seconds,"
-    " guard_code_hash, created_at, created_by, not_after, state, outcome, found, message, finished_at FROM commands ";
+    " guard_code_hash, file_path, file_sha256, scope_kind, scope_name, created_at, created_by, not_after, state, "
+    "outcome,"
+    " found, message, evidence, finished_at FROM commands ";
 
 // What is ordered: the columns of the command's kind.
 void ReadOrder(const pqxx::row& row, Command* command) {
   command->kind = CommandKindFrom(row["kind"]);
   switch (command->kind) {
     case CommandKind::kKillProcess:
+    case CommandKind::kKillTree:
       command->process.pid = row["pid"].as<uint32_t>();
       command->process.start_time_ticks = row["start_time_ticks"].as<uint64_t>();
       command->process.boot_id = row["boot_id"].c_str();
       command->process.executable = row["executable"].c_str();
       command->process.not_started_after = TimeFrom(row["not_started_after"]);
+      break;
+    case CommandKind::kKillFile:
+      command->file = {row["file_path"].c_str(), BytesFrom(row["file_sha256"])};
+      break;
+    case CommandKind::kKillScope:
+      command->scope = {ScopeKindFrom(row["scope_kind"]), row["scope_name"].c_str()};
       break;
     case CommandKind::kLowerGuard:
       command->guard_down = absl::Seconds(row["guard_down_seconds"].as<int64_t>());
@@ -47,6 +56,7 @@ Command CommandFrom(const pqxx::row& row) {
   if (!row["outcome"].is_null()) {
     command.result = CommandResult{static_cast<CommandOutcome>(row["outcome"].as<int>()), row["found"].c_str(),
                                    row["message"].c_str()};
+    if (!row["evidence"].is_null()) command.result->evidence = BytesFrom(row["evidence"]);
   }
   return command;
 }
@@ -55,19 +65,23 @@ Command CommandFrom(const pqxx::row& row) {
 
 absl::Status PgTransaction::InsertCommand(const Command& command) {
   const ProcessIdentity& process = command.process;
-  const bool kills = command.kind == CommandKind::kKillProcess;
+  const bool names_process = command.kind == CommandKind::kKillProcess || command.kind == CommandKind::kKillTree;
+  const bool of_scope = command.kind == CommandKind::kKillScope;
   const bool lowers = command.kind == CommandKind::kLowerGuard;
   RETURN_IF_ERROR(
       Execute(
           "store a command",
           "INSERT INTO commands (id, sensor_id, kind, pid, start_time_ticks, boot_id, executable, not_started_after,"
-          " guard_down_seconds, guard_code_hash, created_at, created_by, not_after) VALUES ($1::uuid, $2::uuid, $3, $4,"
-          " $5, $6, $7, $8::timestamptz, $9, NULLIF($10, ''::bytea), $11::timestamptz, $12, $13::timestamptz)",
-          command.id, command.sensor_id, ToText(command.kind), kills ? std::optional(process.pid) : std::nullopt,
-          process.start_time_ticks, process.boot_id, process.executable,
-          kills ? std::optional(TimeText(process.not_started_after)) : std::nullopt,
+          " guard_down_seconds, guard_code_hash, created_at, created_by, not_after, file_path, file_sha256, scope_kind,"
+          " scope_name) VALUES ($1::uuid, $2::uuid, $3, $4, $5, $6, $7, $8::timestamptz, $9, NULLIF($10, ''::bytea),"
+          " $11::timestamptz, $12, $13::timestamptz, $14, $15, $16, $17)",
+          command.id, command.sensor_id, ToText(command.kind),
+          names_process ? std::optional(process.pid) : std::nullopt, process.start_time_ticks, process.boot_id,
+          process.executable, names_process ? std::optional(TimeText(process.not_started_after)) : std::nullopt,
           lowers ? std::optional(absl::ToInt64Seconds(command.guard_down)) : std::nullopt,
-          Bytes(command.guard_code_hash), TimeText(command.created_at), command.created_by, TimeText(command.not_after))
+          Bytes(command.guard_code_hash), TimeText(command.created_at), command.created_by, TimeText(command.not_after),
+          command.file.path, Bytes(command.file.sha256), of_scope ? ToText(command.scope.kind) : std::string(),
+          of_scope ? command.scope.name : std::string())
           .status());
   return Touch(command.sensor_id);
 }
@@ -115,9 +129,9 @@ absl::Status PgTransaction::FinishCommand(const std::string& sensor_id, const st
   return Execute(
              "store a command's result",
              "UPDATE commands SET state = $2, outcome = $3, found = $4, message = $5, finished_at = clock_timestamp(),"
-             " delivered_at = coalesce(delivered_at, now()) WHERE id = $1::uuid",
+             " delivered_at = coalesce(delivered_at, now()), evidence = NULLIF($6, ''::bytea) WHERE id = $1::uuid",
              command_id, ToText(StateAfter(result.outcome)), static_cast<int>(result.outcome), WithoutNul(result.found),
-             WithoutNul(result.message))
+             WithoutNul(result.message), Bytes(result.evidence))
       .status();
 }
 

@@ -21,9 +21,10 @@ constexpr Words<PolicyTemplate> kTemplates[] = {{PolicyTemplate::kNetworkContain
                                                 {PolicyTemplate::kAllowList, "allow-list"}};
 constexpr Words<PolicyAction> kActions[] = {
     {PolicyAction::kDeny, "deny"}, {PolicyAction::kSigkill, "sigkill"}, {PolicyAction::kNotify, "notify"}};
-constexpr Words<CommandKind> kCommandKinds[] = {{CommandKind::kKillProcess, "kill_process"},
-                                                {CommandKind::kLowerGuard, "lower_guard"},
-                                                {CommandKind::kSetGuardCode, "set_guard_code"}};
+constexpr Words<CommandKind> kCommandKinds[] = {
+    {CommandKind::kKillProcess, "kill_process"}, {CommandKind::kKillTree, "kill_tree"},
+    {CommandKind::kKillFile, "kill_file"},       {CommandKind::kKillScope, "kill_scope"},
+    {CommandKind::kLowerGuard, "lower_guard"},   {CommandKind::kSetGuardCode, "set_guard_code"}};
 constexpr Words<OnExpiry> kOnExpiry[] = {{OnExpiry::kRelease, "release"}, {OnExpiry::kHold, "hold"}};
 constexpr Words<OnUnreachable> kOnUnreachable[] = {{OnUnreachable::kRollBack, "roll-back"},
                                                    {OnUnreachable::kHold, "hold"}};

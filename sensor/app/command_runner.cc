@@ -4,9 +4,26 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/hex.h"
 #include "common/log.h"
 
 namespace bulkhead::sensor {
+namespace {
+
+struct Describer {
+  std::string operator()(const ProcessTree& tree) const { return absl::StrCat("the tree of pid ", tree.root.pid); }
+  std::string operator()(const RunningFile& file) const {
+    return file.path.empty() ? absl::StrCat("sha256 ", ToHex(file.sha256)) : absl::StrCat("file ", file.path);
+  }
+  std::string operator()(const PolicyScope& scope) const { return DescribeScope(scope); }
+};
+
+std::string Describe(const Command& command) {
+  return command.group.has_value() ? std::visit(Describer(), *command.group)
+                                   : absl::StrCat("pid ", command.process.pid);
+}
+
+}  // namespace
 
 CommandRunner::CommandRunner(CommandLogStore* store, KillWorker* worker, GuardKeeper* guard)
     : store_(store), worker_(worker), guard_(guard) {
@@ -32,24 +49,24 @@ std::optional<CommandResultMessage> CommandRunner::Take(const LinkCommand& incom
     case CommandDecision::kInFlight:
       return std::nullopt;
     case CommandDecision::kAnswer:
-      return CommandResultMessage{command.id, *log_.ResultOf(command.id), command.guard.has_value()};
+      return CommandResultMessage{command.id, *log_.ResultOf(command.id), command.kind()};
     case CommandDecision::kStart:
       break;
   }
   const auto refuse = [this, &command](const std::string& why) {
-    return Finish(command.id, {CommandOutcome::kRefused, "", why}, command.guard.has_value());
+    return Finish(command.id, {CommandOutcome::kRefused, "", why}, command.kind());
   };
   if (const absl::Status saved = Save(); !saved.ok()) {
     return refuse(
         absl::StrCat("it could not be stored, and without that it might be carried out twice: ", saved.message()));
   }
-  if (command.guard.has_value()) return Finish(command.id, guard_->Obey(*command.guard), true);
+  if (command.guard.has_value()) return Finish(command.id, guard_->Obey(*command.guard), command.kind());
   if (!worker_->Start(command)) return refuse("too many commands wait on this host");
-  LogInfo("kill started", {{"command", command.id}, {"pid", command.process.pid}});
+  LogInfo("kill started", {{"command", command.id}, {"of", Describe(command)}});
   return std::nullopt;
 }
 
-CommandResultMessage CommandRunner::Finish(const std::string& id, CommandResult result, bool of_guard) {
+CommandResultMessage CommandRunner::Finish(const std::string& id, CommandResult result, CommandKind kind) {
   LogInfo("command ended",
           {{"command", id}, {"outcome", static_cast<int>(result.outcome)}, {"message", result.message}});
   log_.Finish(id, result);
@@ -57,13 +74,13 @@ CommandResultMessage CommandRunner::Finish(const std::string& id, CommandResult 
   if (const absl::Status saved = Save(); !saved.ok()) {
     LogError("command result was not stored", {{"command", id}, {"error", saved.message()}});
   }
-  return {id, std::move(result), of_guard};
+  return {id, std::move(result), kind};
 }
 
 std::vector<CommandResultMessage> CommandRunner::Unacknowledged() const {
   std::vector<CommandResultMessage> out;
   for (CommandRecord& record : log_.Unacknowledged())
-    out.push_back({record.id, *std::move(record.result), record.of_guard});
+    out.push_back({record.id, *std::move(record.result), record.kind});
   return out;
 }
 

@@ -26,7 +26,7 @@ class CommandRunner {
                                            absl::Time now);
 
   // A kill has ended: stores the result and returns it.
-  CommandResultMessage Finish(KillDone done) { return Finish(done.command_id, std::move(done.result), false); }
+  CommandResultMessage Finish(KillDone done) { return Finish(done.command_id, std::move(done.result), done.kind); }
 
   void Acknowledge(const std::string& id) { log_.Acknowledge(id); }
 
@@ -37,7 +37,7 @@ class CommandRunner {
   const std::string& problem() const { return problem_; }
 
  private:
-  CommandResultMessage Finish(const std::string& id, CommandResult result, bool of_guard);
+  CommandResultMessage Finish(const std::string& id, CommandResult result, CommandKind kind);
   absl::Status Save();
 
   CommandLogStore* const store_;

@@ -33,7 +33,9 @@ void KillWorker::Work() {
       command = std::move(waiting_.front());
       waiting_.pop_front();
     }
-    done_({command.id, killer_->Kill(command.process)});
+    CommandResult result =
+        command.group.has_value() ? killer_->KillAll(*command.group) : killer_->Kill(command.process);
+    done_({command.id, std::move(result), command.kind()});
   }
 }
 

@@ -1,4 +1,4 @@
-// Carries out kills away from the loop: one can take 5 seconds.
+// Carries out kills away from the loop: one can take 10 seconds and more.
 #pragma once
 
 #include <deque>
@@ -17,6 +17,7 @@ namespace bulkhead::sensor {
 struct KillDone {
   std::string command_id;
   CommandResult result;
+  CommandKind kind = CommandKind::kKillProcess;
 };
 
 // One thread, commands in order. Start is thread safe.

@@ -163,7 +163,7 @@ void Uplink::HandleOne(const LinkCommand& message, Monotonic now) {
       parts_.commands->Take(message, parts_.facts.sensor_id, parts_.clock->Now());
   if (!answer.has_value()) return;
   parts_.link->Send(*answer);
-  if (answer->of_guard) Beat(now);
+  if (answer->kind == CommandKind::kGuard) Beat(now);
 }
 
 void Uplink::HandleOne(const LinkCommandAck& message, Monotonic) {

@@ -10,13 +10,23 @@
 
 namespace bulkhead::sensor {
 
-// Kill one process, or an order to the tamper guard; see bulkhead.v1.Command.
+// What kind of result belongs to a command.
+enum class CommandKind { kKillProcess, kKillGroup, kGuard };
+
+// Kill one process or several, or an order to the tamper guard; see bulkhead.v1.Command.
 struct Command {
   std::string id;           // UUID
   std::string sensor_id;    // UUID of the sensor that it is for
-  ProcessIdentity process;  // to kill, unless `guard` is set
+  ProcessIdentity process;  // to kill, unless `group` or `guard` is set
   absl::Time not_after;     // not started after this moment, by the sensor's clock
-  std::optional<GuardOrder> guard;
+  std::optional<KillGroup> group = std::nullopt;
+  std::optional<GuardOrder> guard = std::nullopt;
+
+  CommandKind kind() const {
+    return guard.has_value()   ? CommandKind::kGuard
+           : group.has_value() ? CommandKind::kKillGroup
+                               : CommandKind::kKillProcess;
+  }
 };
 
 }  // namespace bulkhead::sensor

@@ -48,7 +48,11 @@ void CommandLog::Finish(const std::string& id, CommandResult result) {
 }
 
 void CommandLog::Acknowledge(const std::string& id) {
-  if (Entry* entry = Find(id); entry != nullptr) entry->acknowledged = true;
+  Entry* entry = Find(id);
+  if (entry == nullptr) return;
+  entry->acknowledged = true;
+  if (entry->record.result.has_value() && entry->record.result->group.has_value())
+    entry->record.result->group->processes.clear();
 }
 
 const CommandResult* CommandLog::ResultOf(const std::string& id) const {
@@ -81,7 +85,7 @@ const CommandLog::Entry* CommandLog::Find(const std::string& id) const {
 }
 
 void CommandLog::Add(const Command& command, std::optional<CommandResult> result) {
-  entries_.push_back({{command.id, std::move(result), command.guard.has_value()}});
+  entries_.push_back({{command.id, std::move(result), command.kind()}});
   if (entries_.size() > kRetained) ForgetOldest();
 }
 

@@ -17,7 +17,7 @@ namespace bulkhead::sensor {
 struct CommandRecord {
   std::string id;
   std::optional<CommandResult> result;
-  bool of_guard = false;  // an order to the tamper guard, not a kill
+  CommandKind kind = CommandKind::kKillProcess;
 };
 
 // What to do with a command that has arrived.
@@ -45,7 +45,7 @@ class CommandLog {
   // Sets the result of a started command. The first result stays.
   void Finish(const std::string& id, CommandResult result);
 
-  // The control plane has the result: it need not be sent again on its own.
+  // The control plane has the result: it need not be sent again on its own, nor are the processes of a group kept.
   void Acknowledge(const std::string& id);
 
   // Null when the command is unknown or has no result.

@@ -56,7 +56,7 @@ struct PolicyStatusMessage {
 struct CommandResultMessage {
   std::string command_id;
   CommandResult result;
-  bool of_guard = false;  // the command was an order to the tamper guard
+  CommandKind kind = CommandKind::kKillProcess;
 };
 struct EventBatchMessage {
   std::vector<NumberedEvent> events;  // at most kMaxEventsPerBatch

@@ -50,6 +50,7 @@ struct ObservedPolicy {
   uint32_t running = 0;
   std::vector<uint32_t> running_pids;
   uint64_t killed_running = 0;
+  uint64_t respawns = 0;
   std::string sha256;
   // For an allow-list that learns.
   std::vector<AllowedBinary> learned;
@@ -127,6 +128,12 @@ struct Event {
   uint32_t pid = 0;
   std::string comm;
   std::string detail;
+  // Of the process, as it was then; see bulkhead.v1.Event.
+  uint32_t uid = 0;
+  uint32_t parent_pid = 0;
+  std::string parent_comm;
+  std::string cgroup;
+  std::string container;
 };
 
 }  // namespace bulkhead::sensor

@@ -11,6 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/errno_status.h"
+#include "sensor/kernel/scope_resolver.h"
 
 namespace bulkhead::sensor {
 namespace {
@@ -54,6 +55,17 @@ std::string FixedText(const char* text, size_t size) {
   return std::string(text, strnlen(text, size));
 }
 
+// Of the innermost cgroup whose name holds a container.
+std::string ContainerOf(absl::string_view cgroup) {
+  while (!cgroup.empty()) {
+    const size_t slash = cgroup.rfind('/');
+    if (slash == absl::string_view::npos) return "";
+    if (std::string id = ContainerIdOf(cgroup.substr(slash + 1)); !id.empty()) return id;
+    cgroup = cgroup.substr(0, slash);
+  }
+  return "";
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<EventReader>> EventReader::Open(
@@ -79,16 +91,25 @@ int EventReader::OnRecord(void* self, void* data, size_t size) {
   return reader->taken_.size() >= reader->limit_ ? -ENOBUFS : 0;
 }
 
-Event EventReader::Convert(const bh_event& record) const {
+Event EventReader::Convert(const bh_event& record) {
   Event event;
   event.time = FromMonotonic(record.time_ns);
   event.kind = record.kind == BH_EVENT_EXEC ? EventKind::kExecDenied : EventKind::kConnectDenied;
   event.policy_id = policy_id_(record.policy);
   event.pid = record.pid;
   event.comm = FixedText(record.comm, sizeof(record.comm));
+  event.uid = record.uid;
+  event.parent_pid = record.parent;
+  event.parent_comm = FixedText(record.parent_comm, sizeof(record.parent_comm));
+  event.cgroup = cgroups_.PathOf(record.cgroup);
+  event.container = ContainerOf(event.cgroup);
   if (record.kind == BH_EVENT_EXEC) {
     event.detail = absl::StrCat(ActionText(record.action), ": exec of ", FixedText(record.path, sizeof(record.path)),
                                 MatchText(record.match));
+    if (record.respawn != 0) {
+      absl::StrAppend(&event.detail, "; it came back within 60 s of another that was stopped: parent ",
+                      event.parent_pid, " (", event.parent_comm, ") keeps trying");
+    }
   } else {
     event.detail = absl::StrCat(ActionText(record.action), ": protocol ", record.protocol, " to ",
                                 AddressText(record.address), ":", record.port);

@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "bulkhead/abi.h"
 #include "sensor/domain/observed_state.h"
+#include "sensor/kernel/cgroup_names.h"
 
 struct ring_buffer;
 
@@ -33,9 +34,10 @@ class EventReader {
  private:
   explicit EventReader(std::function<std::string(const bh_policy_key&)> policy_id) : policy_id_(std::move(policy_id)) {}
   static int OnRecord(void* self, void* data, size_t size);
-  Event Convert(const bh_event& record) const;
+  Event Convert(const bh_event& record);
 
   std::function<std::string(const bh_policy_key&)> policy_id_;
+  CgroupNames cgroups_;
   ring_buffer* ring_ = nullptr;
   std::vector<Event> taken_;
   size_t limit_ = 0;

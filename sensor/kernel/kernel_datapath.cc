@@ -150,6 +150,7 @@ absl::Status KernelDatapath::OpenMaps() {
   const auto open = [this](const char* name) { return BpfMap::OpenPinned(absl::StrCat(directory_, "/", name)); };
   ASSIGN_OR_RETURN(maps_.host, open("bh_host"));
   ASSIGN_OR_RETURN(maps_.policies, open("bh_policies"));
+  ASSIGN_OR_RETURN(maps_.stops, open("bh_stops"));
   ASSIGN_OR_RETURN(maps_.count, open("bh_count"));
   ASSIGN_OR_RETURN(maps_.events, open("bh_events"));
   ASSIGN_OR_RETURN(maps_.cuts, open("bh_cuts"));
@@ -365,7 +366,7 @@ absl::Status KernelDatapath::Apply(const DesiredState& state) {
   ListXdpHolders();
   RETURN_IF_ERROR(RemoveOtherCuts(maps_.cuts, PolicyIds(state)));
   RETURN_IF_ERROR(learned_.Reset(maps_.learned, lists_.Learning()));
-  const absl::Status killed = blocked_.size() > 0 ? runners_.Kill(state) : runners_.List(state);
+  const absl::Status killed = blocked_.size() > 0 ? runners_.Kill(state, maps_.stops) : runners_.List(state);
   runner_problem_ = killed.ok() ? std::string() : std::string(killed.message());
   return RemoveOtherPolicyStats(maps_.policies, PolicyIds(state));
 }
@@ -458,7 +459,7 @@ absl::Status KernelDatapath::RefreshBlockedFiles() {
   if (blocked_.size() == 0) return absl::OkStatus();
   if (blocked_.Refresh(identifier())) {
     RETURN_IF_ERROR(store_.ReplaceFound(Found(blocked_, lists_)));
-    RETURN_IF_ERROR(runners_.Kill(state_));
+    RETURN_IF_ERROR(runners_.Kill(state_, maps_.stops));
   } else if (rounds_ % kListProcessesEvery == 0 && runners_.any()) {
     RETURN_IF_ERROR(runners_.List(state_));
   }

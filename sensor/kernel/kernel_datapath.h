@@ -49,6 +49,7 @@ class KernelDatapath : public Datapath {
   struct Maps {
     BpfMap host;
     BpfMap policies;
+    BpfMap stops;
     BpfMap count;
     BpfMap events;
     BpfMap cuts;

@@ -181,6 +181,7 @@ absl::Status KernelDatapath::ObservePolicies(const bh_config& config, ObservedSt
     ObserveScope(id, &policy);
     policy.policy_id = id;
     policy.hits = stat.hits;
+    policy.respawns = stat.respawns;
     if (mode == BH_WALL_SHADOW) {
       ASSIGN_OR_RETURN(policy.would_cut, ReadCuts(maps_.cuts, key));
     }

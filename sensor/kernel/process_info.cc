@@ -20,7 +20,7 @@ namespace bulkhead::sensor {
 namespace {
 
 // Indices of fields after the name in parentheses: state is field 3 of proc(5).
-constexpr size_t kState = 0;
+constexpr size_t kParent = 1;
 constexpr size_t kFlags = 6;
 constexpr size_t kStartTime = 19;
 constexpr uint64_t kKernelThreadFlag = 0x00200000;  // PF_KTHREAD
@@ -38,11 +38,10 @@ absl::StatusOr<ProcessInfo> ParseProcessStat(absl::string_view text) {
   ProcessInfo info;
   uint64_t flags = 0;
   if (fields.size() <= kStartTime || !absl::SimpleAtoi(fields[kStartTime], &info.start_time_ticks) ||
-      !absl::SimpleAtoi(fields[kFlags], &flags)) {
+      !absl::SimpleAtoi(fields[kFlags], &flags) || !absl::SimpleAtoi(fields[kParent], &info.parent)) {
     return absl::InvalidArgumentError("too few fields in /proc/PID/stat");
   }
   info.kernel_thread = (flags & kKernelThreadFlag) != 0;
-  info.zombie = fields[kState] == "Z" || fields[kState] == "X";
   info.command_line = absl::StrCat("[", text.substr(open + 1, close - open - 1), "]");
   return info;
 }
@@ -59,6 +58,22 @@ absl::StatusOr<ProcessInfo> ReadProcess(pid_t pid) {
   std::replace(arguments.begin(), arguments.end(), '\0', ' ');
   if (!arguments.empty()) info.command_line = std::move(arguments);
   return info;
+}
+
+std::vector<ProcessEntry> ReadProcessTable() {
+  std::vector<ProcessEntry> table;
+  std::error_code error;
+  for (std::filesystem::directory_iterator it("/proc", error), end; it != end && !error; it.increment(error)) {
+    ProcessEntry entry;
+    if (!absl::SimpleAtoi(it->path().filename().string(), &entry.key.pid)) continue;
+    const absl::StatusOr<std::string> stat = ReadFile(it->path().string() + "/stat");
+    const absl::StatusOr<ProcessInfo> info = stat.ok() ? ParseProcessStat(*stat) : stat.status();
+    if (!info.ok()) continue;  // it has ended
+    entry.key.start_time_ticks = info->start_time_ticks;
+    entry.parent = info->parent;
+    table.push_back(entry);
+  }
+  return table;
 }
 
 absl::Time StartedAt(uint64_t start_time_ticks) {

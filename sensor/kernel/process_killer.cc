@@ -1,40 +1,34 @@
-// Kills one process, and not another that has its number.
-#include <errno.h>
-#include <poll.h>
-#include <signal.h>
-#include <sys/syscall.h>
-#include <unistd.h>
+// Kills the processes that are meant, and not others that have their numbers.
+#include <memory>
+#include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "common/file_util.h"
 #include "common/status_macros.h"
-#include "common/unique_fd.h"
 #include "sensor/kernel/cgroup.h"
+#include "sensor/kernel/group_killer.h"
+#include "sensor/kernel/held_process.h"
 #include "sensor/kernel/kernel.h"
-#include "sensor/kernel/process_info.h"
+#include "sensor/kernel/never_killed.h"
+#include "sensor/kernel/scope_resolver.h"
 
 namespace bulkhead::sensor {
 namespace {
 
-constexpr int kEndMillis = 5000;
-
-std::string Describe(pid_t pid, const ProcessInfo& info) {
-  return absl::StrCat("pid ", pid, " ", info.command_line, " (",
-                      info.executable.empty() ? "no executable" : info.executable, "), started at tick ",
-                      info.start_time_ticks, ", ", absl::FormatTime(StartedAt(info.start_time_ticks)));
-}
+constexpr absl::Duration kPatience = absl::Seconds(5);
 
 class PidfdKiller : public ProcessKiller {
  public:
   explicit PidfdKiller(Scope scope) : scope_(std::move(scope)) {}
 
   CommandResult Kill(const ProcessIdentity& process) override;
+  CommandResult KillAll(const KillGroup& group) override;
 
  private:
-  CommandResult CheckBeforeOpening(const ProcessIdentity& process) const;
-  CommandResult CheckIdentity(const ProcessIdentity& process, const ProcessInfo& info) const;
-  CommandResult CheckAllowed(pid_t pid, const ProcessInfo& info) const;
+  CommandResult KillAllOf(const ProcessTree& tree) const;
+  CommandResult KillAllOf(const RunningFile& file) const { return KillRunningFile(file, NeverKilled(scope_)); }
+  CommandResult KillAllOf(const PolicyScope& scope) const;
 
   const Scope scope_;
 };
@@ -44,9 +38,7 @@ bool IsFinal(const CommandResult& result) {
   return result.outcome != CommandOutcome::kUnknown || !result.message.empty();
 }
 
-CommandResult PidfdKiller::CheckBeforeOpening(const ProcessIdentity& process) const {
-  if (process.pid <= 1) return {CommandOutcome::kRefused, "", absl::StrCat("pid ", process.pid, " is never killed")};
-  if (static_cast<pid_t>(process.pid) == getpid()) return {CommandOutcome::kRefused, "", "this is the sensor itself"};
+CommandResult CheckBoot(const ProcessIdentity& process) {
   if (process.boot_id.empty()) return {};
   const absl::StatusOr<std::string> boot = ReadFile("/proc/sys/kernel/random/boot_id");
   if (!boot.ok())
@@ -55,7 +47,7 @@ CommandResult PidfdKiller::CheckBeforeOpening(const ProcessIdentity& process) co
   return {CommandOutcome::kAlreadyGone, "", "the process lived in an earlier boot of this host"};
 }
 
-CommandResult PidfdKiller::CheckIdentity(const ProcessIdentity& process, const ProcessInfo& info) const {
+CommandResult CheckIdentity(const ProcessIdentity& process, const ProcessInfo& info) {
   if (process.start_time_ticks != 0 && process.start_time_ticks != info.start_time_ticks) {
     return {CommandOutcome::kNotTheSameProcess, "",
             absl::StrCat("the process that was meant started at tick ", process.start_time_ticks)};
@@ -71,40 +63,65 @@ CommandResult PidfdKiller::CheckIdentity(const ProcessIdentity& process, const P
   return {};
 }
 
-CommandResult PidfdKiller::CheckAllowed(pid_t pid, const ProcessInfo& info) const {
-  if (info.kernel_thread) return {CommandOutcome::kRefused, "", "it is a kernel thread"};
-  const absl::StatusOr<std::string> cgroup = CgroupOfProcess(pid);
-  if (!cgroup.ok())
-    return {CommandOutcome::kUnknown, "", absl::StrCat("its cgroup is not readable: ", cgroup.status().message())};
-  if (IsInside(scope_, *cgroup)) return {};
-  return {CommandOutcome::kRefused, "",
-          absl::StrCat("it is in cgroup ", *cgroup, ", outside this sensor's scope ", scope_.relative)};
+// The process that is meant, held; nothing when `result` says why not.
+std::unique_ptr<HeldProcess> HoldMeant(const ProcessIdentity& process, const NeverKilled& never,
+                                       CommandResult* result) {
+  *result = CheckBoot(process);
+  if (IsFinal(*result)) return nullptr;
+  if (process.pid <= 1) {
+    *result = {CommandOutcome::kRefused, "", absl::StrCat("pid ", process.pid, " is never killed")};
+    return nullptr;
+  }
+  absl::StatusOr<HeldProcess> held = HeldProcess::Hold(static_cast<pid_t>(process.pid));
+  if (!held.ok()) {
+    const CommandOutcome outcome = absl::IsNotFound(held.status())          ? CommandOutcome::kAlreadyGone
+                                   : absl::IsInvalidArgument(held.status()) ? CommandOutcome::kRefused
+                                                                            : CommandOutcome::kUnknown;
+    *result = {outcome, "", std::string(held.status().message())};
+    return nullptr;
+  }
+  *result = CheckIdentity(process, held->info());
+  const std::string reason = IsFinal(*result) ? "" : never.Reason(held->pid(), held->info());
+  if (!reason.empty()) *result = {CommandOutcome::kRefused, "", reason};
+  result->found = held->Describe();
+  if (IsFinal(*result)) return nullptr;
+  return std::make_unique<HeldProcess>(*std::move(held));
 }
 
 CommandResult PidfdKiller::Kill(const ProcessIdentity& process) {
-  CommandResult result = CheckBeforeOpening(process);
-  if (IsFinal(result)) return result;
-  const pid_t pid = process.pid;
-  // The pidfd comes first: from here on the number may be given away, the descriptor stays with the process that was
-  // checked.
-  const UniqueFd pidfd(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
-  if (!pidfd.valid() && errno == ESRCH) return {CommandOutcome::kAlreadyGone, "", "there is no such process"};
-  if (!pidfd.valid() && errno == EINVAL) return {CommandOutcome::kRefused, "", "the number is a thread, not a process"};
-  if (!pidfd.valid()) return {CommandOutcome::kUnknown, "", absl::StrCat("pidfd_open failed with errno ", errno)};
-  const absl::StatusOr<ProcessInfo> info = ReadProcess(pid);
-  if (!info.ok() || info->zombie) return {CommandOutcome::kAlreadyGone, "", "the process has ended"};
-  result = CheckIdentity(process, *info);
-  if (!IsFinal(result)) result = CheckAllowed(pid, *info);
-  result.found = Describe(pid, *info);
-  if (IsFinal(result)) return result;
-  if (syscall(SYS_pidfd_send_signal, pidfd.get(), SIGKILL, nullptr, 0) != 0) {
-    if (errno == ESRCH) return {CommandOutcome::kAlreadyGone, result.found, "it ended before the signal"};
-    return {CommandOutcome::kUnknown, result.found, absl::StrCat("pidfd_send_signal failed with errno ", errno)};
-  }
-  pollfd wait{pidfd.get(), POLLIN, 0};
-  if (poll(&wait, 1, kEndMillis) == 1) return {CommandOutcome::kGone, result.found, "killed, and seen to end"};
+  CommandResult result;
+  const std::unique_ptr<HeldProcess> held = HoldMeant(process, NeverKilled(scope_), &result);
+  if (held == nullptr) return result;
+  const absl::Status signalled = held->Kill();
+  if (absl::IsNotFound(signalled)) return {CommandOutcome::kAlreadyGone, result.found, "it ended before the signal"};
+  if (!signalled.ok()) return {CommandOutcome::kUnknown, result.found, std::string(signalled.message())};
+  if (held->Ended(kPatience)) return {CommandOutcome::kGone, result.found, "killed, and seen to end"};
   return {CommandOutcome::kSignalledStillThere, result.found,
           "SIGKILL was sent; after 5 s it is still there, in uninterruptible sleep"};
+}
+
+CommandResult PidfdKiller::KillAll(const KillGroup& group) {
+  return std::visit([this](const auto& target) { return KillAllOf(target); }, group);
+}
+
+CommandResult PidfdKiller::KillAllOf(const ProcessTree& tree) const {
+  const NeverKilled never(scope_);
+  CommandResult result;
+  const std::unique_ptr<HeldProcess> root = HoldMeant(tree.root, never, &result);
+  if (root != nullptr) return KillTree(*root, never);
+  if (result.outcome == CommandOutcome::kAlreadyGone) {
+    absl::StrAppend(&result.message, "; whoever descended from it has another parent now: kill by file or by scope");
+  }
+  return result;
+}
+
+CommandResult PidfdKiller::KillAllOf(const PolicyScope& scope) const {
+  const absl::StatusOr<std::optional<Scope>> cgroup = ScopeResolver(scope_).Resolve(scope);
+  if (!cgroup.ok()) return {CommandOutcome::kRefused, "", std::string(cgroup.status().message())};
+  if (!cgroup->has_value()) {
+    return {CommandOutcome::kAlreadyGone, "", absl::StrCat("there is no ", DescribeScope(scope), " on this host")};
+  }
+  return KillCgroup(**cgroup, NeverKilled(scope_));
 }
 
 }  // namespace

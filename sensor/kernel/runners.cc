@@ -3,6 +3,7 @@
 
 #include <signal.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -20,6 +21,15 @@ namespace {
 
 constexpr int kKillRounds = 10;
 constexpr absl::Duration kBetweenRounds = absl::Milliseconds(100);
+
+// As the programs do it (bpf/lib/exec.h): who runs the file soon after came back.
+absl::Status NoteStop(const std::string& policy_id, uint32_t pid, const BpfMap& stops) {
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  const bh_policy_key key = PolicyKey(policy_id);
+  const bh_stop stop{static_cast<uint64_t>(absl::ToInt64Nanoseconds(absl::DurationFromTimespec(now))), pid, 0};
+  return stops.Update(&key, &stop);
+}
 
 }  // namespace
 
@@ -49,7 +59,7 @@ absl::Status Runners::List(const DesiredState& state) {
   return absl::OkStatus();
 }
 
-absl::Status Runners::Kill(const DesiredState& state) {
+absl::Status Runners::Kill(const DesiredState& state, const BpfMap& stops) {
   std::set<std::string> deadly;
   for (const Policy& policy : state.policies) {
     if (policy.kill_running && policy.action != PolicyAction::kNotify) deadly.insert(policy.id);
@@ -70,7 +80,9 @@ absl::Status Runners::Kill(const DesiredState& state) {
       PolicyRunners& runners = runners_[who.first];
       const bool still = std::binary_search(runners.pids.begin(), runners.pids.end(), who.second);
       if (!still || !pidfd.valid() || syscall(SYS_pidfd_send_signal, pidfd.get(), SIGKILL, nullptr, 0) != 0) continue;
-      if (killed.insert(who.second).second) ++runners.killed;
+      if (!killed.insert(who.second).second) continue;
+      ++runners.killed;
+      RETURN_IF_ERROR(NoteStop(who.first, who.second, stops));
     }
     absl::SleepFor(kBetweenRounds);
     RETURN_IF_ERROR(List(state));

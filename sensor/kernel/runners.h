@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "bulkhead/abi.h"
 #include "sensor/domain/desired_state.h"
+#include "sensor/kernel/bpf_map.h"
 #include "sensor/kernel/cgroup.h"
 
 struct bpf_program;
@@ -31,8 +32,9 @@ class Runners {
   absl::Status List(const DesiredState& state);
 
   // Kills those that run a file of a policy of `state` that says so, and lists again. Goes on until nothing is left or
-  // grows no fewer, because a process may fork meanwhile; at most a second.
-  absl::Status Kill(const DesiredState& state);
+  // grows no fewer, because a process may fork meanwhile; at most a second. Each kill is
+  // recorded in `stops` (bh_stops).
+  absl::Status Kill(const DesiredState& state, const BpfMap& stops);
 
   // By policy id.
   const std::map<std::string, PolicyRunners>& all() const { return runners_; }

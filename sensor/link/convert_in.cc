@@ -165,22 +165,51 @@ absl::StatusOr<IsolationRule> RuleFromProto(const v1::IsolationRule& in, const s
   return out;
 }
 
-absl::StatusOr<ProcessIdentity> ProcessFromProto(const v1::ProcessIdentity& in) {
+absl::StatusOr<ProcessIdentity> ProcessFromProto(const v1::ProcessIdentity& in, const std::string& field) {
   if (in.pid() < 2 || in.pid() > kLargestPid) {
-    return Invalid("kill_process.pid", absl::StrCat(in.pid(), " is not a pid within 2..", kLargestPid));
+    return Invalid(absl::StrCat(field, ".pid"), absl::StrCat(in.pid(), " is not a pid within 2..", kLargestPid));
   }
   ProcessIdentity out{in.pid(), in.start_time_ticks(), in.boot_id(), in.executable()};
   if (!out.executable.empty() && (out.executable[0] != '/' || out.executable.find('\0') != std::string::npos)) {
-    return Invalid("kill_process.executable", "is not an absolute path");
+    return Invalid(absl::StrCat(field, ".executable"), "is not an absolute path");
   }
   if (in.has_not_started_after()) {
-    ASSIGN_OR_RETURN(out.not_started_after, TimeFromProto(in.not_started_after(), "kill_process.not_started_after"));
+    ASSIGN_OR_RETURN(out.not_started_after,
+                     TimeFromProto(in.not_started_after(), absl::StrCat(field, ".not_started_after")));
   } else if (in.start_time_ticks() == 0) {
-    return Invalid("kill_process",
+    return Invalid(field,
                    "has neither start_time_ticks nor not_started_after; the pid alone may by now be "
                    "another process");
   }
   return out;
+}
+
+absl::StatusOr<RunningFile> RunningFileFromProto(const v1::RunningFile& in) {
+  if (in.path().empty() && in.sha256().empty()) return Invalid("kill_group.file", "has neither a path nor a SHA-256");
+  if (!in.path().empty() && (in.path()[0] != '/' || in.path().find('\0') != std::string::npos)) {
+    return Invalid("kill_group.file.path", "is not an absolute path");
+  }
+  if (!in.sha256().empty() && in.sha256().size() != kHashBytes) {
+    return Invalid("kill_group.file.sha256",
+                   absl::StrCat("has ", in.sha256().size(), " bytes; SHA-256 has ", kHashBytes));
+  }
+  return RunningFile{in.path(), in.sha256()};
+}
+
+absl::StatusOr<KillGroup> KillGroupFromProto(const v1::KillGroup& in) {
+  switch (in.target_case()) {
+    case v1::KillGroup::kTree: {
+      ASSIGN_OR_RETURN(ProcessIdentity root, ProcessFromProto(in.tree(), "kill_group.tree"));
+      return ProcessTree{std::move(root)};
+    }
+    case v1::KillGroup::kFile:
+      return RunningFileFromProto(in.file());
+    case v1::KillGroup::kScope:
+      return ScopeFromProto(in.scope(), "kill_group.scope");
+    case v1::KillGroup::TARGET_NOT_SET:
+      break;
+  }
+  return Invalid("kill_group", "names neither a tree, nor a file, nor a scope; this sensor knows no other group");
 }
 
 absl::StatusOr<GuardOrder> GuardOrderFromProto(const v1::Command& in) {
@@ -269,23 +298,29 @@ absl::StatusOr<DesiredState> DesiredStateFromProto(const v1::DesiredState& in, a
 absl::StatusOr<Command> CommandFromProto(const v1::Command& in, absl::Time received) {
   Command out;
   if (!IsUuid(in.id())) return Invalid("id", "is not a UUID");
-  if (in.has_kill_process() + in.has_lower_guard() + in.has_set_guard_code() != 1) {
-    return Invalid("kill_process, lower_guard, set_guard_code",
+  if (in.has_kill_process() + in.has_kill_group() + in.has_lower_guard() + in.has_set_guard_code() != 1) {
+    return Invalid("kill_process, kill_group, lower_guard, set_guard_code",
                    "are not set exactly one, and this sensor knows no other command");
   }
   if (!in.has_not_after()) return Invalid("not_after", "is unset; a command without a deadline is not carried out");
   out.id = in.id();
   out.sensor_id = in.sensor_id();
   if (in.has_kill_process()) {
-    ASSIGN_OR_RETURN(out.process, ProcessFromProto(in.kill_process()));
+    ASSIGN_OR_RETURN(out.process, ProcessFromProto(in.kill_process(), "kill_process"));
+  } else if (in.has_kill_group()) {
+    ASSIGN_OR_RETURN(out.group, KillGroupFromProto(in.kill_group()));
   } else {
     ASSIGN_OR_RETURN(out.guard, GuardOrderFromProto(in));
   }
   ASSIGN_OR_RETURN(out.not_after, TimeFromProto(in.not_after(), "not_after"));
   if (in.has_sent_at()) {
     ASSIGN_OR_RETURN(const absl::Time sent_at, TimeFromProto(in.sent_at(), "sent_at"));
-    out.process.not_started_after += received - sent_at;
-    out.not_after += received - sent_at;
+    const absl::Duration clock_offset = received - sent_at;
+    out.process.not_started_after += clock_offset;
+    if (out.kind() == CommandKind::kKillGroup) {
+      if (auto* tree = std::get_if<ProcessTree>(&*out.group)) tree->root.not_started_after += clock_offset;
+    }
+    out.not_after += clock_offset;
   }
   return out;
 }

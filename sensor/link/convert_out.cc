@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <string>
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 
 namespace bulkhead::sensor {
@@ -95,6 +96,7 @@ void PolicyToProto(const ObservedPolicy& in, v1::ObservedPolicy* out) {
     added->set_sha256(binary.sha256);
   }
   out->set_learned_truncated(in.learned_truncated);
+  out->set_respawns(in.respawns);
   for (const WouldCut& cut : in.would_cut) {
     v1::WouldCut* added = out->add_would_cut();
     added->set_address(cut.remote.ToString());
@@ -146,6 +148,11 @@ v1::Event EventToProto(const NumberedEvent& in) {
   out.set_pid(in.event.pid);
   out.set_comm(Utf8(in.event.comm));
   out.set_detail(Utf8(in.event.detail));
+  out.set_uid(in.event.uid);
+  out.set_parent_pid(in.event.parent_pid);
+  out.set_parent_comm(Utf8(in.event.parent_comm));
+  out.set_cgroup(Utf8(in.event.cgroup));
+  out.set_container(Utf8(in.event.container));
   return out;
 }
 
@@ -173,6 +180,24 @@ v1::TamperGuard GuardToProto(const ObservedGuard& in) {
   return out;
 }
 
+void KillResultToProto(const KilledProcess& in, v1::KillResult* out) {
+  out->set_pid(in.pid);
+  out->set_outcome(static_cast<v1::KillOutcome>(in.outcome));
+  out->set_found(Utf8(in.found));
+  out->set_message(Utf8(in.message));
+}
+
+void KillGroupResultToProto(const CommandResult& in, v1::KillGroupResult* out) {
+  out->set_outcome(static_cast<v1::KillOutcome>(in.outcome));
+  // What was found under the pid of a tree, when that was not the one that was meant.
+  out->set_message(Utf8(in.found.empty() ? in.message : absl::StrCat(in.message, "; found ", in.found)));
+  if (!in.group.has_value()) return;
+  out->set_killed(in.group->counts.killed);
+  out->set_refused(in.group->counts.refused);
+  out->set_still_there(in.group->counts.still_there);
+  for (const KilledProcess& process : in.group->processes) KillResultToProto(process, out->add_processes());
+}
+
 struct Converter {
   v1::ConnectRequest operator()(const HeartbeatMessage& in) const {
     v1::ConnectRequest out;
@@ -192,7 +217,11 @@ struct Converter {
   v1::ConnectRequest operator()(const CommandResultMessage& in) const {
     v1::ConnectRequest out;
     out.mutable_command_result()->set_command_id(in.command_id);
-    if (in.of_guard) {
+    if (in.kind == CommandKind::kKillGroup) {
+      KillGroupResultToProto(in.result, out.mutable_command_result()->mutable_kill_group_result());
+      return out;
+    }
+    if (in.kind == CommandKind::kGuard) {
       v1::GuardResult* guard = out.mutable_command_result()->mutable_guard_result();
       guard->set_outcome(GuardOutcomeToProto(in.result.outcome));
       guard->set_message(Utf8(in.result.message));

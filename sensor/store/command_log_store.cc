@@ -9,6 +9,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "absl/types/span.h"
 #include "common/hex.h"
 #include "common/status_macros.h"
 #include "common/uuid.h"
@@ -19,6 +20,7 @@ namespace {
 constexpr char kNoText[] = ".";
 constexpr char kNoResult[] = "-";
 constexpr char kOfGuard[] = "guard";
+constexpr char kOfGroup[] = "group";
 
 std::string EncodeText(const std::string& text) {
   return text.empty() ? kNoText : ToHex(text);
@@ -33,22 +35,68 @@ bool DecodeText(absl::string_view field, std::string* text) {
   return true;
 }
 
+bool DecodeOutcome(absl::string_view field, CommandOutcome* outcome) {
+  int number = 0;
+  if (!absl::SimpleAtoi(field, &number) || number < static_cast<int>(CommandOutcome::kGone) ||
+      number > static_cast<int>(CommandOutcome::kFailed)) {
+    return false;
+  }
+  *outcome = static_cast<CommandOutcome>(number);
+  return true;
+}
+
+// Takes the last word off a line when it says which kind of command it was; none does for the kill of one process.
+CommandKind TakeKind(std::vector<absl::string_view>* fields) {
+  const CommandKind kind = fields->back() == kOfGuard   ? CommandKind::kGuard
+                           : fields->back() == kOfGroup ? CommandKind::kKillGroup
+                                                        : CommandKind::kKillProcess;
+  if (kind != CommandKind::kKillProcess) fields->pop_back();
+  return kind;
+}
+
+// "KILLED REFUSED STILL-THERE" and four fields for each process.
+bool DecodeEvidence(absl::Span<const absl::string_view> fields, KillGroupEvidence* evidence) {
+  KillCounts& counts = evidence->counts;
+  if (fields.size() < 3 || (fields.size() - 3) % 4 != 0 || !absl::SimpleAtoi(fields[0], &counts.killed) ||
+      !absl::SimpleAtoi(fields[1], &counts.refused) || !absl::SimpleAtoi(fields[2], &counts.still_there)) {
+    return false;
+  }
+  for (size_t i = 3; i < fields.size(); i += 4) {
+    KilledProcess process;
+    if (!absl::SimpleAtoi(fields[i], &process.pid) || !DecodeOutcome(fields[i + 1], &process.outcome) ||
+        !DecodeText(fields[i + 2], &process.found) || !DecodeText(fields[i + 3], &process.message)) {
+      return false;
+    }
+    evidence->processes.push_back(std::move(process));
+  }
+  return true;
+}
+
+std::string EncodeEvidence(const KillGroupEvidence& evidence) {
+  std::string out =
+      absl::StrCat(" ", evidence.counts.killed, " ", evidence.counts.refused, " ", evidence.counts.still_there);
+  for (const KilledProcess& process : evidence.processes) {
+    absl::StrAppend(&out, " ", process.pid, " ", static_cast<int>(process.outcome), " ", EncodeText(process.found), " ",
+                    EncodeText(process.message));
+  }
+  return out;
+}
+
 bool DecodeRecord(absl::string_view line, CommandRecord* record) {
   std::vector<absl::string_view> fields = absl::StrSplit(line, ' ');
   if (!IsUuid(fields[0])) return false;
   record->id = std::string(fields[0]);
-  record->of_guard = fields.back() == kOfGuard;
-  if (record->of_guard) fields.pop_back();
+  record->kind = TakeKind(&fields);
   if (fields.size() == 2) return fields[1] == kNoResult;
-  int outcome = 0;
   CommandResult result;
-  if (fields.size() != 4 || !absl::SimpleAtoi(fields[1], &outcome) || !DecodeText(fields[2], &result.found) ||
+  if (fields.size() < 4 || !DecodeOutcome(fields[1], &result.outcome) || !DecodeText(fields[2], &result.found) ||
       !DecodeText(fields[3], &result.message)) {
     return false;
   }
-  if (outcome < static_cast<int>(CommandOutcome::kGone) || outcome > static_cast<int>(CommandOutcome::kFailed))
-    return false;
-  result.outcome = static_cast<CommandOutcome>(outcome);
+  if (fields.size() > 4) {
+    if (record->kind != CommandKind::kKillGroup) return false;
+    if (!DecodeEvidence(absl::MakeConstSpan(fields).subspan(4), &result.group.emplace())) return false;
+  }
   record->result = std::move(result);
   return true;
 }
@@ -62,10 +110,13 @@ std::string EncodeCommandRecords(const std::vector<CommandRecord>& records) {
     if (record.result.has_value()) {
       absl::StrAppend(&out, static_cast<int>(record.result->outcome), " ", EncodeText(record.result->found), " ",
                       EncodeText(record.result->message));
+      if (record.result->group.has_value()) out += EncodeEvidence(*record.result->group);
     } else {
       absl::StrAppend(&out, kNoResult);
     }
-    absl::StrAppend(&out, record.of_guard ? " " : "", record.of_guard ? kOfGuard : "", "\n");
+    if (record.kind == CommandKind::kGuard) absl::StrAppend(&out, " ", kOfGuard);
+    if (record.kind == CommandKind::kKillGroup) absl::StrAppend(&out, " ", kOfGroup);
+    out += '\n';
   }
   return out;
 }

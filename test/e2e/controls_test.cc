@@ -195,6 +195,68 @@ TEST_CASE("a kill ends the process that was meant and no other, and has a stored
   CHECK_THAT(REQUIRE_CTL({"command", "get", command}).out, Contains("succeeded"));
 }
 
+TEST_CASE("a kill of several ends a tree, those that run a file, and a cgroup, and names who was left alone") {
+  System& system = System::Get();
+  Sandbox& sandbox = system.sandbox();
+  system.Reset();
+  const std::string log = system.directory() + "/family.log";
+  const auto runs = [](const std::string& pattern) {
+    int count = 0;
+    for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
+      std::error_code error;
+      const std::string exe = std::filesystem::read_symlink(entry.path() / "exe", error).string();
+      if (!error && exe.rfind(pattern, 0) == 0) ++count;
+    }
+    return count;
+  };
+  const auto make = [&](const std::string& name) {
+    const std::string path = system.directory() + "/" + name;
+    std::filesystem::copy_file("/bin/sleep", path, std::filesystem::copy_options::overwrite_existing);
+    std::ofstream(path, std::ios::app) << name;
+    return path;
+  };
+  const std::string member = make("member");
+  const std::string runner = make("runner");
+
+  Daemon root(sandbox.Inside({"sh", "-c", member + " 600 & (" + member + " 600 & wait) & wait"}), log);
+  REQUIRE(Eventually(std::chrono::seconds(5), [&] { return runs(member) == 2; }));
+  const Result outside = system.Ctl({"sensor", "kill", "e2e", "--tree", std::to_string(getpid()), "--wait"});
+  CHECK(outside.exit_code == 3);
+  CHECK_THAT(outside.err, Contains("refused"));
+  const Result tree = REQUIRE_CTL({"sensor", "kill", "e2e", "--tree", std::to_string(root.pid()), "--wait"});
+  CHECK_THAT(tree.out, Contains("outcome       gone") && Contains(member));
+  CHECK(runs(member) == 0);
+  CHECK_FALSE(root.Running());
+
+  Daemon inside(sandbox.Inside({runner, "600"}), log);
+  Daemon bystander({runner, "600"}, log);
+  REQUIRE(Eventually(std::chrono::seconds(5), [&] { return runs(runner) == 2; }));
+  const Result file = REQUIRE_CTL({"sensor", "kill", "e2e", "--file", runner, "--wait", "--reason", "e2e"});
+  CHECK_THAT(file.out, Contains("killed        1\nleft alone    1") && Contains("outside this sensor's scope"));
+  CHECK_FALSE(inside.Running());
+  CHECK(bystander.Running());
+  CHECK_THAT(REQUIRE_CTL({"command", "get", file.out.substr(file.out.find("command") + 14, 36)}).out,
+             Contains("succeeded") && Contains("kill file     " + runner) && Contains("outside this sensor's scope"));
+  CHECK_THAT(REQUIRE_CTL({"audit", "list", "--sensor", "e2e", "--limit", "5"}).out, Contains("processes_kill_ordered"));
+
+  // A cgroup below the sensor's: the sandbox itself has services in it that other cases need.
+  const std::string below = sandbox.cgroup() + "/below";
+  std::filesystem::create_directory(below);
+  Daemon first({"sh", "-c", "echo $$ > " + below + "/cgroup.procs; exec " + runner + " 600"}, log);
+  Daemon second({"sh", "-c", "echo $$ > " + below + "/cgroup.procs; exec " + runner + " 600"}, log);
+  REQUIRE(Eventually(std::chrono::seconds(5), [&] { return runs(runner) == 3; }));
+  const std::string relative = below.substr(below.find("/", below.find("cgroup")));
+  const Result scope = REQUIRE_CTL({"sensor", "kill", "e2e", "--cgroup", relative, "--wait"});
+  CHECK_THAT(scope.out, Contains("killed        2\nleft alone    0"));
+  CHECK_FALSE(first.Running());
+  CHECK_FALSE(second.Running());
+  CHECK(bystander.Running());
+  CHECK(Eventually(std::chrono::seconds(5), [&] {
+    std::error_code error;
+    return std::filesystem::remove(below, error);
+  }));
+}
+
 TEST_CASE("a repeated request id is applied once, and the audit log names every order") {
   System& system = System::Get();
   system.Reset();

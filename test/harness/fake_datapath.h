@@ -163,14 +163,28 @@ class FakeKiller : public sensor::ProcessKiller {
     killed_.push_back(process.pid);
     return {sensor::CommandOutcome::kGone, "sleep 60", "SIGKILL was sent and the process ended"};
   }
+  sensor::CommandResult KillAll(const sensor::KillGroup& group) override {
+    absl::MutexLock lock(&mutex_);
+    groups_.push_back(group);
+    sensor::CommandResult result{sensor::CommandOutcome::kGone, "", "1 killed; 1 left alone"};
+    result.group = {{1, 1, 0},
+                    {{1, sensor::CommandOutcome::kRefused, "init", "pid 1 is never killed"},
+                     {4242, sensor::CommandOutcome::kGone, "sleep 60", ""}}};
+    return result;
+  }
   std::vector<uint32_t> killed() const {
     absl::MutexLock lock(&mutex_);
     return killed_;
+  }
+  size_t groups_killed() const {
+    absl::MutexLock lock(&mutex_);
+    return groups_.size();
   }
 
  private:
   mutable absl::Mutex mutex_;
   std::vector<uint32_t> killed_ ABSL_GUARDED_BY(mutex_);
+  std::vector<sensor::KillGroup> groups_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace bulkhead::test

@@ -9,6 +9,7 @@
 #include <csignal>
 
 #include "kernel/fixture.h"
+#include "sensor/kernel/cgroup.h"
 
 namespace bulkhead::sensor {
 namespace {
@@ -205,6 +206,10 @@ TEST_CASE_METHOD(NetFixture, "a refused connection is an event with its process 
   CHECK(events[0].policy_id == kContainId);
   CHECK(events[0].pid == static_cast<uint32_t>(getpid()));
   CHECK_THAT(events[0].detail, Catch::Contains("192.0.2.2:7800"));
+  CHECK(events[0].uid == getuid());
+  CHECK(events[0].parent_pid == static_cast<uint32_t>(getppid()));
+  CHECK_FALSE(events[0].parent_comm.empty());
+  CHECK(events[0].cgroup == CgroupOfProcess(getpid()).value());
   CHECK(absl::AbsDuration(absl::Now() - events[0].time) < absl::Seconds(10));
   CHECK(datapath().DrainEvents(10).empty());
 }

@@ -14,6 +14,7 @@
 #include "common/hex.h"
 #include "harness/temp_dir.h"
 #include "kernel/fixture.h"
+#include "sensor/kernel/cgroup.h"
 
 namespace bulkhead::sensor {
 namespace {
@@ -102,6 +103,86 @@ TEST_CASE_METHOD(ExecFixture, "each stopped exec is one hit and one event", "[ex
   CHECK(events[0].kind == EventKind::kExecDenied);
   CHECK_THAT(events[0].detail, Catch::Contains(Path("victim")));
   CHECK_THAT(events[1].detail, Catch::Contains(Path("hard")) && Catch::Contains("file identity"));
+}
+
+TEST_CASE_METHOD(ExecFixture, "an event says who tried, by whose order and where, also in shadow mode", "[exec]") {
+  const PolicyAction action = GENERATE(PolicyAction::kSigkill, PolicyAction::kDeny, PolicyAction::kNotify);
+  Apply({Block(Path("victim"), action)});
+  datapath().DrainEvents(1000);
+  const std::string victim = Path("victim");
+  fs::permissions(fs::path(victim).parent_path(), fs::perms(0755));
+  constexpr uid_t kSomebody = 4711;
+  const std::string container = std::string(64, 'c');
+  const std::string inner = cgroup().path() + "/docker-" + container + ".scope";
+  REQUIRE(fs::create_directory(inner));
+  const std::string procs = inner + "/cgroup.procs";
+  const pid_t pid = cgroup().Fork([&victim, &procs] {
+    char* const arguments[] = {const_cast<char*>("x"), nullptr};
+    const int fd = open(procs.c_str(), O_WRONLY | O_CLOEXEC);
+    if (write(fd, "0", 1) != 1 || setuid(kSomebody) != 0) return 125;
+    execv(victim.c_str(), arguments);
+    return 126;
+  });
+  test::WaitFor(pid);
+  const std::vector<Event> events = datapath().DrainEvents(10);
+  REQUIRE(events.size() == 1);
+  CHECK(events[0].pid == static_cast<uint32_t>(pid));
+  CHECK(events[0].uid == kSomebody);
+  CHECK(events[0].parent_pid == static_cast<uint32_t>(getpid()));
+  CHECK(events[0].parent_comm == "kernel_test");
+  CHECK(events[0].cgroup == ResolveScope(cgroup().path()).value().relative + "/docker-" + container + ".scope");
+  CHECK(events[0].container == container);
+  for (int i = 0; i < 500 && rmdir(inner.c_str()) != 0; ++i) usleep(2000);
+}
+
+TEST_CASE_METHOD(ExecFixture, "who comes back after a stop is counted, with the parent, and a restart forgets nothing",
+                 "[exec]") {
+  const PolicyAction action = GENERATE(PolicyAction::kSigkill, PolicyAction::kDeny);
+  // Another id each time: the count belongs to the policy.
+  const std::string id =
+      action == PolicyAction::kDeny ? "55555555-5555-4555-8555-555555555555" : "66666666-6666-4666-8666-666666666666";
+  Apply({Block(Path("victim"), action, id)});
+  datapath().DrainEvents(1000);
+  Run(Path("victim"));
+  CHECK(Observe().policies[0].respawns == 0);
+  Run(Path("victim"));
+  Run(Path("other"));
+  CHECK(Observe().policies[0].respawns == 1);
+  const std::vector<Event> events = datapath().DrainEvents(10);
+  REQUIRE(events.size() == 2);
+  CHECK_FALSE(Says(events[0].detail, "came back"));
+  CHECK_THAT(events[1].detail,
+             Catch::Contains("came back") && Catch::Contains("parent " + std::to_string(getpid()) + " (kernel_test)"));
+  Crash();
+  Open();
+  Run(Path("victim"));
+  CHECK(Observe().policies[0].respawns == 2);
+  Apply({Block(Path("victim"), PolicyAction::kNotify)});
+  Run(Path("victim"));
+  Run(Path("victim"));
+  CHECK(Observe().policies[0].respawns == 0);  // nobody was stopped
+}
+
+TEST_CASE_METHOD(ExecFixture, "who runs a file after a process that ran it was killed came back", "[exec]") {
+  Make("runner");
+  fs::remove(Path("runner"));
+  fs::copy_file(fs::exists("/bin/sleep") ? "/bin/sleep" : "/usr/bin/sleep", Path("runner"));
+  const std::string runner = Path("runner");
+  const pid_t pid = cgroup().Fork([&runner] {
+    char* const arguments[] = {const_cast<char*>("x"), const_cast<char*>("1000"), nullptr};
+    execv(runner.c_str(), arguments);
+    return 127;
+  });
+  for (int i = 0; i < 1000 && fs::read_symlink("/proc/" + std::to_string(pid) + "/exe").string() != runner; ++i)
+    usleep(5000);
+  Policy policy = Block(runner, PolicyAction::kSigkill, "77777777-7777-4777-8777-777777777777");
+  policy.kill_running = true;
+  Apply({policy});
+  CHECK(Killed(test::WaitFor(pid)));
+  CHECK(Observe().policies[0].killed_running == 1);
+  CHECK(Observe().policies[0].respawns == 0);
+  CHECK(Killed(Run(runner)));
+  CHECK(Observe().policies[0].respawns == 1);
 }
 
 TEST_CASE_METHOD(ExecFixture, "a file that replaces a blocked one, or appears later, is blocked within a second",

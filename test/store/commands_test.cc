@@ -62,6 +62,78 @@ TEST_CASE("an order to the guard has the state machine of a kill, and a record i
   }
 }
 
+absl::StatusOr<Command> KillAll(Store& store, const orders::KillGroup& group,
+                                const OrderContext& context = By("olga")) {
+  return Give(store, [&](Transaction& tx) {
+    return orders::KillProcesses(tx, context, "web-1", group, absl::ZeroDuration(), absl::Now());
+  });
+}
+
+TEST_CASE("the kill of several is stored as it was ordered, with its evidence, and audited") {
+  const Database database;
+  const auto store = database.Open();
+  const Sensor sensor = Enroll(*store, "web-1");
+  ProcessIdentity root;
+  root.pid = 42;
+  root.executable = "/bin/sh";
+  const std::string digest(32, '\0');
+  const auto tree = KillAll(*store, root);
+  const auto file = KillAll(*store, RunningFile{"/tmp/.x", digest});
+  const auto scope = KillAll(*store, Scope{ScopeKind::kContainer, "0123456789ab"});
+  REQUIRE_OK(tree);
+  REQUIRE_OK(file);
+  REQUIRE_OK(scope);
+  CHECK(tree->kind == CommandKind::kKillTree);
+  CHECK(tree->process.pid == 42);
+  CHECK(tree->process.executable == "/bin/sh");
+  CHECK(tree->process.not_started_after <= absl::Now());
+  CHECK(file->kind == CommandKind::kKillFile);
+  CHECK(file->file.path == "/tmp/.x");
+  CHECK(file->file.sha256 == digest);
+  CHECK(scope->kind == CommandKind::kKillScope);
+  CHECK(scope->scope == Scope{ScopeKind::kContainer, "0123456789ab"});
+  CHECK(Open(*store, sensor.id).size() == 3);
+
+  REQUIRE_OK(Deliver(*store, file->id));
+  CommandResult result{CommandOutcome::kGone, "", "3 killed"};
+  result.evidence = std::string("\x10\x03\x00", 3);
+  REQUIRE_OK(store->Run([&](Transaction& tx) { return tx.FinishCommand(sensor.id, file->id, result); }));
+  CHECK(Get(*store, file->id).state == CommandState::kSucceeded);
+  CHECK(Get(*store, file->id).result->evidence == result.evidence);
+  // What belongs to another kind is not kept.
+  REQUIRE_OK(Finish(*store, *tree, CommandOutcome::kDone));
+  CHECK(Get(*store, tree->id).result->outcome == CommandOutcome::kUnknown);
+  const auto single = Kill(*store, "web-1", 7);
+  REQUIRE_OK(single);
+  REQUIRE_OK(store->Run([&](Transaction& tx) { return tx.FinishCommand(sensor.id, single->id, result); }));
+  CHECK(Get(*store, single->id).result->evidence.empty());
+
+  const auto audit = store->ListAudit("sensor/" + sensor.id, 10, "");
+  REQUIRE_OK(audit);
+  REQUIRE(audit->items.size() >= 4);
+  CHECK(audit->items[1].action == "processes_kill_ordered");
+  CHECK(absl::StrContains(audit->items[1].details_json, R"("scope":"container:0123456789ab")"));
+  CHECK(absl::StrContains(audit->items[2].details_json, R"("path":"/tmp/.x","sha256":"00000000)"));
+  CHECK(absl::StrContains(audit->items[3].details_json, R"("group":"tree","pid":42,"executable":"/bin/sh")"));
+}
+
+TEST_CASE("the kill of several is refused with the field, and nothing is stored") {
+  const Database database;
+  const auto store = database.Open();
+  Enroll(*store, "web-1");
+  const auto field = [&](const orders::KillGroup& group) { return FieldOf(KillAll(*store, group).status()); };
+  ProcessIdentity init;
+  init.pid = 1;
+  CHECK(field(init) == "group.tree.pid");
+  CHECK(field(RunningFile{}) == "group.file");
+  CHECK(field(RunningFile{"x", ""}) == "group.file.path");
+  CHECK(field(RunningFile{"", "short"}) == "group.file.sha256");
+  CHECK(field(Scope{ScopeKind::kCgroup, "/"}) == "group.scope.cgroup");
+  CHECK(field(Scope{ScopeKind::kSystemdUnit, "cron"}) == "group.scope.systemd_unit");
+  CHECK(field(Scope{ScopeKind::kContainer, "web"}) == "group.scope.container");
+  CHECK(database.Value("SELECT count(*) FROM commands") == "0");
+}
+
 TEST_CASE("a guard code is stored as its hash only, bound to the sensor") {
   const Database database;
   const auto store = database.Open();

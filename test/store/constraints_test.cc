@@ -214,6 +214,21 @@ TEST_CASE("commands: each kind has its own columns and outcomes, and none of ano
   CHECK(database.GuardCommand("guard_down_seconds", "60").substr(0, 5) == "23502");
   CHECK(database.GuardCommand("kind, guard_down_seconds", "'lower_guard', 60").empty());
   CHECK(database.GuardCommand("kind, guard_code_hash", "'set_guard_code', " + hash).empty());
+  CHECK(database.GuardCommand("kind", "'kill_file'") == "23514 commands_kind_check");
+  CHECK(database.GuardCommand("kind, file_path", "'kill_file', 'x'") == "23514 commands_file_check");
+  CHECK(database.GuardCommand("kind, file_sha256", "'kill_file', 'ab'") == "23514 commands_file_check");
+  CHECK(database.GuardCommand("kind, file_path, pid", "'kill_file', '/x', 2") == "23514 commands_kind_check");
+  CHECK(database.GuardCommand("kind, scope_kind, scope_name", "'kill_scope', 'host', '/a'") ==
+        "23514 commands_scope_check");
+  CHECK(database.GuardCommand("kind, scope_kind, scope_name", "'kill_file', 'cgroup', '/a'") ==
+        "23514 commands_kind_check");
+  CHECK(database.GuardCommand("kind", "'kill_tree'") == "23514 commands_kind_check");
+  CHECK(database.Command("pid, evidence", "2, 'ab'") == "23514 commands_evidence_check");
+  CHECK(database.GuardCommand("kind, pid, not_started_after", "'kill_tree', 2, now()").empty());
+  CHECK(database.GuardCommand("kind, file_path", "'kill_file', '/x'").empty());
+  CHECK(database.GuardCommand("kind, scope_kind, scope_name", "'kill_scope', 'unit', 'a.service'").empty());
+  CHECK(database.Refusal("UPDATE commands SET file_path = '/y' WHERE kind = 'kill_file'") ==
+        "23514 commands_move_forward");
   CHECK(database.Refusal("UPDATE commands SET guard_down_seconds = 61 WHERE kind = 'lower_guard'") ==
         "23514 commands_move_forward");
 }

@@ -69,6 +69,11 @@ const std::vector<Step>& Steps() {
        " '00000000-0000-4000-8000-000000000001', 'bulkhead-allow-list-nginx.service', 'allow-list', 'deny', 'olga',"
        " 'e', 'unit', 'nginx.service', ARRAY[' /usr/sbin/nginx'])",
        "SELECT allow_binaries = ARRAY[' /usr/sbin/nginx'] FROM enforcement_policies WHERE template = 'allow-list'"},
+      {"INSERT INTO commands (id, sensor_id, kind, file_path, created_at, created_by, not_after, state, outcome, found,"
+       " message, evidence, finished_at) VALUES ('00000000-0000-4000-8000-000000000006',"
+       " '00000000-0000-4000-8000-000000000001', 'kill_file', '/tmp/.x', now(), 'olga', now() + interval '1 minute',"
+       " 'succeeded', 1, '', '', '\\x00', now())",
+       "SELECT file_path = '/tmp/.x' AND evidence = '\\x00' FROM commands WHERE kind = 'kill_file'"},
       {"UPDATE sensors SET labels = '{\"env\": \"prod\"}' WHERE name = 'old-1';"
        "INSERT INTO rollouts (id, kind, order_message, allow_degraded, max_in_flight, max_per_hour, max_failures,"
        " enforce_within_seconds, label_selector, created_by, ordered_by) VALUES"

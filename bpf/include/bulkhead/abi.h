@@ -33,6 +33,7 @@
 #define BH_MAX_FORWARDED 65536      /* least recently used forwarded connection forgotten: counts as opened from inside */
 #define BH_MAX_LISTENERS 65536      /* further listeners: their old connections count as outbound */
 #define BH_MAX_CUTS 4096            /* least recently seen destination of a shadow forgotten */
+#define BH_MAX_TREE 65536            /* further members of a tree that is killed are found by walking, not at their fork */
 #define BH_EVENT_BYTES (256 * 1024) /* event dropped and counted */
 #define BH_RULE_RANGES 8            /* more intervals go to a port set */
 #define BH_RULE_LENGTHS 129         /* prefix lengths 0..128 */
@@ -47,6 +48,7 @@
 
 #define BH_NSEC_PER_SEC 1000000000ULL
 #define BH_REPLY_NS (60 * BH_NSEC_PER_SEC) /* how long after a datagram its reply may come */
+#define BH_RESPAWN_NS (60 * BH_NSEC_PER_SEC) /* a blocked file that is run again within this time came back */
 
 enum bh_wall_mode { BH_WALL_OFF = 0, BH_WALL_SHADOW = 1, BH_WALL_ENFORCE = 2 };
 enum bh_action { BH_ACTION_NONE = 0, BH_ACTION_DENY = 1, BH_ACTION_SIGKILL = 2, BH_ACTION_NOTIFY = 3 };
@@ -110,7 +112,36 @@ struct bh_policy_key {
 /* Value of bh_policies. */
 struct bh_policy_stat {
 	__u64 hits;
-	char id[64]; /* NUL-terminated */
+	__u64 respawns; /* processes that ran the blocked file within BH_RESPAWN_NS of another that was stopped or killed for it */
+	char id[64];    /* NUL-terminated */
+};
+
+/* Who was stopped, or killed, for a policy last; value of bh_stops. */
+struct bh_stop {
+	__u64 time_ns; /* CLOCK_MONOTONIC */
+	__u32 tgid;
+	__u32 zero;
+};
+
+/* A process for as long as the host runs; key of bh_tree, value is struct bh_member. */
+struct bh_process {
+	__u64 started; /* clock ticks of 10 ms since boot, field 22 of /proc/PID/stat */
+	__u32 tgid;
+	__u32 zero;
+};
+
+/* A member of a tree that is being killed. */
+struct bh_member {
+	__u32 parent; /* tgid of who forked it; 0: found by walking */
+	__u32 killed; /* 1: it was killed as it forked */
+};
+
+/* What is done with members that fork; value of bh_hunt. */
+struct bh_hunt {
+	__u64 scope_cgroup; /* only members in it, or below, are killed */
+	__u32 scope_level;
+	__u32 armed; /* 0: they are only followed */
+	__u64 lost;  /* members that did not fit into bh_tree */
 };
 
 /* Lengths of the prefixes that rules of one direction and family have, ascending; a look-up searches among them. */
@@ -351,9 +382,14 @@ struct bh_event {
 	__u8 action;   /* enum bh_action: what was done */
 	__u8 protocol;
 	__u8 match; /* enum bh_match, for BH_EVENT_EXEC */
-	__u8 zero[6];
+	__u8 respawn; /* 1: see bh_policy_stat.respawns */
+	__u8 zero[5];
 	__u8 address[16];
+	__u64 cgroup; /* id of the process's cgroup */
+	__u32 uid;    /* in the initial user namespace */
+	__u32 parent; /* thread group id of the parent; 0: none */
 	char comm[16];
+	char parent_comm[16];
 	char path[BH_EVENT_PATH];
 };
 
@@ -370,7 +406,7 @@ struct bh_socket {
 	__u8 zero;
 };
 
-BH_ASSERT(sizeof(struct bh_policy_stat) == 72);
+BH_ASSERT(sizeof(struct bh_policy_stat) == 80 && offsetof(struct bh_policy_stat, id) == 16);
 BH_ASSERT(sizeof(struct bh_rule_lengths) == 132);
 BH_ASSERT(sizeof(struct bh_socket_mark) == 28 && offsetof(struct bh_socket_mark, serial) == 20);
 BH_ASSERT((BH_MAX_SCOPED_WALLS & (BH_MAX_SCOPED_WALLS - 1)) == 0);
@@ -401,5 +437,8 @@ BH_ASSERT(sizeof(struct bh_digest_rule) == 40 && offsetof(struct bh_digest_rule,
 BH_ASSERT(sizeof(struct bh_print_key) == 24);
 BH_ASSERT(sizeof(struct bh_overlay) == 16);
 BH_ASSERT(sizeof(struct bh_runner) == 24);
-BH_ASSERT(sizeof(struct bh_event) == 328 && offsetof(struct bh_event, path) == 72);
+BH_ASSERT(sizeof(struct bh_event) == 360 && offsetof(struct bh_event, path) == 104);
+BH_ASSERT(sizeof(struct bh_stop) == 16);
+BH_ASSERT(sizeof(struct bh_process) == 16 && sizeof(struct bh_member) == 8);
+BH_ASSERT(sizeof(struct bh_hunt) == 24);
 BH_ASSERT(sizeof(struct bh_socket) == 48);

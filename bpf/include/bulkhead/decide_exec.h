@@ -66,6 +66,12 @@ BH_PURE enum bh_allow_verdict bh_decide_allow(const struct bh_allow_facts *facts
 	return BH_ALLOW_DENY;
 }
 
+/* Did a process that is stopped now come back? Two hooks may stop one process, so it has to be another one than the last. */
+BH_PURE int bh_is_respawn(const struct bh_stop *last, const struct bh_stop *now)
+{
+	return last->tgid != now->tgid && now->time_ns >= last->time_ns && now->time_ns - last->time_ns < BH_RESPAWN_NS;
+}
+
 /* Two 64-bit multiply-and-fold hashes over words of 8 bytes; the last word is padded with zeros. A collision stops one more
  * path than ordered (2^-128 by chance) and never one fewer. */
 #define BH_HASH_SEED_A 0x9e3779b97f4a7c15ULL

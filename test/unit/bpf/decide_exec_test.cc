@@ -79,4 +79,17 @@ TEST_CASE("bytes behind the end of a path do not count") {
   CHECK(bh_path_word(0x8877665544332211ULL, 1) == 0x11ULL);
 }
 
+TEST_CASE("a process came back when another was stopped less than 60 s before") {
+  const bh_stop last{1000, 7, 0};
+  const auto respawn = [&last](uint64_t time_ns, uint32_t tgid) {
+    const bh_stop now{time_ns, tgid, 0};
+    return bh_is_respawn(&last, &now) != 0;
+  };
+  CHECK(respawn(1000, 8));
+  CHECK(respawn(1000 + BH_RESPAWN_NS - 1, 8));
+  CHECK_FALSE(respawn(1000 + BH_RESPAWN_NS, 8));
+  CHECK_FALSE(respawn(2000, 7));  // a second hook stops the same process
+  CHECK_FALSE(respawn(999, 8));   // another CPU's clock was read earlier
+}
+
 }  // namespace

@@ -309,6 +309,70 @@ TEST_CASE("kill refuses pid 1 and less itself, and waits for the result") {
   CHECK_THAT(cli.err, Contains("not-the-same-process"));
 }
 
+TEST_CASE("kill of several says whom in one way, and shows each that the sensor listed") {
+  const std::string digits(64, 'a');
+  const auto group = [](std::vector<std::string> flags) {
+    Cli cli;
+    flags.insert(flags.begin(), {"sensor", "kill", "web-1", "--reason", "why"});
+    REQUIRE(cli.Run(flags) == 0);
+    CHECK(cli.sensors.kill.sensor().empty());
+    CHECK(cli.sensors.kill_group.sensor() == "web-1");
+    CHECK(cli.sensors.kill_group.reason() == "why");
+    CHECK_FALSE(cli.sensors.kill_group.request_id().empty());
+    return std::pair(cli.sensors.kill_group.group(), cli.out);
+  };
+  CHECK(group({"--tree", "4711", "--exe", "/bin/sh"}).first.tree().pid() == 4711);
+  CHECK(group({"--tree", "4711", "--exe", "/bin/sh"}).first.tree().executable() == "/bin/sh");
+  CHECK_THAT(group({"--tree", "4711"}).second, Contains("kill tree     4711\n"));
+  CHECK(group({"--file", "/tmp/.x", "--sha256", digits}).first.file().path() == "/tmp/.x");
+  CHECK(group({"--sha256", digits}).first.file().sha256() == std::string(32, '\xaa'));
+  CHECK_THAT(group({"--file", "/tmp/.x", "--sha256", digits}).second,
+             Contains("kill file     /tmp/.x sha256:" + digits + "\n"));
+  CHECK(group({"--unit", "cron.service"}).first.scope().systemd_unit() == "cron.service");
+  CHECK(group({"--cgroup", "/a"}).first.scope().cgroup() == "/a");
+  CHECK(group({"--container", "0123456789ab"}).first.scope().container() == "0123456789ab");
+  CHECK_THAT(group({"--unit", "cron.service"}).second, Contains("kill scope    unit:cron.service\n"));
+
+  for (const std::vector<std::string>& wrong :
+       std::vector<std::vector<std::string>>{{},
+                                             {"4711", "--tree", "4711"},
+                                             {"--tree", "4711", "--file", "/x"},
+                                             {"--file", "/x", "--unit", "u.service"},
+                                             {"--tree", "1"},
+                                             {"--file", "/x", "--exe", "/y"},
+                                             {"--sha256", "abc"}}) {
+    Cli refused;
+    std::vector<std::string> line = {"sensor", "kill", "web-1"};
+    line.insert(line.end(), wrong.begin(), wrong.end());
+    CHECK(refused.Run(line) == 2);
+    CHECK(refused.sensors.kill_group.sensor().empty());
+    CHECK(refused.sensors.kill.sensor().empty());
+  }
+
+  Cli cli;
+  v1::Command& finished = cli.sensors.finished;
+  finished.set_state(v1::COMMAND_STATE_SUCCEEDED);
+  finished.mutable_kill_group()->mutable_tree()->set_pid(4711);
+  v1::KillGroupResult& result = *finished.mutable_kill_group_result();
+  result.set_outcome(v1::KILL_OUTCOME_GONE);
+  result.set_killed(300);
+  result.set_refused(1);
+  result.set_message("300 killed");
+  v1::KillResult& process = *result.add_processes();
+  process.set_outcome(v1::KILL_OUTCOME_REFUSED);
+  process.set_found("pid 1 \x1b[2J");
+  process.set_message("never");
+  CHECK(cli.Run({"sensor", "kill", "web-1", "--tree", "4711", "--wait"}) == 0);
+  CHECK_THAT(cli.out, Contains("outcome       gone\n") && Contains("killed        300\nleft alone    1\n") &&
+                          Contains("  process     refused: pid 1 ?[2J: never\n") &&
+                          Contains("  and         300 more that are not listed\n") &&
+                          Contains("message       300 killed"));
+  finished.set_state(v1::COMMAND_STATE_FAILED);
+  result.set_outcome(v1::KILL_OUTCOME_SIGNALLED_STILL_THERE);
+  CHECK(cli.Run({"sensor", "kill", "web-1", "--tree", "4711", "--wait"}) == 3);
+  CHECK_THAT(cli.err, Contains("signalled-still-there"));
+}
+
 TEST_CASE("lower-guard says for how long, and waits for the result") {
   Cli cli;
   CHECK(cli.Run({"sensor", "lower-guard", "web-1", "--for", "90s", "--reason", "upgrade"}) == 0);

@@ -113,6 +113,15 @@ grpc::Status FakeSensors::KillProcess(grpc::ServerContext*, const v1::KillProces
   return answer;
 }
 
+grpc::Status FakeSensors::KillProcesses(grpc::ServerContext*, const v1::KillProcessesRequest* request,
+                                        v1::KillProcessesResponse* response) {
+  kill_group = *request;
+  response->mutable_command()->set_id(kCommandId);
+  response->mutable_command()->set_state(v1::COMMAND_STATE_QUEUED);
+  *response->mutable_command()->mutable_kill_group() = request->group();
+  return answer;
+}
+
 grpc::Status FakeSensors::LowerGuard(grpc::ServerContext*, const v1::LowerGuardRequest* request,
                                      v1::LowerGuardResponse* response) {
   lower = *request;

@@ -47,6 +47,8 @@ class FakeSensors : public v1::SensorService::Service {
   grpc::Status BlockBinary(grpc::ServerContext*, const v1::BlockBinaryRequest*, v1::BlockBinaryResponse*) override;
   grpc::Status SetAllowList(grpc::ServerContext*, const v1::SetAllowListRequest*, v1::SetAllowListResponse*) override;
   grpc::Status KillProcess(grpc::ServerContext*, const v1::KillProcessRequest*, v1::KillProcessResponse*) override;
+  grpc::Status KillProcesses(grpc::ServerContext*, const v1::KillProcessesRequest*,
+                             v1::KillProcessesResponse*) override;
   grpc::Status LowerGuard(grpc::ServerContext*, const v1::LowerGuardRequest*, v1::LowerGuardResponse*) override;
   grpc::Status CreateGuardCode(grpc::ServerContext*, const v1::CreateGuardCodeRequest*,
                                v1::CreateGuardCodeResponse*) override;
@@ -66,6 +68,7 @@ class FakeSensors : public v1::SensorService::Service {
   v1::BlockBinaryRequest block;
   v1::SetAllowListRequest list;
   v1::KillProcessRequest kill;
+  v1::KillProcessesRequest kill_group;
   v1::LowerGuardRequest lower;
   v1::ListSensorsRequest list;
   v1::SetSensorLabelsRequest labels;

@@ -349,6 +349,13 @@ TEST_CASE("an order to the guard succeeds when it was carried out, and no result
   };
   CHECK(stored(CommandKind::kKillProcess, CommandOutcome::kGone) == CommandOutcome::kGone);
   CHECK(stored(CommandKind::kKillProcess, CommandOutcome::kDone) == CommandOutcome::kUnknown);
+  for (const CommandKind kind : {CommandKind::kKillTree, CommandKind::kKillFile, CommandKind::kKillScope}) {
+    CHECK(stored(kind, CommandOutcome::kGone) == CommandOutcome::kGone);
+    CHECK(stored(kind, CommandOutcome::kDone) == CommandOutcome::kUnknown);
+    CHECK(IsGroupKill(kind));
+  }
+  CHECK_FALSE(IsGroupKill(CommandKind::kKillProcess));
+  CHECK_FALSE(IsKill(CommandKind::kLowerGuard));
   CHECK(stored(CommandKind::kLowerGuard, CommandOutcome::kDone) == CommandOutcome::kDone);
   CHECK(stored(CommandKind::kLowerGuard, CommandOutcome::kGone) == CommandOutcome::kUnknown);
   // What a sensor answers that does not know the kind.

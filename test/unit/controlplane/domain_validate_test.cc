@@ -72,12 +72,20 @@ TEST_CASE("pid 1 has an error of its own, and no other number outside of 2..4194
 TEST_CASE("a process's boot id and executable are checked when they are given") {
   ProcessIdentity process;
   process.pid = 42;
-  CHECK_CODE(ValidateProcess(process), kOk);
+  CHECK_CODE(ValidateProcess("process", process), kOk);
   process.boot_id = "yesterday";
-  CHECK(FieldOf(ValidateProcess(process)) == "process.boot_id");
+  CHECK(FieldOf(ValidateProcess("process", process)) == "process.boot_id");
   process.boot_id = kUuid;
   process.executable = "nc";
-  CHECK(FieldOf(ValidateProcess(process)) == "process.executable");
+  CHECK(FieldOf(ValidateProcess("process", process)) == "process.executable");
+  CHECK(FieldOf(ValidateProcess("group.tree", process)) == "group.tree.executable");
+  const std::string digest(32, 'h');
+  CHECK_CODE(ValidateRunningFile("group.file", {"/x", ""}), kOk);
+  CHECK_CODE(ValidateRunningFile("group.file", {"", digest}), kOk);
+  CHECK_CODE(ValidateRunningFile("group.file", {"/x", digest}), kOk);
+  CHECK(FieldOf(ValidateRunningFile("group.file", {})) == "group.file");
+  CHECK(FieldOf(ValidateRunningFile("group.file", {"x", digest})) == "group.file.path");
+  CHECK(FieldOf(ValidateRunningFile("group.file", {"/x", "short"})) == "group.file.sha256");
 }
 
 TEST_CASE("reasons are one line of UTF-8 of at most 512 bytes") {

@@ -20,8 +20,8 @@ TEST_CASE("records survive, with any bytes in their text") {
       {NewUuid(), std::nullopt},
       {NewUuid(), CommandResult{CommandOutcome::kGone, "a b\nc\x01", ""}},
       {NewUuid(), CommandResult{CommandOutcome::kUnknown, "", "gone \xff"}},
-      {NewUuid(), std::nullopt, true},
-      {NewUuid(), CommandResult{CommandOutcome::kDone, "", "down"}, true},
+      {NewUuid(), std::nullopt, CommandKind::kGuard},
+      {NewUuid(), CommandResult{CommandOutcome::kDone, "", "down"}, CommandKind::kGuard},
   };
   REQUIRE_OK(store.Save(records));
   const auto loaded = store.Load();
@@ -32,18 +32,41 @@ TEST_CASE("records survive, with any bytes in their text") {
   CHECK((*loaded)[1].result->found == records[1].result->found);
   CHECK((*loaded)[1].result->message.empty());
   CHECK((*loaded)[2].result->outcome == CommandOutcome::kUnknown);
-  CHECK_FALSE((*loaded)[2].of_guard);
-  CHECK((*loaded)[3].of_guard);
+  CHECK((*loaded)[2].kind == CommandKind::kKillProcess);
+  CHECK((*loaded)[3].kind == CommandKind::kGuard);
   CHECK_FALSE((*loaded)[3].result.has_value());
-  CHECK((*loaded)[4].of_guard);
+  CHECK((*loaded)[4].kind == CommandKind::kGuard);
   CHECK((*loaded)[4].result->outcome == CommandOutcome::kDone);
+}
+
+TEST_CASE("the result of a group survives with its evidence") {
+  const test::TempDir dir;
+  const CommandLogStore store(dir.path());
+  CommandResult killed{CommandOutcome::kGone, "", "2 killed"};
+  killed.group = {{2, 1, 0},
+                  {{1, CommandOutcome::kRefused, "init \xff", "never"}, {7, CommandOutcome::kGone, "a b\n", ""}}};
+  const std::vector<CommandRecord> records = {
+      {NewUuid(), std::nullopt, CommandKind::kKillGroup},
+      {NewUuid(), killed, CommandKind::kKillGroup},
+      {NewUuid(), CommandResult{CommandOutcome::kRefused, "", "too late"}, CommandKind::kKillGroup},
+  };
+  REQUIRE_OK(store.Save(records));
+  const auto loaded = store.Load();
+  REQUIRE_OK(loaded);
+  REQUIRE(loaded->size() == 3);
+  for (const CommandRecord& record : *loaded) CHECK(record.kind == CommandKind::kKillGroup);
+  CHECK_FALSE((*loaded)[0].result.has_value());
+  CHECK((*loaded)[1].result->group == killed.group);
+  CHECK_FALSE((*loaded)[2].result->group.has_value());
 }
 
 TEST_CASE("lines that are not records are refused") {
   const std::string id = NewUuid();
   for (const std::string& line :
        {std::string("x"), std::string("x -"), id, id + " ?", id + " 1 .", id + " 0 . .", id + " 9 . .", id + " 1 a .",
-        id + " 1 zz .", id + " 1 . . .", id + " one . .", id + " guard", id + " - kill", id + " 7 . . guard guard"}) {
+        id + " 1 zz .", id + " 1 . . .", id + " one . .", id + " guard", id + " - kill", id + " 7 . . guard guard",
+        id + " 1 . . 1 1 0", id + " 1 . . 1 1 group", id + " 1 . . 1 1 0 7 group", id + " 1 . . 1 1 0 7 9 . . group",
+        id + " 1 . . 1 1 0 x 1 . . group"}) {
     INFO(line);
     CHECK_CODE(DecodeCommandRecords(line), kDataLoss);
   }

@@ -60,8 +60,24 @@ TEST_CASE("an order to the guard is remembered as one, and taken once like a kil
   CommandLog after(log.records());
   CHECK(after.Take(lower, kSensor, kNow) == CommandDecision::kAnswer);
   REQUIRE(after.Unacknowledged().size() == 2);
-  CHECK(after.Unacknowledged()[0].of_guard);
-  CHECK_FALSE(after.Unacknowledged()[1].of_guard);
+  CHECK(after.Unacknowledged()[0].kind == CommandKind::kGuard);
+  CHECK(after.Unacknowledged()[1].kind == CommandKind::kKillProcess);
+}
+
+TEST_CASE("the processes of a group are kept until the control plane has them, the counts after it") {
+  CommandLog log;
+  Command group = Kill("group");
+  group.group = RunningFile{"/bin/x", ""};
+  CHECK(log.Take(group, kSensor, kNow) == CommandDecision::kStart);
+  CommandResult result = Gone();
+  result.group = {{1, 0, 0}, {{7, CommandOutcome::kGone, "x", ""}}};
+  log.Finish("group", result);
+  REQUIRE(log.Unacknowledged().size() == 1);
+  CHECK(log.Unacknowledged()[0].kind == CommandKind::kKillGroup);
+  CHECK(log.Unacknowledged()[0].result->group == result.group);
+  log.Acknowledge("group");
+  CHECK(log.ResultOf("group")->group->processes.empty());
+  CHECK(log.ResultOf("group")->group->counts.killed == 1);
 }
 
 TEST_CASE("a stored result survives a restart and is told when asked") {

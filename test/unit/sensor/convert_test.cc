@@ -271,7 +271,8 @@ TEST_CASE("an order to the tamper guard survives, and a malformed one is refused
 
 TEST_CASE("results of kills and of orders to the guard go out as what they are") {
   const auto sent = [](CommandOutcome outcome, bool of_guard) {
-    return MessageToProto(CommandResultMessage{"c", {outcome, "", "text"}, of_guard}).command_result();
+    const CommandKind kind = of_guard ? CommandKind::kGuard : CommandKind::kKillProcess;
+    return MessageToProto(CommandResultMessage{"c", {outcome, "", "text"}, kind}).command_result();
   };
   CHECK(sent(CommandOutcome::kGone, false).kill_result().outcome() == v1::KILL_OUTCOME_GONE);
   CHECK_FALSE(sent(CommandOutcome::kGone, false).has_guard_result());
@@ -280,6 +281,97 @@ TEST_CASE("results of kills and of orders to the guard go out as what they are")
   CHECK(sent(CommandOutcome::kFailed, true).guard_result().outcome() == v1::GUARD_OUTCOME_FAILED);
   CHECK(sent(CommandOutcome::kUnknown, true).guard_result().outcome() == v1::GUARD_OUTCOME_UNKNOWN);
   CHECK(sent(CommandOutcome::kDone, true).guard_result().message() == "text");
+}
+
+TEST_CASE("the kill of a group survives, and a malformed one is refused with the field") {
+  v1::Command command = ValidCommand();
+  const v1::ProcessIdentity root = command.kill_process();
+  command.clear_kill_process();
+  *command.mutable_kill_group()->mutable_tree() = root;
+  const auto tree = CommandFromProto(command, kReceived);
+  REQUIRE_OK(tree);
+  REQUIRE(tree->kind() == CommandKind::kKillGroup);
+  CHECK(std::get<ProcessTree>(*tree->group).root.pid == root.pid());
+  // As for a single kill: the control plane's clock counts, not this host's.
+  CHECK(std::get<ProcessTree>(*tree->group).root.not_started_after ==
+        CommandFromProto(ValidCommand(), kReceived)->process.not_started_after);
+  command.mutable_kill_group()->mutable_file()->set_path("/tmp/.x");
+  command.mutable_kill_group()->mutable_file()->set_sha256(std::string(32, 'h'));
+  const auto file = CommandFromProto(command, kReceived);
+  REQUIRE_OK(file);
+  CHECK(std::get<RunningFile>(*file->group).path == "/tmp/.x");
+  CHECK(std::get<RunningFile>(*file->group).sha256 == std::string(32, 'h'));
+  command.mutable_kill_group()->mutable_scope()->set_systemd_unit("web.service");
+  const auto scope = CommandFromProto(command, kReceived);
+  REQUIRE_OK(scope);
+  CHECK(std::get<PolicyScope>(*scope->group) == PolicyScope{PolicyScope::Kind::kSystemdUnit, "web.service"});
+
+  const auto refused = [](const v1::KillGroup& group, const std::string& field) {
+    v1::Command spoiled = ValidCommand();
+    spoiled.clear_kill_process();
+    *spoiled.mutable_kill_group() = group;
+    INFO(field);
+    const auto result = CommandFromProto(spoiled, kReceived);
+    CHECK_CODE(result, kInvalidArgument);
+    CHECK(absl::StrContains(result.status().message(), field));
+  };
+  v1::KillGroup group;
+  refused(group, "kill_group");
+  group.mutable_tree()->set_pid(1);
+  refused(group, "kill_group.tree.pid");
+  group.mutable_file();
+  refused(group, "kill_group.file");
+  group.mutable_file()->set_path("nc");
+  refused(group, "kill_group.file.path");
+  group.mutable_file()->set_path("/nc");
+  group.mutable_file()->set_sha256("short");
+  refused(group, "kill_group.file.sha256");
+  group.mutable_scope()->set_cgroup("/a/../b");
+  refused(group, "kill_group.scope");
+}
+
+TEST_CASE("the result of a group goes out with its evidence") {
+  CommandResult result{CommandOutcome::kSignalledStillThere, "", "text"};
+  result.group = {{1, 2, 3}, {{7, CommandOutcome::kRefused, "seven \xff", "why"}}};
+  const v1::CommandResult out =
+      MessageToProto(CommandResultMessage{"c", result, CommandKind::kKillGroup}).command_result();
+  CHECK_FALSE(out.has_kill_result());
+  const v1::KillGroupResult& group = out.kill_group_result();
+  CHECK(group.outcome() == v1::KILL_OUTCOME_SIGNALLED_STILL_THERE);
+  CHECK(group.message() == "text");
+  CHECK(group.killed() == 1);
+  CHECK(group.refused() == 2);
+  CHECK(group.still_there() == 3);
+  REQUIRE(group.processes_size() == 1);
+  CHECK(group.processes(0).pid() == 7);
+  CHECK(group.processes(0).found() == "seven ?");
+  CHECK(group.processes(0).message() == "why");
+  CHECK(group.processes(0).outcome() == v1::KILL_OUTCOME_REFUSED);
+  const v1::KillGroupResult other =
+      MessageToProto(
+          CommandResultMessage{"c", {CommandOutcome::kNotTheSameProcess, "pid 7 sh", "text"}, CommandKind::kKillGroup})
+          .command_result()
+          .kill_group_result();
+  CHECK(other.message() == "text; found pid 7 sh");
+}
+
+TEST_CASE("an event goes out with who did it and where") {
+  Event event{absl::FromUnixSeconds(5), EventKind::kExecDenied, "p", 7, "x", "text"};
+  event.uid = 1000;
+  event.parent_pid = 6;
+  event.parent_comm = "sh\xff";
+  event.cgroup = "/a";
+  event.container = "c";
+  const v1::Event out = MessageToProto(EventBatchMessage{{{1, event}}}).event_batch().events(0);
+  CHECK(out.uid() == 1000);
+  CHECK(out.parent_pid() == 6);
+  CHECK(out.parent_comm() == "sh?");
+  CHECK(out.cgroup() == "/a");
+  CHECK(out.container() == "c");
+  ObservedState observed;
+  observed.policies.resize(1);
+  observed.policies[0].respawns = 3;
+  CHECK(ObservedStateToProto(observed).policies(0).respawns() == 3);
 }
 
 TEST_CASE("the guard's state goes out") {

@@ -41,6 +41,29 @@ TEST_CASE("a kill is carried out once however often it is sent, also after a res
   CHECK(host.killer.killed() == std::vector<uint32_t>{4242});
 }
 
+TEST_CASE("the kill of a group is carried out once, and its evidence arrives, also after a restart") {
+  const FakeCa ca;
+  FakeControlPlane server(&ca);
+  Host host(ca);
+  v1::ConnectResponse kill = Kill(NewUuid(), host.clock.Now() + absl::Minutes(5));
+  kill.mutable_command()->clear_kill_process();
+  kill.mutable_command()->mutable_kill_group()->mutable_file()->set_path("/tmp/.x");
+  for (int restart = 0; restart < 2; ++restart) {
+    const RunningSensor sensor(&host, server.port());
+    REQUIRE(server.Next(Request::kHello).has_value());
+    REQUIRE(server.Send(kill));
+    const auto result = server.Next(Request::kCommandResult);
+    REQUIRE(result.has_value());
+    const v1::KillGroupResult& group = result->command_result().kill_group_result();
+    CHECK(group.outcome() == v1::KILL_OUTCOME_GONE);
+    CHECK(group.killed() == 1);
+    CHECK(group.refused() == 1);
+    REQUIRE(group.processes_size() == 2);
+    CHECK(group.processes(0).pid() == 1);
+  }
+  CHECK(host.killer.groups_killed() == 1);
+}
+
 v1::ConnectResponse LowerGuard(const std::string& id, absl::Time not_after) {
   v1::ConnectResponse message = Kill(id, not_after);
   message.mutable_command()->clear_kill_process();
@@ -87,7 +110,8 @@ TEST_CASE("an order to the guard that a restart interrupted is unknown, and one 
   FakeControlPlane server(&ca);
   Host host(ca);
   const v1::ConnectResponse lower = LowerGuard(NewUuid(), host.clock.Now() + absl::Minutes(5));
-  REQUIRE_OK(sensor::CommandLogStore(host.state.path()).Save({{lower.command().id(), std::nullopt, true}}));
+  REQUIRE_OK(sensor::CommandLogStore(host.state.path())
+                 .Save({{lower.command().id(), std::nullopt, sensor::CommandKind::kGuard}}));
   const RunningSensor sensor(&host, server.port());
   REQUIRE(server.Send(lower));
   auto result = server.Next(Request::kCommandResult);

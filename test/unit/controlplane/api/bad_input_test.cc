@@ -57,6 +57,31 @@ TEST_CASE_METHOD(Fixture, "pid 1 and pid 0 are never killed") {
   CHECK(plane.database().Value("SELECT count(*) FROM commands") == "0");
 }
 
+TEST_CASE_METHOD(Fixture, "a group of processes that names nobody, or badly, is refused with the field") {
+  const auto field = [this](const v1::KillGroup& group) {
+    v1::KillProcessesRequest request;
+    request.set_sensor("web-1");
+    *request.mutable_group() = group;
+    v1::KillProcessesResponse response;
+    const grpc::Status status = Call(*sensors, &v1::SensorService::Stub::KillProcesses, request, &response);
+    CHECK_GRPC_CODE(status, INVALID_ARGUMENT);
+    return FieldIn(status);
+  };
+  v1::KillGroup group;
+  CHECK(field(group) == "group");
+  group.mutable_tree();
+  CHECK(field(group) == "group.tree.pid");
+  group.mutable_file();
+  CHECK(field(group) == "group.file");
+  group.mutable_file()->set_path("bin/nc");
+  CHECK(field(group) == "group.file.path");
+  group.mutable_scope();
+  CHECK(field(group) == "group.scope");
+  group.mutable_scope()->set_cgroup("/a/../b");
+  CHECK(field(group) == "group.scope.cgroup");
+  CHECK(plane.database().Value("SELECT count(*) FROM commands") == "0");
+}
+
 TEST_CASE_METHOD(Fixture, "a path that is relative, holds a NUL or is not normalized is refused") {
   for (const std::string& path :
        {std::string("bin/nc"), std::string("/bin/n\0c", 8), std::string("/bin//nc"), std::string("/bin/../nc"),

@@ -65,6 +65,39 @@ TEST_CASE("the first policy that a sensor refused alone is in the report, with t
   CHECK(ReportOf(observed, {}, {}).refused_policy == "the sensor refused policy p2: it is a shell");
 }
 
+TEST_CASE("kills of several go to the sensor as what they are, and their evidence comes back whole") {
+  Command command{.id = "c", .kind = CommandKind::kKillTree};
+  command.process.pid = 42;
+  command.process.boot_id = "b";
+  CHECK(ToProto(command).kill_group().tree().pid() == 42);
+  CHECK(ToProto(command).kill_group().tree().boot_id() == "b");
+  CHECK(ToProto(command).kill_group().tree().has_not_started_after());
+  CHECK_FALSE(ToProto(command).has_kill_process());
+  command = Command{.id = "c", .kind = CommandKind::kKillFile, .file = {"/x", std::string(32, 'h')}};
+  CHECK(ToProto(command).kill_group().file().path() == "/x");
+  CHECK(ToProto(command).kill_group().file().sha256() == std::string(32, 'h'));
+  command = Command{.id = "c", .kind = CommandKind::kKillScope, .scope = {ScopeKind::kSystemdUnit, "a.service"}};
+  CHECK(ToProto(command).kill_group().scope().systemd_unit() == "a.service");
+
+  v1::KillGroupResult sent;
+  CHECK_CODE(FromProto(sent), kInvalidArgument);
+  sent.set_outcome(v1::KILL_OUTCOME_SIGNALLED_STILL_THERE);
+  sent.set_killed(3);
+  sent.set_message("m");
+  sent.add_processes()->set_pid(7);
+  const auto result = FromProto(sent);
+  REQUIRE_OK(result);
+  CHECK(result->outcome == CommandOutcome::kSignalledStillThere);
+  command.result = *result;
+  const v1::Command shown = ToProto(command);
+  CHECK(shown.kill_group_result().SerializeAsString() == sent.SerializeAsString());
+  CHECK_FALSE(shown.has_kill_result());
+  command.result->evidence = "\xff\xff";  // of a program that wrote something else
+  CHECK(ToProto(command).kill_group_result().message() == "m");
+  for (int i = 0; i < 256; ++i) sent.add_processes();
+  CHECK_CODE(FromProto(sent), kInvalidArgument);
+}
+
 TEST_CASE("times keep their nanoseconds, before the epoch too") {
   const absl::Time time = absl::FromUnixSeconds(-2) + absl::Nanoseconds(750'000'001);
   const auto proto = ToProto(time);
