@@ -42,6 +42,7 @@ class FakeDatapath : public sensor::Datapath {
     ++applies_;
     if (!apply_result_.ok()) return apply_result_;
     state_ = state;
+    older_sensor_ = false;
     return absl::OkStatus();
   }
 
@@ -70,6 +71,7 @@ class FakeDatapath : public sensor::Datapath {
     observed.receipt.enforced_at = absl::UnixEpoch();
     observed.contained = state_.contained();
     observed.isolated = state_.isolated();
+    observed.older_sensor_in_force = older_sensor_;
     return observed;
   }
 
@@ -122,6 +124,11 @@ class FakeDatapath : public sensor::Datapath {
     absl::MutexLock lock(&mutex_);
     state_ = {};
   }
+  // An earlier sensor of another layout enforces something, until an Apply takes over.
+  void LeaveOlderSensor() {
+    absl::MutexLock lock(&mutex_);
+    older_sensor_ = true;
+  }
   sensor::DesiredState state() const {
     absl::MutexLock lock(&mutex_);
     return state_;
@@ -153,6 +160,7 @@ class FakeDatapath : public sensor::Datapath {
   std::vector<sensor::Event> events_ ABSL_GUARDED_BY(mutex_);
   int applies_ ABSL_GUARDED_BY(mutex_) = 0;
   int destroyed_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool older_sensor_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
 // Kills nobody; counts.

@@ -98,6 +98,15 @@ TEST_CASE("a wall that is not to blame stays, and says what is wrong") {
   CHECK(Mentions(status.observed().degraded(), "with the wall or without it"));
 }
 
+TEST_CASE("what an earlier sensor left, and no disk knows, is not lifted by rolling an order back") {
+  Fixture f;
+  f.host.kernel.LeaveOlderSensor();
+  f.host.prover.Expect({Reachability::kSilent});
+  const RunningSensor sensor(&f.host, f.server.port());
+  CHECK(f.StatusOf(Push(5, true)).applied());
+  CHECK(f.host.kernel.state().isolated());
+}
+
 TEST_CASE("an order that holds is not rolled back") {
   Fixture f;
   f.host.prover.Expect({Reachability::kRefusedHere});
