@@ -38,7 +38,8 @@ const std::vector<Step>& Steps() {
        " 'network-containment', 'deny', 'olga', 'e');"
        "INSERT INTO rules (id, remote, direction, created_at, created_by) VALUES"
        " ('00000000-0000-4000-8000-000000000003', '10.0.0.0/8', 'any', now(), 'olga')",
-       "SELECT count(*) = 1 FROM enforcement_policies p, rules r WHERE p.action = 'deny' AND r.remote = '10.0.0.0/8'"},
+       "SELECT count(*) = 1 FROM enforcement_policies p, rules r WHERE p.name = 'network-containment'"
+       " AND p.action = 'deny' AND r.remote = '10.0.0.0/8'"},
       {"INSERT INTO heartbeats (sensor_id, observed_generation, observed_digest, degraded_count, critical_count) VALUES"
        " ('00000000-0000-4000-8000-000000000001', 1, '', 0, 0)",
        "SELECT count(*) = 1 FROM heartbeats WHERE observed_generation = 1"},
@@ -53,7 +54,7 @@ const std::vector<Step>& Steps() {
       {"UPDATE enforcement_policies SET expires_at = now() + interval '1 hour', on_expiry = 'hold',"
        " on_unreachable = 'hold'",
        "SELECT bool_and(on_expiry = 'hold' AND on_unreachable = 'hold' AND expires_at IS NOT NULL)"
-       " FROM enforcement_policies WHERE created_by = 'olga' AND template = 'network-containment'"},
+       " FROM enforcement_policies WHERE created_by = 'olga' AND name = 'network-containment'"},
       {"INSERT INTO enforcement_policies (id, sensor_id, name, template, action, created_by, etag, binary_sha256,"
        " kill_running) VALUES ('00000000-0000-4000-8000-000000000004', '00000000-0000-4000-8000-000000000001',"
        " 'bulkhead-block-binary-abab', 'block-binary', 'sigkill', 'olga', 'e', decode(repeat('ab', 32), 'hex'), true)",
