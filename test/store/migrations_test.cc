@@ -60,7 +60,7 @@ const std::vector<Step>& Steps() {
        " WHERE template = 'block-binary'"},
       {"INSERT INTO enforcement_policies (id, sensor_id, name, template, action, created_by, etag, scope_kind,"
        " scope_name) VALUES ('00000000-0000-4000-8000-000000000006', '00000000-0000-4000-8000-000000000001',"
-       " 'network-containment-nginx.service', 'network-containment', 'deny', 'olga', 'e', 'unit', 'nginx.service')",
+       " 'network-isolation-nginx.service', 'network-isolation', 'notify', 'olga', 'e', 'unit', 'nginx.service')",
        "SELECT count(*) = 1 FROM enforcement_policies WHERE scope_kind = 'unit' AND scope_name = 'nginx.service'"},
   };
   return steps;
