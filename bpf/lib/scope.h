@@ -11,15 +11,20 @@
 
 typedef __u64 (*bh_ancestor)(void *who, __u32 level);
 
-/* A bit for each scoped wall whose cgroup `who` is in. */
+/* A bit for each scoped wall whose cgroup `who` is in. The sensor sorts them by level, so that each level is asked for once. */
 static __always_inline __u32 bh_covered(const struct bh_config *config, void *who, bh_ancestor ancestor)
 {
-	__u32 covered = 0;
+	__u32 covered = 0, level = ~0U;
+	__u64 id = 0;
 
 	for (__u32 i = 0; i < BH_MAX_SCOPED_WALLS; i++) {
 		if (i >= config->scoped_walls)
 			break;
-		if (ancestor(who, config->scoped[i].level) == config->scoped[i].cgroup)
+		if (config->scoped[i].level != level) {
+			level = config->scoped[i].level;
+			id = ancestor(who, level);
+		}
+		if (id == config->scoped[i].cgroup)
 			covered |= 1U << i;
 	}
 	return covered;
