@@ -181,7 +181,8 @@ static __always_inline bool bh_act(const struct bh_exec_rule *rule, enum bh_matc
 		return false;
 	bh_add(bh_exec_counter(todo, hook));
 	bh_hit(&rule->policy);
-	respawn = !(todo & BH_DO_COUNT) && !dying && bh_note_stop(&rule->policy);
+	/* What an allow-list does not name is many files: nothing that comes back. */
+	respawn = !(todo & BH_DO_COUNT) && match != BH_MATCH_UNLISTED && !dying && bh_note_stop(&rule->policy);
 	event = bh_new_event(BH_EVENT_EXEC,
 			     todo & BH_DO_COUNT ? BH_ACTION_NOTIFY : todo & BH_DO_KILL ? BH_ACTION_SIGKILL : BH_ACTION_DENY,
 			     &rule->policy);

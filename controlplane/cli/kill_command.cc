@@ -1,6 +1,7 @@
 // bulkheadctl sensor kill: one process, a tree, those that run a file, those of a scope.
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
+#include "controlplane/cli/allow_list_file.h"
 #include "controlplane/cli/commands.h"
 #include "controlplane/cli/order.h"
 #include "controlplane/cli/outcome.h"
@@ -83,7 +84,7 @@ absl::Status KillGroup(Session& session, const KillFlags& flags) {
   if (flags.names_file()) {
     group.mutable_file()->set_path(flags.path);
     if (!flags.sha256.empty()) {
-      ASSIGN_OR_RETURN(*group.mutable_file()->mutable_sha256(), DigestOf(flags.sha256));
+      ASSIGN_OR_RETURN(*group.mutable_file()->mutable_sha256(), DigestFromHex("--sha256", flags.sha256));
     }
   }
   FillScope(flags.scope, group);

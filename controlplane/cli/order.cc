@@ -1,10 +1,6 @@
 // What all orders share: their flags, and the report of what came of them.
 #include "controlplane/cli/order.h"
 
-#include <algorithm>
-
-#include "absl/strings/ascii.h"
-#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
@@ -46,13 +42,6 @@ CLI::Option* AddDuration(CLI::App& verb, const std::string& name, absl::Duration
     }
   };
   return verb.add_option_function<std::string>(name, parse, help)->type_name("DURATION");
-}
-
-absl::StatusOr<std::string> DigestOf(const std::string& digits) {
-  const bool hexadecimal = std::all_of(digits.begin(), digits.end(), absl::ascii_isxdigit);
-  if (hexadecimal && digits.size() == 64) return absl::HexStringToBytes(digits);
-  return UsageError(absl::StrCat("--sha256 takes 64 hexadecimal digits, as sha256sum prints them, not ",
-                                 hexadecimal ? absl::StrCat(digits.size(), " of them") : "other characters"));
 }
 
 absl::Status Confirm(Session& session, const OrderFlags& flags, const std::string& consequence,

@@ -5,7 +5,6 @@
 
 #include "CLI/App.hpp"
 #include "absl/status/status.h"
-#include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "controlplane/cli/session.h"
 
@@ -38,9 +37,6 @@ void AddYesFlag(CLI::App& verb, OrderFlags& flags);
 
 // An option that takes a duration such as "90s", "5m" or "24h".
 CLI::Option* AddDuration(CLI::App& verb, const std::string& name, absl::Duration& value, const std::string& help);
-
-// The bytes behind 64 hexadecimal digits, as --sha256 takes them; else a usage error.
-absl::StatusOr<std::string> DigestOf(const std::string& digits);
 
 // Asks a person to type `name` before something that cannot be undone. OK at once with --yes; a usage error that says
 // what to do when nobody is there to be asked.
