@@ -13,8 +13,8 @@
  * Host-wide only, in the sensor's network namespace. The filter's answer to an allowed packet is "ask the next one", so filters of
  * others go on working.
  *
- * Walls with a scope are not judged here: what is forwarded has no socket, so nothing tells whose it is. What a container or unit
- * sends was judged where its socket is; a virtual machine's packets are in nobody's scope.
+ * Walls with a scope are not judged here: what is forwarded has no socket, so nothing tells whose it is. What a container
+ * or unit sends was judged where its socket is; a virtual machine's packets are in nobody's scope.
  *
  * Does not stop: packet sockets with PACKET_QDISC_BYPASS and AF_XDP (frames.bpf.c does), netpoll; interfaces that appear, until
  * the sensor sees them (within a second); what arrives and is forwarded inwards: only its answers are cut.

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0
  * Which of the scoped walls cover a socket or a process, and what that makes of the walls in force.
  *
- * A socket belongs to the cgroup of the process that made it, for its whole life; a connection that a listener accepted, to the
- * listener's. Hooks that see the caller and not the socket ask for the caller's cgroup. */
+ * A socket belongs to the cgroup of the process that made it, for its whole life; a connection that a listener accepted,
+ * to the listener's. Hooks that see the caller and not the socket ask for the caller's cgroup. */
 #pragma once
 
 #include "maps.h"
@@ -11,15 +11,20 @@
 
 typedef __u64 (*bh_ancestor)(void *who, __u32 level);
 
-/* A bit for each scoped wall whose cgroup `who` is in. */
+/* A bit for each scoped wall whose cgroup `who` is in. They are sorted by level: each level is asked for once. */
 static __always_inline __u32 bh_covered(const struct bh_config *config, void *who, bh_ancestor ancestor)
 {
-	__u32 covered = 0;
+	__u32 covered = 0, level = ~0U;
+	__u64 id = 0;
 
 	for (__u32 i = 0; i < BH_MAX_SCOPED_WALLS; i++) {
 		if (i >= config->scoped_walls)
 			break;
-		if (ancestor(who, config->scoped[i].level) == config->scoped[i].cgroup)
+		if (config->scoped[i].level != level) {
+			level = config->scoped[i].level;
+			id = ancestor(who, level);
+		}
+		if (id == config->scoped[i].cgroup)
 			covered |= 1U << i;
 	}
 	return covered;
@@ -35,7 +40,7 @@ static __always_inline __u64 bh_kernel_sock_ancestor(void *sk, __u32 level)
 	return bh_cgroup_ancestor(BPF_CORE_READ((const struct sock *)sk, sk_cgrp_data.cgroup), level);
 }
 
-/* The three below are not static, so that the verifier checks them once by themselves and not in every state of every caller. */
+/* The three below are not static, so that the verifier checks them once and not in every state of every caller. */
 
 /* A bit for each scoped wall that the current process is in. */
 __noinline __u32 bh_current_covered(const struct bh_config *config)
@@ -75,7 +80,8 @@ static __always_inline const struct bh_policy_key *bh_policy_of(const struct bh_
 static __always_inline struct bh_walls bh_covering_walls(const struct bh_config *config, __u32 covered)
 {
 	__u32 number = bh_choose_walls(config, covered);
-	struct bh_walls walls = {.enforced = number, .enforced_by = number >> 8, .shadow = number >> 16, .shadow_by = number >> 24};
+	struct bh_walls walls = {
+		.enforced = number, .enforced_by = number >> 8, .shadow = number >> 16, .shadow_by = number >> 24};
 
 	return walls;
 }

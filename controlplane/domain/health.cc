@@ -79,7 +79,6 @@ std::vector<std::string> DegradedReasons(const Sensor& sensor, const HealthRepor
   if (so_far.convergence == Convergence::kFailed) {
     reasons.push_back(absl::StrCat("the last order could not be applied: ", so_far.convergence_reason));
   }
-  if (so_far.convergence == Convergence::kPartial) reasons.push_back(so_far.convergence_reason);
   if (so_far.convergence == Convergence::kDrifted) reasons.push_back(so_far.convergence_reason);
   AddTierReason(sensor.report.containment_tier, "network containment", &reasons);
   AddTierReason(sensor.report.isolation_tier, "network isolation", &reasons);

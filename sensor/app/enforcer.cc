@@ -269,6 +269,7 @@ void Enforcer::ReportRefused(const DesiredState& state, ObservedState* observed)
     entry.policy_id = policy.id;
     entry.refused = policy.refused;
     observed->policies.push_back(std::move(entry));
+    observed->degraded.push_back(absl::StrCat("policy ", policy.name, " is refused: ", policy.refused));
   }
 }
 

@@ -104,6 +104,7 @@ std::vector<bh_scoped_wall> ScopedWalls::Compile(const std::function<uint64_t(co
     entry.expires = expiry(policy);
     entry.policy = PolicyKey(policy.id);
   }
+  std::stable_sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) { return a.level < b.level; });
   return entries;
 }
 

@@ -45,7 +45,7 @@ class ScopedWalls {
   // Looks again.
   Changes Refresh();
 
-  // The kernel's entries: of every wall whose scope is or was there.
+  // The kernel's entries, by level: of every wall whose scope is or was there.
   std::vector<bh_scoped_wall> Compile(const std::function<uint64_t(const Policy&)>& expiry) const;
 
   const std::vector<Wall>& all() const { return walls_; }

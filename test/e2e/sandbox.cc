@@ -99,9 +99,10 @@ Arguments Sandbox::Peer(const Arguments& command) const {
   return whole;
 }
 
-bool Sandbox::Out(const std::string& kind, int family) const {
+bool Sandbox::Out(const std::string& kind, int family, const std::string& cgroup) const {
   const std::string& address = family == 4 ? peer4_ : peer6_;
-  return Run({Program("bulkhead-tour-probe"), "--cgroup", cgroup_, "try", kind, address, std::to_string(kPeerPort)})
+  return Run({Program("bulkhead-tour-probe"), "--cgroup", cgroup.empty() ? cgroup_ : cgroup, "try", kind, address,
+              std::to_string(kPeerPort)})
              .exit_code == 0;
 }
 

@@ -19,7 +19,8 @@ class Sandbox {
   const std::string& cgroup() const { return cgroup_; }
 
   // One attempt from inside the cgroup: kind is tcp, udp or icmp, family 4 or 6. True: answered.
-  bool Out(const std::string& kind, int family) const;
+  // `cgroup`: the one below it that the attempt is made from; empty: itself.
+  bool Out(const std::string& kind, int family, const std::string& cgroup = "") const;
   // A new TCP connection from the peer to the service in the cgroup.
   bool In(int family) const;
   // Executes a program from inside the cgroup; "open", or "cut WHY" such as "cut SIGKILL".

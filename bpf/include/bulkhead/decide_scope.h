@@ -4,7 +4,7 @@
 
 #include "bulkhead/decide_net.h"
 
-/* What judges one socket. `.._by` tells whose wall it is: 0 the one without a scope, else 1 + the index into bh_config.scoped. */
+/* What judges one socket. `.._by`: whose wall it is, 0 the one without a scope, else 1 + the index into bh_config.scoped. */
 struct bh_walls {
 	__u8 enforced; /* enum bh_wall: the strictest that covers the socket; its verdict counts */
 	__u8 enforced_by;
@@ -25,8 +25,8 @@ BH_PURE __u8 bh_scoped_mode(const struct bh_config *config, __u32 index, __u64 n
 	return bh_leased_mode(config->scoped[index].mode, config->scoped[index].expires, now);
 }
 
-/* `covered`: bit i is set when bh_config.scoped[i] covers the socket. Of equally strict walls the first counts the hit, and the one
- * without a scope is the first of all. */
+/* `covered`: bit i is set when bh_config.scoped[i] covers the socket. Of equally strict walls the first counts the hit, and
+ * the one without a scope is the first of all. */
 BH_PURE struct bh_walls bh_walls_for(const struct bh_config *config, __u32 covered, __u64 now)
 {
 	struct bh_walls walls = bh_host_walls(config, now);

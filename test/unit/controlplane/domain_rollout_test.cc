@@ -226,6 +226,16 @@ TEST_CASE_METHOD(Ordered, "a sensor that refuses has failed, with its reason") {
   CHECK(Verdict().empty());
 }
 
+TEST_CASE_METHOD(Ordered, "a policy that was refused alone fails the rollout that ordered it, and no other") {
+  sensor.report.refused_policy = "the sensor refused policy p1: it is a shell";
+  sensor.report.degraded = {"policy p1 is refused: it is a shell"};
+  CHECK_THAT(Verdict(), Contains("failed: degraded since the order") && Contains("it is a shell"));
+  rollout.allow_degraded = true;
+  CHECK(Verdict().empty());
+  evidence.target.degraded_before = sensor.report.degraded;
+  CHECK(Verdict() == "enforced");
+}
+
 TEST_CASE_METHOD(Ordered, "late is failed, at the limit and not before, and an absent sensor is named as such") {
   Report(6, "d6");
   evidence.since_order = absl::Seconds(60);

@@ -113,6 +113,8 @@ TEST_CASE("a policy that the host refuses holds back none of the others, also af
   REQUIRE(observed.policies.size() == 1);
   CHECK(observed.policies[0].policy_id == "b/bin/sh");
   CHECK(observed.policies[0].refused == "this host needs it");
+  REQUIRE(observed.degraded.size() == 1);
+  CHECK(observed.degraded[0] == "policy block is refused: this host needs it");
   // The same id keeps its verdict; the order is given anew under another.
   REQUIRE_OK(enforcer.Accept(WithBlock(State(5, true), "/bin/sh"), kFacts));
   CHECK(f.kernel.state().policies.size() == 1);
