@@ -245,7 +245,7 @@ TEST_CASE("a kill of several ends a tree, those that run a file, and a cgroup, a
   Daemon first({"sh", "-c", "echo $$ > " + below + "/cgroup.procs; exec " + runner + " 600"}, log);
   Daemon second({"sh", "-c", "echo $$ > " + below + "/cgroup.procs; exec " + runner + " 600"}, log);
   REQUIRE(Eventually(std::chrono::seconds(5), [&] { return runs(runner) == 3; }));
-  const std::string relative = below.substr(below.find("/", below.find("cgroup")));
+  const std::string relative = "/" + std::filesystem::path(sandbox.cgroup()).filename().string() + "/below";
   const Result scope = REQUIRE_CTL({"sensor", "kill", "e2e", "--cgroup", relative, "--wait"});
   CHECK_THAT(scope.out, Contains("killed        2\nleft alone    0"));
   CHECK_FALSE(first.Running());
