@@ -56,7 +56,7 @@ std::vector<std::string> PolicyIds(const DesiredState& state) {
 }
 
 // What our own programs refused so far, wherever.
-absl::StatusOr<uint64_t> Refusals(const BpfMap& count) {
+absl::StatusOr<uint64_t> DeniedCalls(const BpfMap& count) {
   ASSIGN_OR_RETURN(const std::vector<Counter> counters, ReadCounters(count));
   uint64_t sum = 0;
   for (const Counter& counter : counters) {
@@ -391,11 +391,11 @@ absl::Status KernelDatapath::ProveOwnPrograms() {
   ASSIGN_OR_RETURN(const std::vector<std::string> repaired, programs_.Repair());
   if (!repaired.empty()) return absl::UnavailableError(repaired.front());
   if (probe_plan_.empty()) return absl::OkStatus();
-  ASSIGN_OR_RETURN(const uint64_t before, Refusals(maps_.count));
+  ASSIGN_OR_RETURN(const uint64_t before, DeniedCalls(maps_.count));
   for (const ActiveProbe& probe : Prove()) {
     if (!probe.passed && probe.required) return absl::UnavailableError(absl::StrCat(probe.name, ": ", probe.detail));
   }
-  ASSIGN_OR_RETURN(const uint64_t after, Refusals(maps_.count));
+  ASSIGN_OR_RETURN(const uint64_t after, DeniedCalls(maps_.count));
   return after > before ? absl::OkStatus() : absl::UnavailableError("the new programs counted no probe as refused");
 }
 
