@@ -408,7 +408,7 @@ TEST_CASE_METHOD(ListFixture, "a scope that holds the sensor is refused, and so 
   Policy outside = list;
   outside.scope->name = "/bulkhead-elsewhere";
   CHECK_CODE(CheckListScope(outside, own), kFailedPrecondition);
-  CHECK_CODE(datapath().CheckBlocks(State({outside}), DesiredState()), kFailedPrecondition);
+  CHECK_CODE(FirstRefusal(State({outside}), DesiredState()), kFailedPrecondition);
 }
 
 }  // namespace

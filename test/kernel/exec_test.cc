@@ -372,15 +372,11 @@ TEST_CASE_METHOD(ExecFixture, "a blocked file does not become code by a mapping"
   CHECK((Has("exec_digest") ? refused(map("copy", true)) : Succeeded(map("copy", true))));
 }
 
-absl::Status Verdict(const std::vector<Refusal>& refusals) {
-  return refusals.empty() ? absl::OkStatus() : absl::FailedPreconditionError(refusals.front().reason);
-}
-
 TEST_CASE_METHOD(ExecFixture, "what the host needs is refused by its real file, unless forced; the sensor always",
                  "[exec][needed]") {
   const auto check = [this](Policy policy, bool forced) {
     policy.forced = forced;
-    return Verdict(datapath().Refusals(State({std::move(policy)}), DesiredState()));
+    return FirstRefusal(State({std::move(policy)}), DesiredState());
   };
   fs::create_symlink("/bin/sh", Path("link"));
   fs::copy_file(fs::canonical("/bin/sh"), Path("copy"));
@@ -408,7 +404,7 @@ TEST_CASE_METHOD(ExecFixture, "what the host needs is refused by its real file, 
   fs::remove(Path("victim"));
   fs::create_symlink("/bin/sh", Path("victim"));
   REQUIRE_OK(datapath().Maintain());
-  CHECK(datapath().Refusals(state, state).empty());
+  REQUIRE_OK(FirstRefusal(state, state));
   CHECK(Says(Observe().policies[0].degraded, "blocked under this path only"));
   CHECK(WIFEXITED(cgroup().Execute("/bin/sh", {"sh", "-c", "exit 0"})));
 }

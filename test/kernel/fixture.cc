@@ -162,6 +162,11 @@ void CgroupFixture::Apply(std::vector<Policy> policies, std::vector<IsolationRul
   datapath().DestroyForbidden();
 }
 
+absl::Status CgroupFixture::FirstRefusal(const DesiredState& state, const DesiredState& in_force) {
+  const std::vector<Refusal> refusals = datapath().Refusals(state, in_force);
+  return refusals.empty() ? absl::OkStatus() : absl::FailedPreconditionError(refusals.front().reason);
+}
+
 ObservedState CgroupFixture::Observe() {
   absl::StatusOr<ObservedState> observed = datapath().Observe();
   REQUIRE_OK(observed);

@@ -50,6 +50,8 @@ class CgroupFixture {
 
   bool Has(const std::string& mechanism) const;
   void Apply(std::vector<Policy> policies, std::vector<IsolationRule> rules = {});
+  // Why the host does not take a policy of `state`; OK when it takes all.
+  absl::Status FirstRefusal(const DesiredState& state, const DesiredState& in_force);
   ObservedState Observe();
   uint64_t Counted(const std::string& counter) { return CounterOf(Observe(), counter); }
 };

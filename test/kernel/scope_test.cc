@@ -260,13 +260,13 @@ TEST_CASE_METHOD(ScopeFixture, "an ambiguous scope, or one outside, is refused; 
   isolate.scope = PolicyScope{PolicyScope::Kind::kSystemdUnit, "bulkhead-twin.service"};
   std::optional<Place> first(std::in_place, *this, "bulkhead-twin.service");
   const DesiredState state = State({isolate});
-  REQUIRE_OK(datapath().CheckBlocks(state, State({})));
+  REQUIRE_OK(FirstRefusal(state, State({})));
   REQUIRE_OK(datapath().Apply(state));
   const Place nest(*this, "nest"), second(*this, "nest/bulkhead-twin.service");
-  const absl::Status refused = datapath().CheckBlocks(State({isolate}), State({}));
+  const absl::Status refused = FirstRefusal(State({isolate}), State({}));
   CHECK_CODE(refused, kFailedPrecondition);
   CHECK_THAT(std::string(refused.message()), Catch::Contains("is ambiguous"));
-  REQUIRE_OK(datapath().CheckBlocks(State({isolate}), state));
+  REQUIRE_OK(FirstRefusal(State({isolate}), state));
   CHECK(Maintain() == 0);
   REQUIRE_OK(datapath().Apply(State({isolate})));
   CHECK_FALSE(Reaches(first->sockets));
@@ -274,7 +274,7 @@ TEST_CASE_METHOD(ScopeFixture, "an ambiguous scope, or one outside, is refused; 
 
   Policy outside = Isolation();
   outside.scope = PolicyScope{PolicyScope::Kind::kCgroup, "/elsewhere"};
-  CHECK_CODE(datapath().CheckBlocks(State({outside}), State({})), kFailedPrecondition);
+  CHECK_CODE(FirstRefusal(State({outside}), State({})), kFailedPrecondition);
 }
 
 TEST_CASE_METHOD(ScopeFixture, "probes knock from inside each scope, and say where they did not", "[scope][prove]") {

@@ -24,6 +24,11 @@ struct Fleets {
   History history;
   std::vector<std::unique_ptr<SimFleet>> fleets;
 
+  // A fleet that ends waits for the streams of all fleets of this process.
+  ~Fleets() {
+    for (const auto& fleet : fleets) fleet->PostToAll([](SimSensor& sensor) { sensor.Stop(); });
+  }
+
   // Enrolls and connects `count` simulated sensors with these labels.
   void Add(const std::string& prefix, int count, const std::string& env, const SimOptions* how) {
     auto identities = EnrollSensors(cluster.OperatorChannel(0), prefix, count, {{"env", env}});

@@ -79,8 +79,7 @@ const bh_rule_value* Longest(const Entries& entries, const bh_rule_lengths& leng
 }
 
 // As bh_rule_match in bpf/lib/net.h.
-bool CompiledAllows(const CompiledRules& compiled, const Query& query, uint8_t protocol) {
-  const Entries entries = Index(compiled);
+bool CompiledAllows(const CompiledRules& compiled, const Entries& entries, const Query& query, uint8_t protocol) {
   const uint8_t family = query.remote.is_ipv4() ? BH_IPV4 : BH_IPV6;
   const bh_rule_value* value =
       Longest(entries, compiled.lengths[bh_rule_kind(query.direction, family)], query, protocol);
@@ -97,8 +96,9 @@ bool CompiledAllows(const CompiledRules& compiled, const Query& query, uint8_t p
   return false;
 }
 
-bool CompiledAllows(const CompiledRules& compiled, const Query& query) {
-  return CompiledAllows(compiled, query, query.protocol) || CompiledAllows(compiled, query, 0);
+// `entries`: Index(compiled).
+bool CompiledAllows(const CompiledRules& compiled, const Entries& entries, const Query& query) {
+  return CompiledAllows(compiled, entries, query, query.protocol) || CompiledAllows(compiled, entries, query, 0);
 }
 
 IpPrefix Prefix(const std::string& text) {
@@ -154,13 +154,14 @@ TEST_CASE("compiled rules answer like the rules themselves") {
     std::vector<IsolationRule> rules;
     for (int i = world.Pick(seed % 3 == 0 ? 120 : 8); i >= 0; --i) rules.push_back(world.RandomRule());
     const CompiledRules compiled = CompileRules(rules).value();
+    const Entries entries = Index(compiled);
     for (int i = 0; i < 60; ++i) {
       const Query query = world.RandomQuery();
       const bool wanted = ReferenceAllows(rules, query);
       (wanted ? allowed : denied)++;
       INFO("seed " << seed << ", " << query.remote.ToString() << " protocol " << int{query.protocol} << " port "
                    << query.port << " direction " << int{query.direction});
-      REQUIRE(CompiledAllows(compiled, query) == wanted);
+      REQUIRE(CompiledAllows(compiled, entries, query) == wanted);
     }
   }
   CHECK(allowed > 1000);
@@ -202,13 +203,14 @@ TEST_CASE("prefixes of every length are found, and none is found that does not c
   }
   REQUIRE(rules.size() > 120);
   const CompiledRules compiled = CompileRules(rules).value();
+  const Entries entries = Index(compiled);
   for (const IsolationRule& rule : rules) {
     for (const IsolationRule& other : rules) {
       char text[INET6_ADDRSTRLEN];
       inet_ntop(AF_INET6, other.remote.bytes().data(), text, sizeof(text));
       const Query query{Prefix(text), BH_OUTBOUND, 6, rule.first_port};
       INFO(rule.remote.ToString() << " for " << text);
-      REQUIRE(CompiledAllows(compiled, query) == ReferenceAllows(rules, query));
+      REQUIRE(CompiledAllows(compiled, entries, query) == ReferenceAllows(rules, query));
     }
   }
 }
@@ -242,7 +244,7 @@ TEST_CASE("any address spans both families without mixing them") {
   const CompiledRules compiled = CompileRules({Rule("", 443, 443, 6)}).value();
   CHECK(compiled.entries.size() == 2);
   const CompiledRules v6_only = CompileRules({Rule("::/0", 443, 443, 6)}).value();
-  CHECK_FALSE(CompiledAllows(v6_only, {Prefix("192.0.2.1"), BH_OUTBOUND, 6, 443}));
+  CHECK_FALSE(CompiledAllows(v6_only, Index(v6_only), {Prefix("192.0.2.1"), BH_OUTBOUND, 6, 443}));
 }
 
 TEST_CASE("ten thousand arbitrary rules compile") {

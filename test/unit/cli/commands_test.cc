@@ -146,7 +146,7 @@ TEST_CASE("an allow-list is of a scope, from flags and a file, or learns") {
   Cli cli;
   REQUIRE(cli.Run({"sensor", "allow-list", "web-1", "--unit", "nginx.service", "--path", "/bin/a", "--path", "/bin/b",
                    "--sha256", digits, "--file", file, "--action", "notify"}) == 0);
-  const v1::SetAllowListRequest& sent = cli.sensors.list;
+  const v1::SetAllowListRequest& sent = cli.sensors.allow_list;
   CHECK(sent.scope().systemd_unit() == "nginx.service");
   CHECK(sent.action() == v1::POLICY_ACTION_NOTIFY);
   CHECK_FALSE(sent.allow_list().learn());
@@ -159,7 +159,7 @@ TEST_CASE("an allow-list is of a scope, from flags and a file, or learns") {
   CHECK(sent.allow_list().binaries(5).sha256() == std::string(32, '\xaa'));
   CHECK_THAT(cli.out, Contains("web-1: allow-list of 6 for unit:nginx.service ordered\n"));
   REQUIRE(cli.Run({"sensor", "allow-list", "web-1", "--cgroup", "/a", "--learn"}) == 0);
-  CHECK(cli.sensors.list.allow_list().learn());
+  CHECK(cli.sensors.allow_list.allow_list().learn());
   CHECK_THAT(cli.out, Contains("list:   bulkheadctl policy learned 22222222-2222-4222-8222-222222222222\n"));
 
   const std::vector<std::pair<std::vector<std::string>, std::string>> wrong = {
@@ -176,7 +176,7 @@ TEST_CASE("an allow-list is of a scope, from flags and a file, or learns") {
     Cli refused;
     CHECK(refused.Run(args) == 2);
     CHECK_THAT(refused.err, Contains(says));
-    CHECK(refused.sensors.list.sensor().empty());
+    CHECK(refused.sensors.allow_list.sensor().empty());
   }
 }
 
@@ -212,7 +212,7 @@ TEST_CASE("what was learned is printed as --file takes it") {
   REQUIRE_OK(WriteFileAtomically(directory.path() + "/list", all, 0600));
   REQUIRE(cli.Run({"sensor", "allow-list", "web-1", "--unit", "nginx.service", "--file", directory.path() + "/list"}) ==
           0);
-  CHECK(cli.sensors.list.allow_list().binaries_size() == 3);
+  CHECK(cli.sensors.allow_list.allow_list().binaries_size() == 3);
 }
 
 TEST_CASE("--wait returns once the kernel has the generation, not before") {

@@ -98,7 +98,7 @@ grpc::Status FakeSensors::BlockBinary(grpc::ServerContext*, const v1::BlockBinar
 
 grpc::Status FakeSensors::SetAllowList(grpc::ServerContext*, const v1::SetAllowListRequest* request,
                                        v1::SetAllowListResponse* response) {
-  list = *request;
+  allow_list = *request;
   *response->mutable_sensor() = SyncedSensor();
   response->mutable_policy()->set_id(kPolicyId);
   *response->mutable_policy()->mutable_allow_list() = request->allow_list();

@@ -66,7 +66,7 @@ class FakeSensors : public v1::SensorService::Service {
   // Read after the call.
   v1::ContainSensorRequest contain;
   v1::BlockBinaryRequest block;
-  v1::SetAllowListRequest list;
+  v1::SetAllowListRequest allow_list;
   v1::KillProcessRequest kill;
   v1::KillProcessesRequest kill_group;
   v1::LowerGuardRequest lower;
