@@ -313,6 +313,28 @@ TEST_CASE_METHOD(ScopeFixture, "each scope has a lease of its own, which the ker
   CHECK_FALSE(Observed(IdIn(Isolation(), "lasting")).expired);
 }
 
+TEST_CASE_METHOD(ScopeFixture, "a scope that holds the sensor leaves it its control plane and nothing else",
+                 "[scope]") {
+  Crash();
+  const Place unit(*this, "unit"), own(*this, "unit/sensor");
+  DatapathOptions with_sensor = options();
+  with_sensor.sensor_cgroup = own.cgroup.path();
+  auto opened = OpenDatapath(with_sensor);
+  REQUIRE_OK(opened);
+  REQUIRE_OK((*opened)->SetControlPlane({{IpPrefix::Parse(kPeer4).value(), 8443}}));
+  REQUIRE_OK((*opened)->Apply(State({In(Isolation(), "unit")})));
+  const UniqueFd control = peer().Socket(AF_INET, SOCK_STREAM);
+  REQUIRE(Listen(control, At(kPeer4, 8443)) == 0);
+  const UniqueFd link = own.sockets.Socket(AF_INET, SOCK_STREAM);
+  CHECK(WaitFor(own.cgroup.Fork([&] { return Connect(link, At(kPeer4, 8443), kMustComeMillis); })) == 0);
+  const UniqueFd accepted = test::Accept(control);
+  REQUIRE(accepted.valid());
+  CHECK(Passes(link, accepted));
+  CHECK_FALSE(Reaches(own.sockets));
+  CHECK_FALSE(Reaches(unit.sockets));
+  CHECK(Reaches(host()));
+}
+
 TEST_CASE_METHOD(ScopeFixture, "walls with a scope outlive the sensor, and another unit of the name lifts none",
                  "[scope]") {
   Crash();  // first, so that the places' processes do not inherit its lock
