@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The tamper guard of a real sensor: root in a guest against it, and the orders and the code that lower it.
 
-  guard_hostwide_test.py BIN_DIRECTORY KERNEL
+  guard_hostwide_test.py [--without-bpf-lsm] BIN_DIRECTORY KERNEL
 
 As hostwide_test.py, with the option tamper_guard on. The sensor is started the way a service manager does it: by process 1, which
 puts it into its cgroup.
@@ -16,7 +16,7 @@ import unittest
 
 import hostwide_test as hostwide
 from channel import Channel, connect_serial
-from guest import Guest, Options
+from guest import LSM_WITH_BPF, LSM_WITHOUT_BPF, Guest, Options
 from hostwide_test import OUTSIDE, PATIENCE, ControlPlane, eventually
 from image import GuestImage
 
@@ -41,7 +41,7 @@ class GuardTest(unittest.TestCase):
         image.add_file("root/ca.pem", cls.control_plane.certificate.read_bytes())
         image.add_file(CONFIG.lstrip("/"), OPTIONS)
         line = scratch / "serial"
-        options = Options(kernel_directory=hostwide.KERNELS / KERNEL, timeout=60, extra_serial=f"unix:{line},server=on,wait=off",
+        options = Options(kernel_directory=hostwide.KERNELS / KERNEL, timeout=60, lsm=LSM, extra_serial=f"unix:{line},server=on,wait=off",
                           network=("-netdev", "user,id=n0", "-device", "virtio-net-pci,netdev=n0,romfile="))
         cls.guest = cls.enterClassContext(Guest(image, hostwide.GUEST_SHELL, options))
         serial = cls.enterClassContext(socket.socket(socket.AF_UNIX))
@@ -109,7 +109,8 @@ class GuardTest(unittest.TestCase):
 
     def attack(self, wall):
         status, output = self.inside(
-            f"TARGET_PID=$(cat /root/sensor.pid) TARGET_CGROUP={CGROUP} TARGET_PINS={PINS} TARGET_TREE={STATE} TARGET_PROGRAM={PROGRAM} "
+            f"TARGET_PID=$(cat /root/sensor.pid) TARGET_CGROUP={CGROUP} TARGET_PINS={PINS} TARGET_RULE_SET=$(echo {PINS}/abi*) "
+            f"TARGET_TREE={STATE} TARGET_PROGRAM={PROGRAM} "
             f"{'TARGET_WALL=1' if wall else ''} guard_test '[.against_sensor]'")
         self.assertEqual(status, 0, output)
         self.assertIn("All tests passed", output)
@@ -123,7 +124,7 @@ class GuardTest(unittest.TestCase):
         self.control_plane.ctl("sensor", "isolate", "guest", "--wait", "--timeout", PATIENCE)
         self.attack(wall=True)
         self.assert_refused(self.inside(f"echo tamper_guard: off > {CONFIG}"))
-        self.assert_refused(self.inside("bpftool map update pinned /sys/fs/bpf/bulkhead/host/bh_active key 0 0 0 0 value 0 0 0 0"))
+        self.assert_refused(self.inside(f"bpftool map update pinned $(echo {PINS}/abi*)/bh_active key 0 0 0 0 value 0 0 0 0"))
         self.assert_refused(self.inside("echo 0 > /proc/sys/kernel/ftrace_enabled"))
         self.assert_refused(self.inside("umount -l /sys/fs/bpf"))
         self.assert_refused(self.connect_from_inside(), "Operation not permitted")
@@ -132,6 +133,15 @@ class GuardTest(unittest.TestCase):
         mechanisms = {m["name"]: m.get("available", False) for m in self.control_plane.sensor()["capabilities"]["mechanisms"]}
         self.assertTrue(any(name.startswith("tamper_guard/") and works for name, works in mechanisms.items()), mechanisms)
         self.control_plane.ctl("sensor", "release", "guest", "--wait", "--timeout", PATIENCE)
+
+    def test_moving_the_sensor_while_a_wall_goes_up_does_not_take_it_down(self):
+        """The wall knows the sensor's sockets by its cgroup, out of which root can move it."""
+        self.inside("mkdir -p /sys/fs/cgroup/elsewhere; (for i in $(seq 500); do cat /root/sensor.pid >/sys/fs/cgroup/elsewhere/cgroup.procs; "
+                    "busybox usleep 20000; done) 2>/dev/null & true")
+        self.control_plane.ctl("sensor", "isolate", "guest", "--wait", "--timeout", PATIENCE)
+        self.assert_refused(self.connect_from_inside(), "Operation not permitted")
+        self.control_plane.ctl("sensor", "release", "guest", "--wait", "--timeout", PATIENCE)
+        eventually("the sensor is at home", lambda: self.inside(f"grep -qx $(cat /root/sensor.pid) {CGROUP}/cgroup.procs")[0] == 0)
 
     def test_stop_needs_an_order(self):
         for name in ("TERM", "KILL", "STOP"):
@@ -204,7 +214,9 @@ class GuardTest(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was made is taken back
+    signal.signal(signal.SIGTERM, lambda *_: (GuardTest.doClassCleanups(), sys.exit(1)))  # so that what was made is taken back
     KERNEL = sys.argv.pop()
     PROGRAMS = pathlib.Path(sys.argv.pop())
+    LSM = LSM_WITHOUT_BPF if "--without-bpf-lsm" in sys.argv else LSM_WITH_BPF
+    sys.argv = [argument for argument in sys.argv if argument != "--without-bpf-lsm"]
     unittest.main(verbosity=2)
