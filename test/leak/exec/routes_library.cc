@@ -25,7 +25,7 @@ int MakeCopy(const Place& place) {
   return Copy(place.victim, CopyName(place));
 }
 
-// A program that names `interpreter` as its loader.
+// A program that names `interpreter` as its loader; that has to end in data, or Linux 6.1 cannot clear its last page.
 int RunInterpretedBy(const Place& place, const std::string& interpreter) {
   struct {
     Elf64_Ehdr header;
@@ -93,11 +93,11 @@ int LoadFromMemfd(const Place& place) {
 
 void AddLibraryRoutes(Routes& routes) {
   routes.push_back(
-      {"elf_interpreter", "as the loader that a program names (PT_INTERP)", Victim::kStatic, {}, [](Place& p) {
+      {"elf_interpreter", "as the loader that a program names (PT_INTERP)", Victim::kStaticPie, {}, [](Place& p) {
          return RunInterpretedBy(p, p.victim);
        }});
   routes.push_back(
-      {"elf_interpreter_copy", "a copy as the loader that a program names", Victim::kStatic, {}, [](Place& p) {
+      {"elf_interpreter_copy", "a copy as the loader that a program names", Victim::kStaticPie, {}, [](Place& p) {
          const int error = MakeCopy(p);
          return error != 0 ? error : RunInterpretedBy(p, CopyName(p));
        }});
