@@ -14,8 +14,6 @@ namespace {
 
 constexpr char kLoader[] = "/lib64/ld-linux-x86-64.so.2";
 constexpr char kTrue[] = "/bin/true";
-// Where the loader looks for an audit library's own libraries when there is no cache.
-constexpr char kLibraries[] = "LD_LIBRARY_PATH=/lib/x86_64-linux-gnu";
 
 std::string CopyName(const Place& place) {
   return place.directory + "/copy";
@@ -109,7 +107,7 @@ void AddLibraryRoutes(Routes& routes) {
                       return RunWith(kLoader, {"ld.so", "--preload", p.victim, kTrue}, {});
                     }});
   routes.push_back({"audit", "a blocked library by LD_AUDIT", Victim::kLibrary, {}, [](Place& p) {
-                      return RunWith(kTrue, {"true"}, {"LD_AUDIT=" + p.victim, kLibraries});
+                      return RunWith(kTrue, {"true"}, {"LD_AUDIT=" + p.victim});
                     }});
   routes.push_back(
       {"preload_file", "a blocked library by /etc/ld.so.preload", Victim::kLibrary, {}, RunPreloadedForAll});
