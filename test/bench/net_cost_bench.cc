@@ -19,10 +19,10 @@ namespace bulkhead::bench {
 namespace {
 
 constexpr uint32_t kSizes[] = {1, 100, 10000};
-constexpr int kRounds = 6;
-constexpr int kConnects = 300;
-constexpr int kDatagrams = 20000;
-constexpr int kMegabytes = 64;
+constexpr int kRounds = 5;
+constexpr int kConnects = 150;
+constexpr int kDatagrams = 3000;
+constexpr int kMegabytes = 32;
 constexpr int kPublications = 10;
 
 // A connected TCP socket, or -1.

@@ -22,6 +22,9 @@
 namespace bulkhead::bench {
 namespace {
 
+// More than one visit opens: a SYN that finds no room is sent again after a second.
+constexpr int kBacklog = 1024;
+
 // Address number `index` of the rules: scattered over 11.0.0.0/8, so that they share no long prefix. 0 is the peer.
 std::string RuleAddress(uint32_t index, uint32_t variant) {
   if (index == 0) return test::kPeer4;
@@ -65,6 +68,7 @@ NetLab::NetLab() : forbidden_(net_.peer().Socket(AF_INET, SOCK_DGRAM)) {
   const UniqueFd listener = net_.peer().Socket(AF_INET, SOCK_STREAM),
                  datagrams = net_.peer().Socket(AF_INET, SOCK_DGRAM);
   Must(test::Listen(listener, test::At(test::kPeer4, kAllowedPort)) == 0, "listening");
+  Must(listen(listener.get(), kBacklog) == 0, "listening");
   Must(test::Bind(datagrams, test::At(test::kPeer4, kAllowedPort)) == 0, "binding");
   Must(test::Bind(forbidden_, test::At(test::kPeer4, kForbiddenPort)) == 0, "binding");
   peer_ = fork();

@@ -14,8 +14,6 @@ namespace {
 
 constexpr char kLoader[] = "/lib64/ld-linux-x86-64.so.2";
 constexpr char kTrue[] = "/bin/true";
-// Where the loader looks for an audit library's own libraries when there is no cache.
-constexpr char kLibraries[] = "LD_LIBRARY_PATH=/lib/x86_64-linux-gnu";
 
 std::string CopyName(const Place& place) {
   return place.directory + "/copy";
@@ -25,7 +23,7 @@ int MakeCopy(const Place& place) {
   return Copy(place.victim, CopyName(place));
 }
 
-// A program that names `interpreter` as its loader.
+// A program that names `interpreter` as its loader; that has to end in data, or Linux 6.1 cannot clear its last page.
 int RunInterpretedBy(const Place& place, const std::string& interpreter) {
   struct {
     Elf64_Ehdr header;
@@ -93,11 +91,11 @@ int LoadFromMemfd(const Place& place) {
 
 void AddLibraryRoutes(Routes& routes) {
   routes.push_back(
-      {"elf_interpreter", "as the loader that a program names (PT_INTERP)", Victim::kStatic, {}, [](Place& p) {
+      {"elf_interpreter", "as the loader that a program names (PT_INTERP)", Victim::kStaticPie, {}, [](Place& p) {
          return RunInterpretedBy(p, p.victim);
        }});
   routes.push_back(
-      {"elf_interpreter_copy", "a copy as the loader that a program names", Victim::kStatic, {}, [](Place& p) {
+      {"elf_interpreter_copy", "a copy as the loader that a program names", Victim::kStaticPie, {}, [](Place& p) {
          const int error = MakeCopy(p);
          return error != 0 ? error : RunInterpretedBy(p, CopyName(p));
        }});
@@ -109,7 +107,7 @@ void AddLibraryRoutes(Routes& routes) {
                       return RunWith(kLoader, {"ld.so", "--preload", p.victim, kTrue}, {});
                     }});
   routes.push_back({"audit", "a blocked library by LD_AUDIT", Victim::kLibrary, {}, [](Place& p) {
-                      return RunWith(kTrue, {"true"}, {"LD_AUDIT=" + p.victim, kLibraries});
+                      return RunWith(kTrue, {"true"}, {"LD_AUDIT=" + p.victim});
                     }});
   routes.push_back(
       {"preload_file", "a blocked library by /etc/ld.so.preload", Victim::kLibrary, {}, RunPreloadedForAll});
