@@ -50,6 +50,7 @@ v1::Sensor FullSensor() {
   capabilities.set_containment_tier(v1::TIER_FULL);
   capabilities.set_isolation_tier(v1::TIER_WALL);
   capabilities.set_block_binary_tier(v1::TIER_PARTIAL);
+  capabilities.set_allow_list_tier(v1::TIER_WALL);
   v1::Mechanism& missing = *capabilities.add_mechanisms();
   missing.set_name("lsm_bprm_check");
   missing.set_reason("bpf is not in lsm=");
@@ -112,7 +113,7 @@ TEST_CASE("one sensor in full") {
         "  network-containment 22222222-2222-4222-8222-222222222222, deny: cgroup_skb + cgroup_connect, 41 hits\n"
         "\n"
         "tiers (none < partial < wall < full)\n"
-        "  contain full, isolate wall, block-binary partial\n"
+        "  contain full, isolate wall, block-binary partial, allow-list wall\n"
         "  missing lsm_bprm_check: bpf is not in lsm=\n"
         "\n"
         "degraded\n"
