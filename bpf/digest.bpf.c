@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR GPL-2.0
-/* Stops blocked contents from being executed, whatever file they are in; and in the scope of an allow-list (lib/allow.h) whatever it
- * names neither as a file nor by its content.
+/* Stops blocked contents from being executed, whatever file they are in; and in the scope of an allow-list
+ * (lib/allow.h) whatever it names neither as a file nor by its content.
  *
  * hook                          sees                                     does
  * lsm.s/bprm_check_security     the opened file, a script's too          hashes it; EPERM; with SIGKILL the caller dies as well

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR GPL-2.0
-/* Stops binaries from being executed: by path, by identity, and, where nothing can hash, by fingerprint; and whatever the allow-list
- * of a scope does not name (lib/allow.h), which it lists instead while the scope is learned (lib/learn.h).
+/* Stops binaries from being executed: by path, by identity, and, where nothing can hash, by fingerprint; and whatever the
+ * allow-list of a scope does not name (lib/allow.h), which it lists instead while the scope is learned (lib/learn.h).
  *
  * hook                                  sees                                does
  * ksyscall/execve, ksyscall/execveat    the path as the caller spells it    SIGKILL (DENY: only where nothing can refuse)
@@ -89,7 +89,7 @@ static long bh_hash_step(__u32 step, struct bh_hash_walk *walk)
 	return 0;
 }
 
-/* Hashes a path of `bytes` bytes (with its NUL) in the scratch buffer. False, and a key that matches nothing, when there is none. */
+/* Hashes a path of `bytes` bytes (with its NUL) in the scratch buffer. False, and the key as it was, when there is none. */
 static __always_inline bool bh_path_key_of(struct bh_scratch *scratch, long bytes, struct bh_path_key *key)
 {
 	struct bh_hash_walk walk = {.scratch = scratch};

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0
  * Allow-lists: which of them hold the current process, and whether each of them names a file.
  *
- * A list is found by the cgroups that the process is in, from the scope downwards; every list on the way must name the file. A
- * process that moves into a scope is judged at its next exec or mapping. A cgroup that is made where a list waits for one has the
- * list at once, so that a service's first exec is judged too, with the sensor dead as well.
+ * A list is found by the cgroups that the process is in, from the scope downwards; every list on the way must name the
+ * file. A process that moves into a scope is judged at its next exec or mapping. A cgroup that is made where a list waits
+ * for one has the list at once, so that a service's first exec is judged too, with the sensor dead as well.
  *
- * Fails closed: what the lists' entries cannot be asked about is refused. The lists themselves missing is the one thing that passes,
- * counted in BH_FAIL_LIST: nobody can tell then whom they are about, and the host as a whole must go on. The sensor puts them back. */
+ * Fails closed: what the lists' entries cannot be asked about is refused. The lists themselves missing is the one thing
+ * that passes, counted in BH_FAIL_LIST: nobody can tell then whom they are about, and the host as a whole must go on. The
+ * sensor puts them back. */
 #pragma once
 
 #include "exec.h"

@@ -1,5 +1,5 @@
--- A cgroup, systemd unit or container of a host may run nothing but what a list names. Each element of allow_binaries is a SHA-256 in 64
--- hexadecimal digits or nothing, a space, and a path or nothing.
+-- A cgroup, systemd unit or container of a host may run nothing but what a list names. Each element of
+-- allow_binaries is a SHA-256 in 64 hexadecimal digits or nothing, a space, and a path or nothing.
 
 ALTER TABLE enforcement_policies
   ADD COLUMN allow_learn    boolean NOT NULL DEFAULT false,
