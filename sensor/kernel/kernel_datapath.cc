@@ -1,4 +1,5 @@
-// Opening, applying and maintaining; observing is in kernel_observer.cc.
+// Opening and applying. What is refused: kernel_refusals.cc; upkeep: kernel_maintenance.cc; reading back:
+// kernel_observer.cc.
 #include "sensor/kernel/kernel_datapath.h"
 
 #include <algorithm>
@@ -14,23 +15,17 @@
 #include "common/status_macros.h"
 #include "sensor/kernel/counters.h"
 #include "sensor/kernel/endpoint_map.h"
-#include "sensor/kernel/found_file.h"
 #include "sensor/kernel/interfaces/physical_interfaces.h"
 #include "sensor/kernel/lease_clock.h"
 #include "sensor/kernel/libbpf_log.h"
-#include "sensor/kernel/needed_files.h"
-#include "sensor/kernel/overlay_layout.h"
 #include "sensor/kernel/pins.h"
 #include "sensor/kernel/policy_stats.h"
-#include "sensor/kernel/process_info.h"
 #include "sensor/kernel/shadow_list.h"
-#include "sensor/kernel/tcp_peers.h"
 
 namespace bulkhead::sensor {
 namespace {
 
 constexpr uint32_t kZero = 0;
-constexpr int kListProcessesEvery = 10;  // rounds of Maintain, which comes once a second
 
 uint8_t WallMode(const Policy* policy) {
   if (policy == nullptr) return BH_WALL_OFF;
@@ -42,11 +37,6 @@ bool Cuts(const Policy& policy) {
   const bool over =
       policy.expires_at.has_value() && policy.on_expiry == OnExpiry::kRelease && *policy.expires_at <= absl::Now();
   return policy.is_network() && policy.action != PolicyAction::kNotify && !over;
-}
-
-bool Contains(const std::vector<bh_endpoint>& endpoints, const bh_endpoint& wanted) {
-  return std::any_of(endpoints.begin(), endpoints.end(),
-                     [&wanted](const auto& e) { return std::memcmp(&e, &wanted, sizeof(e)) == 0; });
 }
 
 std::vector<std::string> PolicyIds(const DesiredState& state) {
@@ -64,35 +54,6 @@ absl::StatusOr<uint64_t> DeniedCalls(const BpfMap& count) {
     sum += refusal ? counter.value : 0;
   }
   return sum;
-}
-
-absl::Status Needed(const NeededFile& file, absl::string_view subject) {
-  return absl::FailedPreconditionError(absl::StrCat(
-      subject, " is ", file.what, " (", file.path, "): ",
-      file.own ? "blocking it would lock the sensor out, so it is refused also when forced"
-               : "without it this host may not work or boot; order it with force to block it all the same"));
-}
-
-// Would this block break the host? A file that is not there yet cannot be told.
-absl::Status CheckBlock(const Policy& policy, const NeededFiles& needed) {
-  if (!policy.binary_sha256.empty()) {
-    const NeededFile* what = needed.FindContent(policy.binary_sha256);
-    if (what != nullptr && (what->own || !policy.forced)) return Needed(*what, "the content of that SHA-256");
-  }
-  if (policy.binary_path.empty()) return absl::OkStatus();
-  const absl::StatusOr<FoundFile> file = FoundFile::Open(policy.binary_path);
-  if (absl::IsFailedPrecondition(file.status())) return file.status();
-  if (!file.ok()) return absl::OkStatus();
-  const absl::StatusOr<FileContent> content = file->Read();
-  const NeededFile* what = needed.Find(*file, content.value_or(FileContent()));
-  if (what == nullptr || (policy.forced && !what->own)) return absl::OkStatus();
-  return Needed(*what, policy.binary_path);
-}
-
-absl::Status RequireTier(Tier tier, absl::string_view what) {
-  if (tier != Tier::kNone) return absl::OkStatus();
-  return absl::FailedPreconditionError(
-      absl::StrCat("this kernel has no hook for ", what, "; see the sensor's mechanisms"));
 }
 
 }  // namespace
@@ -179,25 +140,6 @@ absl::Status KernelDatapath::WriteHostFacts(const std::string& sensor_cgroup) {
   return maps_.host.Update(&kZero, &host_);
 }
 
-// Is there a hook for this policy, and can the maps hold it?
-absl::Status KernelDatapath::CheckSupported(const Policy& policy) const {
-  if (policy.policy_template == PolicyTemplate::kNetworkContainment) {
-    return RequireTier(capabilities().containment, "network containment");
-  }
-  if (policy.policy_template == PolicyTemplate::kNetworkIsolation) {
-    return RequireTier(capabilities().isolation, "network isolation");
-  }
-  if (policy.policy_template == PolicyTemplate::kAllowList) {
-    return RequireTier(capabilities().allow_list, "allow-lists");
-  }
-  RETURN_IF_ERROR(RequireTier(capabilities().block_binary, "blocking binaries"));
-  const std::string& path = policy.binary_path;
-  const bool content_only = path.empty() && policy.binary_sha256.size() == BH_DIGEST_BYTES;
-  if (content_only || (!path.empty() && path[0] == '/' && path.size() < BH_PATH_BYTES)) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat("policy ", policy.id, ": path \"", policy.binary_path,
-                                                 "\" is not absolute or longer than 4095 bytes"));
-}
-
 absl::StatusOr<KernelDatapath::Leases> KernelDatapath::KnownLeases(const DesiredState& state) const {
   Leases known;
   const absl::StatusOr<std::optional<bh_config>> read = store_.ReadConfig();
@@ -238,29 +180,6 @@ uint64_t KernelDatapath::ExpiryOf(const Policy& policy, const Leases& known) {
     if (expires != 0 && std::memcmp(&known_key, &key, sizeof(key)) == 0) return expires;
   }
   return ToBootNanoseconds(*policy.expires_at);
-}
-
-// What is asked about a policy once, before it is first in force.
-absl::Status KernelDatapath::CheckNew(const Policy& policy, const DesiredState& in_force,
-                                      std::optional<NeededFiles>* needed) const {
-  RETURN_IF_ERROR(scoped_.Check(policy, in_force));
-  if (in_force.FindId(policy.id) != nullptr) return absl::OkStatus();
-  if (policy.policy_template == PolicyTemplate::kAllowList) return CheckListScope(policy, scope_);
-  if (policy.policy_template != PolicyTemplate::kBlockBinary) return absl::OkStatus();
-  if (!needed->has_value()) *needed = NeededFiles::OfThisHost();
-  return CheckBlock(policy, **needed);
-}
-
-std::vector<Refusal> KernelDatapath::Refusals(const DesiredState& state, const DesiredState& in_force) {
-  std::vector<Refusal> refusals;
-  std::optional<NeededFiles> needed;
-  for (const Policy& policy : state.policies) {
-    if (!policy.refused.empty()) continue;
-    absl::Status status = CheckSupported(policy);
-    if (status.ok()) status = CheckNew(policy, in_force, &needed);
-    if (!status.ok()) refusals.push_back({policy.id, std::string(status.message())});
-  }
-  return refusals;
 }
 
 // Continues what the kernel has: sockets remember the number of the set that allowed them, whoever published it.
@@ -427,136 +346,6 @@ std::vector<ActiveProbe> KernelDatapath::Prove() {
     probes.insert(probes.end(), inside.begin(), inside.end());
   }
   return probes;
-}
-
-absl::Status KernelDatapath::SetControlPlane(const std::vector<ControlPlaneEndpoint>& endpoints) {
-  ASSIGN_OR_RETURN(control_plane_, ToEndpoints(endpoints));
-  return RefreshAddresses(nullptr);
-}
-
-absl::Status KernelDatapath::RefreshAddresses(std::vector<std::string>* repaired) {
-  ASSIGN_OR_RETURN(const std::vector<bh_endpoint> present, maps_.control_plane.Keys<bh_endpoint>());
-  std::vector<bh_endpoint> wanted = control_plane_;
-  const bool superfluous =
-      std::any_of(present.begin(), present.end(), [&](const auto& e) { return !Contains(wanted, e); });
-  if (superfluous && repaired == nullptr) {
-    // A connection to an address that was dropped from the list goes on until it ends by itself.
-    const std::vector<bh_endpoint> live = TcpPeers();
-    for (const bh_endpoint& endpoint : present) {
-      if (!Contains(wanted, endpoint) && Contains(live, endpoint)) wanted.push_back(endpoint);
-    }
-    control_plane_ = wanted;
-  }
-  ASSIGN_OR_RETURN(const size_t changed, SetEndpoints(maps_.control_plane, wanted));
-  if (repaired != nullptr && changed > 0) {
-    repaired->push_back("addresses of the control plane were changed by somebody else: put back");
-  }
-  ASSIGN_OR_RETURN(const std::vector<bh_endpoint> own, OwnAddresses());
-  return SetEndpoints(maps_.local, own).status();
-}
-
-absl::Status KernelDatapath::RefreshBlockedFiles() {
-  if (blocked_.size() == 0) return absl::OkStatus();
-  if (blocked_.Refresh(identifier())) {
-    RETURN_IF_ERROR(store_.ReplaceFound(Found(blocked_, lists_)));
-    RETURN_IF_ERROR(runners_.Kill(state_, maps_.stops));
-  } else if (rounds_ % kListProcessesEvery == 0 && runners_.any()) {
-    RETURN_IF_ERROR(runners_.List(state_));
-  }
-  return absl::OkStatus();
-}
-
-// The same generation with other cgroups: the set is published anew, so that no packet sees a mixture.
-absl::Status KernelDatapath::RefreshScopes() {
-  if (!applied_ || scoped_.all().empty()) return absl::OkStatus();
-  ScopedWalls scoped = scoped_;
-  const ScopedWalls::Changes changes = scoped.Refresh();
-  if (changes.for_kernel) {
-    BlockedFiles blocked = blocked_;
-    AllowLists lists = lists_;
-    ASSIGN_OR_RETURN(const std::optional<bh_config> before, store_.ReadConfig());
-    ASSIGN_OR_RETURN(RuleSet set, Compile(state_, scoped, &blocked, &lists));
-    set.config.enforced_at = before.has_value() ? before->enforced_at : absl::ToUnixNanos(absl::Now());
-    RETURN_IF_ERROR(store_.Publish(set));
-    blocked_ = std::move(blocked);
-    lists_ = std::move(lists);
-  }
-  scoped_ = std::move(scoped);
-  scope_moves_.insert(scope_moves_.end(), changes.moves.begin(), changes.moves.end());
-  return absl::OkStatus();
-}
-
-absl::Status KernelDatapath::RefreshAllowLists() {
-  if (lists_.size() == 0) return absl::OkStatus();
-  if (lists_.Refresh(identifier(), scope_, list_abilities())) {
-    RETURN_IF_ERROR(store_.ReplaceFound(Found(blocked_, lists_)));
-  }
-  return learned_.Refresh(maps_.learned, identifier(), lists_.Learning());
-}
-
-// A hole that only the end of its process closes; so who it is must be known.
-void KernelDatapath::ListXdpHolders() {
-  xdp_holders_.clear();
-  if (!state_.has_wall()) return;
-  const absl::StatusOr<std::set<uint32_t>> holders = walker_.XdpHolders();
-  if (holders.ok()) {
-    for (const uint32_t pid : *holders) {
-      const absl::StatusOr<ProcessInfo> process = ReadProcess(static_cast<pid_t>(pid));
-      if (!process.ok()) continue;
-      xdp_holders_.push_back(absl::StrCat("process ", pid, " (", process->executable,
-                                          ") holds an AF_XDP socket: if it was bound before the wall, it sends past it "
-                                          "when poll(2) wakes it; kill it"));
-    }
-  } else {
-    xdp_holders_.push_back(absl::StrCat("who holds AF_XDP sockets is not known: ", holders.status().message()));
-  }
-}
-
-// The module may be loaded at any time. From then on a file has another identity, so all are identified anew.
-absl::Status KernelDatapath::RefreshOverlayLayout() {
-  ASSIGN_OR_RETURN(const bh_overlay found, maps_.overlay.Get<bh_overlay>(kZero));
-  if (found.known != 0) return absl::OkStatus();
-  const bh_overlay layout = ReadOverlayLayout();
-  if (layout.known == 0) return absl::OkStatus();
-  blocked_.ForgetWitnesses();
-  lists_.ForgetWitnesses();
-  return maps_.overlay.Update(&kZero, &layout);
-}
-
-absl::Status KernelDatapath::RepairHostFacts(std::vector<std::string>* repaired) {
-  ASSIGN_OR_RETURN(const bh_host found, maps_.host.Get<bh_host>(kZero));
-  if (std::memcmp(&found, &host_, sizeof(found)) == 0) return absl::OkStatus();
-  RETURN_IF_ERROR(maps_.host.Update(&kZero, &host_));
-  repaired->push_back("the scope in the kernel was changed by somebody else: put back");
-  return absl::OkStatus();
-}
-
-absl::StatusOr<std::vector<std::string>> KernelDatapath::Maintain() {
-  std::vector<std::string> repaired;
-  const auto run = [this, &repaired]() -> absl::Status {
-    ASSIGN_OR_RETURN(repaired, programs_.Repair());
-    RETURN_IF_ERROR(RepairHostFacts(&repaired));
-    const std::vector<std::string> frames = frames_.Repair();
-    repaired.insert(repaired.end(), frames.begin(), frames.end());
-    const std::vector<std::string> interfaces = interfaces_.Repair();
-    repaired.insert(repaired.end(), interfaces.begin(), interfaces.end());
-    ASSIGN_OR_RETURN(const std::vector<std::string> sets,
-                     store_.Repair(applied_ ? std::make_optional(Found(blocked_, lists_)) : std::nullopt));
-    repaired.insert(repaired.end(), sets.begin(), sets.end());
-    RETURN_IF_ERROR(RefreshAddresses(&repaired));
-    RETURN_IF_ERROR(RefreshOverlayLayout());
-    if (++rounds_ % kListProcessesEvery == 0) ListXdpHolders();
-    RETURN_IF_ERROR(RefreshBlockedFiles());
-    RETURN_IF_ERROR(RefreshScopes());
-    RETURN_IF_ERROR(RefreshAllowLists());
-    TakeOver();
-    return store_.PrepareIdleSlot();
-  };
-  const absl::Status done = run();
-  drift_repairs_ += repaired.size();
-  repair_problem_ = done.ok() ? std::string() : std::string(done.message());
-  RETURN_IF_ERROR(done);
-  return repaired;
 }
 
 // ---- sensor/kernel/kernel.h ----
