@@ -165,6 +165,21 @@ TEST_CASE("a blocked binary dies before it runs, under every name of the file, u
   CHECK(sandbox.Execute(tool) == "open");
 }
 
+TEST_CASE("a block that the host refuses is named, and no later order waits for it") {
+  System& system = System::Get();
+  system.Reset();
+  const Result refused = system.Ctl({"sensor", "block-binary", "e2e", "/bin/sh", "--wait"});
+  CHECK(refused.exit_code == 3);
+  CHECK_THAT(refused.err, Contains("refused this policy") && Contains("--force"));
+  CHECK(system.GetSensor().convergence() == v1::CONVERGENCE_STATE_PARTIAL);
+  REQUIRE_CTL({"sensor", "contain", "e2e", "--wait"});
+  CHECK(Outbound(system.sandbox()) == "------");
+  CHECK_THAT(REQUIRE_CTL({"sensor", "get", "e2e"}).out, Contains("REFUSED by the sensor"));
+  REQUIRE_CTL({"sensor", "release", "e2e", "--wait"});
+  REQUIRE_CTL({"policy", "delete", IdAfter(refused.out, "policy: bulkhead-block-binary-bin-sh "), "--wait"});
+  CHECK(system.GetSensor().convergence() == v1::CONVERGENCE_STATE_SYNCED);
+}
+
 TEST_CASE("a kill ends the process that was meant and no other, and has a stored result") {
   System& system = System::Get();
   Sandbox& sandbox = system.sandbox();
