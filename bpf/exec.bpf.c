@@ -387,7 +387,25 @@ int BPF_PROG(bh_fmod_mprot, struct vm_area_struct *vma, unsigned long asked, uns
 SEC("raw_tp/sched_process_exec")
 int BPF_PROG(bh_rtp_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
 {
-	bh_at_file(bprm, BH_AT_EXEC);
+	const struct bh_host *host = bh_host_facts();
+	__u32 active = bh_exec_slot(host);
+	const struct bh_config *config = active ? bh_slot_config(active) : NULL;
+
+	if (config && host)
+		bh_blocked(bprm, BH_AT_EXEC, host, config, active);
+	return 0;
+}
+
+/* A program of its own: Linux 6.1 gives one 512 bytes of stack, callbacks included, and both need more. */
+SEC("raw_tp/sched_process_exec")
+int BPF_PROG(bh_rtp_allow, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
+{
+	const struct bh_host *host = bh_host_facts();
+	__u32 active = bh_exec_slot(host);
+	const struct bh_config *config = active ? bh_slot_config(active) : NULL;
+
+	if (config && host && (config->exec_content & BH_CONTENT_LISTS))
+		bh_unlisted_exec(bprm, BH_AT_EXEC, host, config, active);
 	return 0;
 }
 

@@ -56,7 +56,7 @@ const std::vector<Experiment>& Experiments() {
        ProbeAction::kExecNothing,
        Expect::kKilled,
        {"bh_tp_execve", "bh_tp_execveat"}},
-      {"exec_identity", "bh_p_rtp_exec", ProbeAction::kExecFile, Expect::kKilled, {"bh_rtp_exec"}},
+      {"exec_identity", "bh_p_rtp_exec", ProbeAction::kExecFile, Expect::kKilled, {"bh_rtp_exec", "bh_rtp_allow"}},
       {"lsm_bprm_check", "bh_p_lsm", ProbeAction::kExecGarbage, Expect::kEperm, {"bh_lsm_bprm"}},
       {"fmod_ret_bprm_check", "bh_p_fmod", ProbeAction::kExecGarbage, Expect::kEperm, {"bh_fmod_bprm"}},
       {"lsm_mmap_file", "bh_p_lsm_map", ProbeAction::kMapCode, Expect::kEperm, {"bh_lsm_mmap", "bh_lsm_mprot"}},
