@@ -17,7 +17,7 @@
 
 /* Capacities. What happens when one is full stands beside it. */
 #define BH_SLOTS 2                  /* the set in force and the one being filled */
-#define BH_MAX_RULE_ENTRIES 524288  /* refused by the rule compiler */
+#define BH_MAX_RULE_ENTRIES 262144  /* refused by the rule compiler */
 #define BH_MAX_PORT_SETS 32768      /* refused by the rule compiler */
 #define BH_MAX_EXEC_ENTRIES 16384   /* refused at Apply */
 #define BH_MAX_POLICIES 4096        /* refused at Apply */
