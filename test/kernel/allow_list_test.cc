@@ -13,8 +13,8 @@
 #include <thread>
 
 #include "common/hex.h"
-#include "harness/temp_dir.h"
 #include "kernel/fixture.h"
+#include "kernel/victims.h"
 #include "sensor/kernel/allow_lists.h"
 #include "sensor/kernel/cgroup.h"
 
@@ -56,22 +56,8 @@ std::string Loader() {
   return "";
 }
 
-class ListFixture : public CgroupFixture {
+class ListFixture : public VictimFixture {
  public:
-  ListFixture() {
-    Make("victim");
-    Make("other");
-  }
-
-  std::string Path(const std::string& name) const { return directory_.path() + "/" + name; }
-
-  // A program that ends with 0 at once, with a content of its own.
-  void Make(const std::string& name) const {
-    fs::copy_file(fs::exists("/bin/true") ? "/bin/true" : "/usr/bin/true", Path(name));
-    fs::permissions(Path(name), fs::perms(0755));
-    std::ofstream(Path(name), std::ios::app) << name;
-  }
-
   void MakeScript(const std::string& name) const {
     std::ofstream(Path(name)) << "#!/bin/sh\nexit 0\n";
     fs::permissions(Path(name), fs::perms(0755));
@@ -107,9 +93,6 @@ class ListFixture : public CgroupFixture {
   bool HasMap() const { return Has("lsm_mmap_file") || Has("fmod_ret_mmap_file"); }
   bool CanRefuse() const { return Has("lsm_bprm_check") || Has("fmod_ret_bprm_check"); }
   bool Hashes() const { return Has("exec_digest"); }
-
- private:
-  test::TempDir directory_;
 };
 
 TEST_CASE_METHOD(ListFixture, "only what is listed runs, whatever it is called", "[exec][list]") {

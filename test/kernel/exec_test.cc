@@ -12,8 +12,8 @@
 #include <thread>
 
 #include "common/hex.h"
-#include "harness/temp_dir.h"
 #include "kernel/fixture.h"
+#include "kernel/victims.h"
 #include "sensor/kernel/cgroup.h"
 
 namespace bulkhead::sensor {
@@ -36,21 +36,8 @@ bool Says(const std::string& text, const std::string& words) {
 }
 
 // Programs that end with 0 at once, each with a content of its own.
-class ExecFixture : public CgroupFixture {
+class ExecFixture : public VictimFixture {
  public:
-  ExecFixture() {
-    Make("victim");
-    Make("other");
-  }
-
-  std::string Path(const std::string& name) const { return directory_.path() + "/" + name; }
-
-  void Make(const std::string& name) const {
-    fs::copy_file(fs::exists("/bin/true") ? "/bin/true" : "/usr/bin/true", Path(name));
-    fs::permissions(Path(name), fs::perms(0755));
-    std::ofstream(Path(name), std::ios::app) << name;  // behind the end of the ELF file
-  }
-
   std::string Content(const std::string& name) const {
     std::ifstream file(Path(name), std::ios::binary);
     return std::string(std::istreambuf_iterator<char>(file), {});
@@ -64,9 +51,6 @@ class ExecFixture : public CgroupFixture {
     policy.binary_sha256 = sha256;
     return policy;
   }
-
- private:
-  test::TempDir directory_;
 };
 
 TEST_CASE_METHOD(ExecFixture, "a blocked binary is killed under every name", "[exec]") {
