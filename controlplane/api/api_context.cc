@@ -11,6 +11,8 @@ void AddApiMethods(const ApiContext& api, MethodTable& table) {
   AddPolicyMethods(api, table);
   AddIsolationRuleMethods(api, table);
   AddEnrollmentMethods(api, table);
+  AddAccessMethods(api, table);
+  AddCertificateMethods(api, table);
   AddAuditMethods(api, table);
   AddRolloutMethods(api, table);
 }

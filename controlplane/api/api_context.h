@@ -30,6 +30,8 @@ void AddSensorAdminMethods(const ApiContext& api, MethodTable& table);
 void AddPolicyMethods(const ApiContext& api, MethodTable& table);
 void AddIsolationRuleMethods(const ApiContext& api, MethodTable& table);
 void AddEnrollmentMethods(const ApiContext& api, MethodTable& table);
+void AddAccessMethods(const ApiContext& api, MethodTable& table);
+void AddCertificateMethods(const ApiContext& api, MethodTable& table);
 void AddAuditMethods(const ApiContext& api, MethodTable& table);
 void AddRolloutMethods(const ApiContext& api, MethodTable& table);
 

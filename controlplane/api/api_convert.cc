@@ -37,6 +37,8 @@ v1::Sensor ToProto(const Sensor& sensor, absl::Duration interval, absl::Time now
   proto.set_etag(sensor.etag);
   for (const Policy& policy : sensor.policies) *proto.add_enforcement_policies() = ToProto(policy);
   proto.mutable_labels()->insert(sensor.labels.begin(), sensor.labels.end());
+  if (sensor.clone_suspected_at) *proto.mutable_clone_suspected_at() = ToProto(*sensor.clone_suspected_at);
+  proto.set_clone_reason(sensor.clone_reason);
   return proto;
 }
 
@@ -50,6 +52,9 @@ v1::EnrollmentToken ToProto(const EnrollmentToken& token) {
   *proto.mutable_expires_at() = ToProto(token.expires_at);
   proto.set_used_by_sensor_id(token.used_by_sensor_id);
   proto.set_reenroll_sensor_id(token.reenroll_sensor_id);
+  proto.set_max_uses(token.max_uses);
+  proto.set_uses(token.uses);
+  for (const IpPrefix& network : token.allowed_networks) proto.add_allowed_networks(network.ToString());
   proto.mutable_sensor_labels()->insert(token.sensor_labels.begin(), token.sensor_labels.end());
   return proto;
 }

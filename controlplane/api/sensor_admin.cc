@@ -1,4 +1,4 @@
-// SensorService: disable, enable, revoke, delete.
+// SensorService: disable, enable, revoke, clear the suspicion of a clone, delete.
 #include "bulkhead/v1/sensor_service.pb.h"
 #include "controlplane/api/api_convert.h"
 #include "controlplane/api/handlers.h"
@@ -32,6 +32,15 @@ absl::StatusOr<v1::RevokeSensorResponse> Revoke(const ApiContext& api, Transacti
   return response;
 }
 
+absl::StatusOr<v1::ClearCloneSuspicionResponse> ClearClone(const ApiContext& api, Transaction& tx,
+                                                           const OrderContext& context,
+                                                           const v1::ClearCloneSuspicionRequest& request) {
+  ASSIGN_OR_RETURN(const Sensor sensor, orders::ClearCloneSuspicion(tx, context, request.sensor()));
+  v1::ClearCloneSuspicionResponse response;
+  *response.mutable_sensor() = ToProto(sensor, api.heartbeat_interval, api.clock->Now());
+  return response;
+}
+
 absl::StatusOr<v1::DeleteSensorResponse> Delete(const ApiContext&, Transaction& tx, const OrderContext& context,
                                                 const v1::DeleteSensorRequest& request) {
   RETURN_IF_ERROR(orders::DeleteSensor(tx, context, request.sensor()));
@@ -56,6 +65,8 @@ void AddSensorAdminMethods(const ApiContext& api, MethodTable& table) {
                                                               Enable);
   AddOrder<v1::RevokeSensorRequest, v1::RevokeSensorResponse>(api, table, "/bulkhead.v1.SensorService/RevokeSensor",
                                                               Revoke);
+  AddOrder<v1::ClearCloneSuspicionRequest, v1::ClearCloneSuspicionResponse>(
+      api, table, "/bulkhead.v1.SensorService/ClearCloneSuspicion", ClearClone);
   AddOrder<v1::DeleteSensorRequest, v1::DeleteSensorResponse>(api, table, "/bulkhead.v1.SensorService/DeleteSensor",
                                                               Delete);
   AddOrder<v1::SetSensorLabelsRequest, v1::SetSensorLabelsResponse>(

@@ -3,6 +3,7 @@
 
 #include "common/status_macros.h"
 #include "controlplane/domain/errors.h"
+#include "controlplane/domain/roles.h"
 #include "controlplane/rpc/grpc_status.h"
 
 namespace bulkhead::controlplane {
@@ -16,7 +17,9 @@ absl::Status Watcher::CheckCaller() const {
   const absl::StatusOr<Operator> found = api_->store->FindOperator(caller_.identity.fingerprint_hex);
   if (absl::IsNotFound(found.status())) return OperatorUnknown(caller_.name);
   RETURN_IF_ERROR(found.status());
-  return found->disabled ? OperatorDisabled(caller_.name) : absl::OkStatus();
+  if (found->disabled) return OperatorDisabled(caller_.name);
+  if (!OperatorHas(*found, "sensors:read")) return PermissionDenied(found->name, found->role, "sensors:read");
+  return absl::OkStatus();
 }
 
 }  // namespace bulkhead::controlplane

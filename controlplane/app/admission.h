@@ -5,29 +5,9 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/time/time.h"
+#include "controlplane/domain/token_bucket.h"
 
 namespace bulkhead::controlplane {
-
-// Tokens come at a rate and are kept up to two seconds' worth. Not thread safe.
-class TokenBucket {
- public:
-  TokenBucket(double rate, absl::Time now) : rate_(rate), tokens_(kKeptSeconds * rate), at_(now) {}
-
-  // Takes one. False when there is none.
-  bool Take(absl::Time now);
-  // How long until there is one.
-  absl::Duration Wait(absl::Time now);
-  // Full again: as good as new.
-  bool Full(absl::Time now);
-
- private:
-  static constexpr double kKeptSeconds = 2;
-  void Fill(absl::Time now);
-
-  const double rate_;
-  double tokens_;
-  absl::Time at_;
-};
 
 // Decides before TLS begins, which costs about 3.6 ms of a core a connection: a storm of reconnecting sensors waits in
 // the kernel's backlog and is served at a rate that leaves room for orders, and one address alone cannot use all of it.

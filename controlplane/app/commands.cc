@@ -9,6 +9,7 @@
 #include "common/errno_status.h"
 #include "common/file_util.h"
 #include "common/status_macros.h"
+#include "controlplane/app/ca_commands.h"
 #include "controlplane/app/database.h"
 #include "controlplane/app/server.h"
 #include "controlplane/pki/pki.h"
@@ -54,10 +55,11 @@ absl::Status IssueOperator(const Options& options) {
   ASSIGN_OR_RETURN(const auto authority, CertificateAuthority::Open(CaDirectory(options)));
   ASSIGN_OR_RETURN(const auto database, Database::Attach(options.postgres));
   ASSIGN_OR_RETURN(const auto store, Store::Open({.connection_string = database->connection_string(), .pool_size = 1}));
+  RETURN_IF_ERROR(FollowStoredRoots(*store, *authority));
   ASSIGN_OR_RETURN(const KeyAndCertificate identity,
                    authority->IssueOperator(options.operator_name, absl::Now(), options.operator_certificate_life));
   RETURN_IF_ERROR(store->InsertOperator({.name = options.operator_name, .role = options.operator_role},
-                                        identity.certificate.fingerprint_hex));
+                                        identity.certificate.fingerprint_hex, identity.certificate.issuer_hex));
   RETURN_IF_ERROR(WriteIdentity(options, identity, authority->trust_bundle_pem()));
   std::cout << "operator " << options.operator_name << " (" << options.operator_role << ") until "
             << absl::FormatTime("%Y-%m-%d", identity.certificate.not_after, absl::UTCTimeZone())
@@ -95,6 +97,12 @@ absl::Status RunCommand(const Options& options) {
       return Migrate(options);
     case CommandLineCommand::kCheckConfig:
       return CheckConfig(options);
+    case CommandLineCommand::kCaStatus:
+      return PrintCaStatus(options);
+    case CommandLineCommand::kCaRotateBegin:
+      return BeginCaRotation(options);
+    case CommandLineCommand::kCaRotateFinish:
+      return FinishCaRotation(options);
   }
   return absl::InternalError("unknown command");
 }

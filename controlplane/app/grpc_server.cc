@@ -32,7 +32,7 @@ constexpr int kKeepaliveMillis = 30'000;
 constexpr int kKeepaliveTimeoutMillis = 10'000;
 // Clients ping every 20 s also when idle; gRPC's default of 5 minutes would cut them off for it.
 constexpr int kLeastPingIntervalMillis = 10'000;
-constexpr int kCertificateRefreshSeconds = 60;
+constexpr int kCertificateRefreshSeconds = 10;
 // A connection without a call: someone who opened it and went, or never meant to call.
 constexpr int kMaxIdleMillis = 300'000;
 

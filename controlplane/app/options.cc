@@ -81,6 +81,7 @@ struct Parser {
   void AddCommon();
   void AddCommands();
   void AddIssueOperator();
+  void AddCa();
 };
 
 void Parser::AddCommon() {
@@ -125,6 +126,13 @@ void Parser::AddCommon() {
                  "Connections a second from one address; more are reset. Behind a load balancer, as --accept-rate")
       ->check(CLI::Range(1, 100'000))
       ->capture_default_str();
+  app.add_option("--peer-call-rate", options.peer_call_rate,
+                 "Calls a second of one operator's or sensor's certificate; more are refused")
+      ->check(CLI::Range(1, 100'000))
+      ->capture_default_str();
+  app.add_option("--peer-calls", options.peer_calls, "Calls and watches of one certificate at once; more are refused")
+      ->check(CLI::Range(1, 10'000))
+      ->capture_default_str();
   app.add_option("--replica-id", options.replica_id,
                  "Unique name of this replica. Default: host name and a random part");
   app.add_option("--log-level", log_level, "Least level that is written")
@@ -146,6 +154,23 @@ void Parser::AddCommands() {
     app.add_subcommand(name, what.second)->callback([this, command = what.first] { options.command = command; });
   }
   AddIssueOperator();
+  AddCa();
+}
+
+void Parser::AddCa() {
+  CLI::App* ca = app.add_subcommand("ca", "Rotate the certificate authority without downtime");
+  ca->require_subcommand(1);
+  ca->add_subcommand("status", "Roots, and who has not moved to the newest")->callback([this] {
+    options.command = CommandLineCommand::kCaStatus;
+  });
+  CLI::App* begin = ca->add_subcommand("rotate-begin", "Make a new root beside the one in use; both are trusted then");
+  begin->callback([this] { options.command = CommandLineCommand::kCaRotateBegin; });
+  CLI::App* finish = ca->add_subcommand("rotate-finish", "Take the old root out of trust, once everybody has moved");
+  finish->callback([this] { options.command = CommandLineCommand::kCaRotateFinish; });
+  finish->add_flag("--force", options.force, "Do not wait: sensors that have not moved must enroll again");
+  for (CLI::App* verb : {begin, finish}) {
+    verb->add_option("--reason", options.reason, "Why, for the audit log");
+  }
 }
 
 void Parser::AddIssueOperator() {
@@ -155,9 +180,8 @@ void Parser::AddIssueOperator() {
   issue->add_option("--name", options.operator_name, "Operator's name, for the audit log")
       ->required()
       ->check(Check(CheckOperatorName, "NAME"));
-  issue->add_option("--role", options.operator_role, "viewer, operator or admin")
-      ->required()
-      ->check(CLI::IsMember({"viewer", "operator", "admin"}));
+  issue->add_option("--role", options.operator_role, "viewer, operator, admin, or a role that was made (role create)")
+      ->required();
   issue->add_option("--out", options.out_directory, "Directory to write key.pem, cert.pem, ca.pem and config.yaml into")
       ->required();
   issue->add_option(

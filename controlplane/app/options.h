@@ -11,7 +11,16 @@
 
 namespace bulkhead::controlplane {
 
-enum class CommandLineCommand { kServe, kInit, kIssueOperator, kMigrate, kCheckConfig };
+enum class CommandLineCommand {
+  kServe,
+  kInit,
+  kIssueOperator,
+  kMigrate,
+  kCheckConfig,
+  kCaStatus,
+  kCaRotateBegin,
+  kCaRotateFinish
+};
 
 // Every field is valid once OptionsFromCommandLine has returned it.
 struct Options {
@@ -29,6 +38,8 @@ struct Options {
   int max_streams = 20'000;                                       // of sensors, 1 to 1 million
   int accept_rate = 150;                                          // connections a second, 1 to 100000
   int accept_rate_per_address = 100;                              // the same, from one address
+  int peer_call_rate = 1000;                                      // calls a second of one identity, 1 to 100000
+  int peer_calls = 64;                                            // calls and watches of one at once, 1 to 10000
   std::string replica_id;                                         // unique among replicas
   LogLevel log_level = LogLevel::kInfo;
   bool log_json = false;
@@ -39,6 +50,10 @@ struct Options {
   std::string out_directory;
   std::string advertised_server;  // HOST:PORT written into the client's configuration file
   absl::Duration operator_certificate_life = absl::Hours(24 * 365);
+
+  // ca rotate-begin and rotate-finish only.
+  std::string reason;  // for the audit log
+  bool force = false;  // finish without waiting for sensors and replicas
 };
 
 // Set when the command line asked for text instead of work (--help, --version): print `text` and leave with

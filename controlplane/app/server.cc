@@ -7,7 +7,9 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "bulkhead/v1/access_service.pb.h"
 #include "bulkhead/v1/audit.pb.h"
+#include "bulkhead/v1/certificate_service.pb.h"
 #include "bulkhead/v1/enrollment.pb.h"
 #include "bulkhead/v1/policy_service.pb.h"
 #include "bulkhead/v1/rollout_service.pb.h"
@@ -42,7 +44,8 @@ std::vector<const google::protobuf::ServiceDescriptor*> ServedServices() {
   std::vector<const google::protobuf::ServiceDescriptor*> services;
   for (const google::protobuf::FileDescriptor* file :
        {v1::ListSensorsRequest::descriptor()->file(), v1::ListEnforcementPoliciesRequest::descriptor()->file(),
-        v1::EnrollRequest::descriptor()->file(), v1::ListAuditRecordsRequest::descriptor()->file(),
+        v1::EnrollRequest::descriptor()->file(), v1::GetTrustBundleRequest::descriptor()->file(),
+        v1::Role::descriptor()->file(), v1::ListAuditRecordsRequest::descriptor()->file(),
         v1::Hello::descriptor()->file(), v1::Rollout::descriptor()->file()}) {
     for (int i = 0; i < file->service_count(); ++i) services.push_back(file->service(i));
   }
@@ -61,10 +64,11 @@ Server::~Server() {
 absl::StatusOr<std::unique_ptr<Server>> Server::Create(const Options& options) {
   std::unique_ptr<Server> server(new Server(options));
   ASSIGN_OR_RETURN(server->authority_, CertificateAuthority::Open(absl::StrCat(options.state_directory, "/ca")));
+  RETURN_IF_ERROR(server->OpenStore());
+  RETURN_IF_ERROR(server->FollowAuthority());
   ASSIGN_OR_RETURN(server->certificate_,
                    ServerCertificate::Create(server->authority_.get(), &server->clock_,
                                              absl::StrCat(options.state_directory, "/tls"), options.server_names));
-  RETURN_IF_ERROR(server->OpenStore());
   RETURN_IF_ERROR(server->BuildServices());
   return server;
 }
@@ -77,6 +81,23 @@ absl::Status Server::OpenStore() {
   store_options.pool_size = 2 * kWorkers + 2;
   ASSIGN_OR_RETURN(store_, Store::Open(store_options));
   return store_->RenewReplica(run_id_, options_.replica_id, kReplicaLease);
+}
+
+absl::Status Server::FollowAuthority() {
+  std::vector<PublicRoot> roots;
+  RETURN_IF_ERROR(store_->Run([&](Transaction& tx) -> absl::Status {
+    ASSIGN_OR_RETURN(roots, tx.ListRoots(/*lock=*/false));
+    return absl::OkStatus();
+  }));
+  if (roots != roots_) newest_root_may_issue_ = false;
+  RETURN_IF_ERROR(authority_->Follow(roots, newest_root_may_issue_));
+  roots_ = std::move(roots);
+  const CertificateAuthority::Standing now = authority_->standing();
+  ASSIGN_OR_RETURN(const bool everybody, store_->ReportAuthority(run_id_, now.trust_bundle_digest, now.issuer_hex));
+  // For good: a replica that starts and has not told yet does not set everybody back.
+  if (!everybody || newest_root_may_issue_) return absl::OkStatus();
+  newest_root_may_issue_ = true;
+  return authority_->Follow(roots_, newest_root_may_issue_);
 }
 
 absl::Status Server::BuildServices() {
@@ -103,11 +124,13 @@ absl::Status Server::BuildServices() {
                   .on_report = [this](const std::string& sensor_id) { watches_->OnChange(sensor_id); }});
   sensors_->AddMethods(methods_);
   rollouts_ = std::make_unique<RolloutDriver>(store_.get(), RolloutOrdererFor(api));
+  limiter_ = std::make_unique<PeerLimiter>(PeerLimiter::Limits{
+      .calls_per_second = static_cast<double>(options_.peer_call_rate), .calls_at_once = options_.peer_calls});
   gate_ = std::make_unique<Gate>(store_.get(), authority_.get(), &clock_);
 
   std::vector<std::unique_ptr<RpcService>> services;
   for (const google::protobuf::ServiceDescriptor* descriptor : ServedServices()) {
-    ASSIGN_OR_RETURN(services.emplace_back(), RpcService::Create(*descriptor, methods_, *gate_));
+    ASSIGN_OR_RETURN(services.emplace_back(), RpcService::Create(*descriptor, methods_, *gate_, *limiter_));
   }
   {
     absl::MutexLock lock(&fan_out_mutex_);
@@ -158,6 +181,14 @@ void Server::Maintain() {
   const absl::Status reachable = store_->RenewReplica(run_id_, options_.replica_id, kReplicaLease);
   grpc_->SetServing(reachable.ok());
   if (!reachable.ok()) return LogError("database does not answer", {{"error", reachable.ToString()}});
+  if (const absl::Status followed = FollowAuthority(); !followed.ok()) {
+    LogError("roots of the certificate authority not followed", {{"error", followed.ToString()}});
+  }
+  if (const auto suspected = orders::SuspectClones(*store_); !suspected.ok()) {
+    LogError("clones not looked for", {{"error", suspected.status().ToString()}});
+  } else if (*suspected > 0) {
+    LogWarning("identities seem to be on two hosts each", {{"sensors", *suspected}});
+  }
   if (const auto renewed = certificate_->RenewIfDue(); !renewed.ok()) {
     LogError("server certificate not renewed", {{"error", renewed.status().ToString()}});
   }

@@ -19,6 +19,7 @@
 #include "controlplane/pki/pki.h"
 #include "controlplane/rpc/gate.h"
 #include "controlplane/rpc/method_table.h"
+#include "controlplane/rpc/peer_limiter.h"
 #include "controlplane/rpc/worker_pool.h"
 #include "controlplane/store/store.h"
 
@@ -37,6 +38,9 @@ class Server {
   // Ends everything in bounded time. Called by Run and the destructor; may be called again.
   void Stop();
 
+  // What has to be done every few seconds: leases, roots, certificates, clones, old rows. Called by Run.
+  void Maintain();
+
   // Sensor streams that are open.
   size_t streams() const { return sensors_->size(); }
   const std::vector<uint16_t>& ports() const { return grpc_->ports(); }
@@ -44,9 +48,10 @@ class Server {
  private:
   explicit Server(const Options& options);
   absl::Status OpenStore();
+  // Takes over the roots that the fleet agreed on, and the keys that were copied here meanwhile.
+  absl::Status FollowAuthority();
   absl::Status BuildServices();
   void OnChange(const std::string& changed) ABSL_LOCKS_EXCLUDED(fan_out_mutex_);
-  void Maintain();
 
   const Options options_;
   const RealClock clock_;
@@ -62,11 +67,15 @@ class Server {
   std::unique_ptr<RolloutDriver> rollouts_;
   std::unique_ptr<SensorHub> sensors_;
   MethodTable methods_;
+  std::unique_ptr<PeerLimiter> limiter_;
   std::unique_ptr<Gate> gate_;
   std::unique_ptr<GrpcServer> grpc_;
 
   absl::Mutex fan_out_mutex_;
   bool fan_out_ ABSL_GUARDED_BY(fan_out_mutex_) = false;
+  std::vector<PublicRoot> roots_;
+  // All replicas accept what the newest root issues, so this one may issue from it.
+  bool newest_root_may_issue_ = false;
   bool stopped_ = false;
   absl::Time next_sweep_ = absl::InfinitePast();
 };

@@ -92,6 +92,9 @@ int RunCli(const std::vector<std::string>& args, Terminal& terminal, const Conne
   AddPolicyCommands(root, action);
   AddIsolationRuleCommands(root, action);
   AddTokenCommands(root, action);
+  AddRoleCommands(root, action);
+  AddOperatorCommands(root, action);
+  AddTrustCommands(root, action);
   AddAuditCommands(root, action);
   AddCommandCommands(root, action);
   AddRolloutCommands(root, action);

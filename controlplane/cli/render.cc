@@ -4,6 +4,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "controlplane/cli/table.h"
 #include "controlplane/cli/words.h"
 
@@ -111,11 +112,21 @@ std::string RenderIsolationRules(const v1::ListIsolationRulesResponse& rules, ab
 }
 
 std::string RenderTokens(const v1::ListEnrollmentTokensResponse& tokens, absl::Time now) {
-  Table table({"LABEL", "STATE", "EXPIRES", "BY", "USED BY", "RE-ENROLLS", "ID", "SENSOR LABELS"});
+  Table table(
+      {"LABEL", "STATE", "USES", "EXPIRES", "BY", "LAST USED BY", "RE-ENROLLS", "ID", "NETWORKS", "SENSOR LABELS"});
   for (const v1::EnrollmentToken& token : tokens.tokens()) {
-    table.AddRow({token.label(), Word(token.state()), AgeWord(token.expires_at(), now), token.created_by(),
-                  token.used_by_sensor_id(), token.reenroll_sensor_id(), token.id(),
+    table.AddRow({token.label(), Word(token.state()), absl::StrCat(token.uses(), "/", token.max_uses()),
+                  AgeWord(token.expires_at(), now), token.created_by(), token.used_by_sensor_id(),
+                  token.reenroll_sensor_id(), token.id(), absl::StrJoin(token.allowed_networks(), ","),
                   LabelsWord(token.sensor_labels())});
+  }
+  return table.ToString();
+}
+
+std::string RenderTokenUses(const v1::ListEnrollmentTokenUsesResponse& uses, absl::Time now) {
+  Table table({"SENSOR", "USED", "ADDRESS", "ID"});
+  for (const v1::EnrollmentTokenUse& use : uses.uses()) {
+    table.AddRow({use.sensor_name(), AgeWord(use.used_at(), now), use.address(), use.sensor_id()});
   }
   return table.ToString();
 }

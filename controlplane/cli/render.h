@@ -18,6 +18,7 @@ std::string RenderSensors(const v1::ListSensorsResponse& sensors, absl::Time now
 std::string RenderPolicies(const v1::ListEnforcementPoliciesResponse& policies, absl::Time now);
 std::string RenderIsolationRules(const v1::ListIsolationRulesResponse& rules, absl::Time now);
 std::string RenderTokens(const v1::ListEnrollmentTokensResponse& tokens, absl::Time now);
+std::string RenderTokenUses(const v1::ListEnrollmentTokenUsesResponse& uses, absl::Time now);
 std::string RenderAuditRecords(const v1::ListAuditRecordsResponse& records);
 
 // One policy or one command in full, a line for each field.

@@ -56,6 +56,13 @@ absl::Status Revoke(Session& session, const Flags& flags) {
                                               ", then bulkhead-sensor enroll --force on the host\n"));
 }
 
+absl::Status ClearClone(Session& session, const Flags& flags) {
+  const auto request = RequestFor<v1::ClearCloneSuspicionRequest>(flags);
+  ASSIGN_OR_RETURN(const auto response,
+                   session.Call(&v1::SensorService::Stub::ClearCloneSuspicion, request, flags.request_id));
+  return session.Print(response, absl::StrCat(response.sensor().name(), " is not suspected any more\n"));
+}
+
 absl::Status Delete(Session& session, const Flags& flags) {
   RETURN_IF_ERROR(Confirm(session, flags,
                           absl::StrCat("deleting ", flags.sensor,
@@ -126,6 +133,11 @@ void AddSensorRecordVerbs(CLI::App& sensor, Action& action) {
       "host.\n"
       "Example: bulkheadctl sensor revoke web-1 --yes --reason \"key was read\"",
       Revoke, true);
+  AddRecordVerb(sensor, action, "clear-clone", "Take back the suspicion that two hosts share the sensor's identity",
+                "Look first: audit list --sensor SENSOR, and the hosts. If there are two, revoke the sensor and enroll "
+                "both.\nDoes not: prevent the suspicion from being raised again.\n"
+                "Example: bulkheadctl sensor clear-clone web-1 --reason \"set back to a snapshot\"",
+                ClearClone, false);
   AddRecordVerb(sensor, action, "delete", "Delete the sensor's record and all that belongs to it but the audit log",
                 "Does not: stop the sensor program, nor lift what its kernel enforces: release it first.\nUndo: none.\n"
                 "Example: bulkheadctl sensor delete web-1 --yes --reason \"host is gone\"",

@@ -1,4 +1,4 @@
-// bulkheadctl token create, list and revoke: the single-use permissions to enroll.
+// bulkheadctl token create, list, uses and revoke: the permissions to enroll.
 #include "absl/strings/str_cat.h"
 #include "common/file_util.h"
 #include "common/status_macros.h"
@@ -20,6 +20,8 @@ struct Flags : OrderFlags {
   std::string reenroll;
   std::vector<std::string> sensor_labels;  // key=value
   std::string secret_file;
+  std::vector<std::string> networks;
+  uint32_t uses = 1;
   absl::Duration ttl;
 };
 
@@ -28,6 +30,8 @@ absl::Status Create(Session& session, const Flags& flags) {
   request.set_label(flags.label);
   request.set_reenroll_sensor(flags.reenroll);
   request.set_request_id(flags.request_id);
+  request.set_max_uses(flags.uses);
+  for (const std::string& network : flags.networks) request.add_allowed_networks(network);
   for (const std::string& label : flags.sensor_labels) {
     RETURN_IF_ERROR(ApplyLabel("--sensor-label", label, /*may_remove=*/false, *request.mutable_sensor_labels()));
   }
@@ -67,6 +71,20 @@ absl::Status List(Session& session, const Flags&) {
   return session.Print(all, RenderTokens(all, session.now()));
 }
 
+absl::Status Uses(Session& session, const Flags& flags) {
+  v1::ListEnrollmentTokenUsesResponse all;
+  RETURN_IF_ERROR(ForEachPage(
+      [&](const std::string& token) {
+        v1::ListEnrollmentTokenUsesRequest request;
+        request.set_id(flags.id);
+        request.set_page_size(kPageSize);
+        request.set_page_token(token);
+        return session.Call(&v1::EnrollmentService::Stub::ListEnrollmentTokenUses, request);
+      },
+      [&](const v1::ListEnrollmentTokenUsesResponse& page) { all.mutable_uses()->MergeFrom(page.uses()); }));
+  return session.Print(all, RenderTokenUses(all, session.now()));
+}
+
 absl::Status Revoke(Session& session, const Flags& flags) {
   v1::RevokeEnrollmentTokenRequest request;
   request.set_id(flags.id);
@@ -79,7 +97,7 @@ absl::Status Revoke(Session& session, const Flags& flags) {
 }  // namespace
 
 void AddTokenCommands(CLI::App& root, Action& action) {
-  CLI::App* token = root.add_subcommand("token", "Single-use permissions to enroll a host");
+  CLI::App* token = root.add_subcommand("token", "Permissions to enroll hosts");
   token->require_subcommand(1);
 
   const auto create_flags = std::make_shared<Flags>();
@@ -90,6 +108,15 @@ void AddTokenCommands(CLI::App& root, Action& action) {
               create_flags, Create);
   create->add_option("--label", create_flags->label, "What it is for, at most 128 bytes")->type_name("TEXT");
   AddDuration(*create, "--ttl", create_flags->ttl, "How long it works, 1m to 720h (default 1h)");
+  create->add_option("--uses", create_flags->uses, "How many hosts may enroll with it, 1 to 10000 (default 1)")
+      ->check(CLI::Range(1, 10'000));
+  create
+      ->add_option("--network", create_flags->networks,
+                   "Prefix that a host must come from, as the control plane sees it (behind a load balancer: the "
+                   "balancer's address); repeatable")
+      ->type_name("PREFIX")
+      ->expected(1)
+      ->take_all();
   create->add_option("--reenroll", create_flags->reenroll, "Restores this revoked sensor instead of making a new one")
       ->type_name("SENSOR");
   create->add_option("--sensor-label", create_flags->sensor_labels, "Label that the new sensor starts with; repeatable")
@@ -104,6 +131,13 @@ void AddTokenCommands(CLI::App& root, Action& action) {
 
   AddVerb(*token, action, "list", "List tokens, newest first; never their secrets", "Example: bulkheadctl token list",
           std::make_shared<Flags>(), List);
+
+  const auto uses_flags = std::make_shared<Flags>();
+  AddVerb(*token, action, "uses", "List the sensors that enrolled with a token",
+          "Example: bulkheadctl token uses 0b6f1c1e-5d0c-4b5e-9d6e-0c8f6d1f3a77", uses_flags, Uses)
+      ->add_option("id", uses_flags->id, "Id of the token")
+      ->required()
+      ->type_name("TOKEN");
 
   const auto revoke_flags = std::make_shared<Flags>();
   CLI::App* revoke = AddVerb(*token, action, "revoke", "Make a token useless at once",

@@ -1,6 +1,8 @@
 // Every error that an operator, a sensor or a script can see: one function, one text, one code, one reason.
 #include "controlplane/domain/errors.h"
 
+#include <algorithm>
+
 #include "absl/strings/cord.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
@@ -165,6 +167,77 @@ absl::Status RolloutNotHalted(absl::string_view id) {
               absl::StrCat("rollout ", Quoted(id), " runs; only a halted one is resumed"));
 }
 
+absl::Status SensorCloned(absl::string_view name, absl::string_view why) {
+  return Make(absl::StatusCode::kFailedPrecondition, "SENSOR_CLONED",
+              absl::StrCat("two hosts seem to share the identity of sensor ", Quoted(name), ": ", why,
+                           ". Revoke it and enroll both again, or take the suspicion back (sensor clear-clone); a "
+                           "policy with allow_degraded is given to whoever shows the identity"));
+}
+
+absl::Status RoleNotFound(absl::string_view name) {
+  return Make(absl::StatusCode::kNotFound, "ROLE_NOT_FOUND", absl::StrCat("there is no role ", Quoted(name)));
+}
+
+absl::Status OperatorNotFound(absl::string_view name) {
+  return Make(absl::StatusCode::kNotFound, "OPERATOR_NOT_FOUND", absl::StrCat("there is no operator ", Quoted(name)));
+}
+
+absl::Status RoleNameTaken(absl::string_view name) {
+  return Make(absl::StatusCode::kAlreadyExists, "ROLE_NAME_TAKEN",
+              absl::StrCat("there is a role ", Quoted(name), " already; delete it or choose another name"));
+}
+
+absl::Status RoleInUse(absl::string_view name) {
+  return Make(absl::StatusCode::kFailedPrecondition, "ROLE_IN_USE",
+              absl::StrCat("some operator has the role ", Quoted(name), "; give them another first"));
+}
+
+absl::Status TooManyRoles(int limit) {
+  return Make(absl::StatusCode::kResourceExhausted, "TOO_MANY_ROLES",
+              absl::StrCat("there are ", limit, " roles, which is the limit; delete some"));
+}
+
+absl::Status LastAdmin(absl::string_view name) {
+  return Make(absl::StatusCode::kFailedPrecondition, "LAST_ADMIN",
+              absl::StrCat("operator ", Quoted(name),
+                           " is the only admin who is not disabled; make another first (issue-operator)"));
+}
+
+absl::Status RoleBeyondCaller(absl::string_view actor, absl::string_view permission) {
+  return Make(absl::StatusCode::kPermissionDenied, "ROLE_BEYOND_CALLER",
+              absl::StrCat("the role has the permission ", permission, ", which ", Quoted(actor),
+                           " does not have and so cannot give"));
+}
+
+absl::Status RotationRunning() {
+  return Make(absl::StatusCode::kFailedPrecondition, "CA_ROTATION_RUNNING",
+              "a rotation of the certificate authority is under way; finish it first");
+}
+
+absl::Status NoRotation() {
+  return Make(absl::StatusCode::kFailedPrecondition, "CA_NO_ROTATION",
+              "no rotation of the certificate authority is under way");
+}
+
+absl::Status RotationUnconfirmed(const std::vector<std::string>& sensors, const std::vector<std::string>& replicas) {
+  const auto some = [](const std::vector<std::string>& names) {
+    constexpr size_t kShown = 10;
+    std::vector<std::string> shown(names.begin(), names.begin() + std::min(names.size(), kShown));
+    if (names.size() > kShown) shown.push_back("…");
+    return absl::StrJoin(shown, ", ");
+  };
+  std::string left;
+  if (!sensors.empty()) left = absl::StrCat(sensors.size(), " sensors have not confirmed it (", some(sensors), ")");
+  if (!replicas.empty()) {
+    absl::StrAppend(&left, left.empty() ? "" : " and ", replicas.size(), " replicas do not issue from it (",
+                    some(replicas), ")");
+  }
+  return Make(absl::StatusCode::kFailedPrecondition, "CA_ROTATION_UNCONFIRMED",
+              absl::StrCat("the new root cannot stand alone yet: ", left,
+                           "; wait, revoke what is gone for good, or force it, after which these sensors must enroll "
+                           "again"));
+}
+
 absl::Status StaleEtag(absl::string_view what, absl::string_view name) {
   return Make(
       absl::StatusCode::kAborted, "STALE_ETAG",
@@ -178,6 +251,18 @@ absl::Status StreamSuperseded() {
 
 bool IsStreamSuperseded(const absl::Status& status) {
   return ReasonOf(status) == "STREAM_SUPERSEDED";
+}
+
+absl::Status PeerTooFast(double calls_per_second) {
+  return Make(absl::StatusCode::kResourceExhausted, "PEER_RATE_LIMIT",
+              absl::StrCat("this identity makes more than ", calls_per_second,
+                           " calls a second, which is the limit; wait and repeat the call"));
+}
+
+absl::Status PeerTooManyCalls(int calls_at_once) {
+  return Make(absl::StatusCode::kResourceExhausted, "PEER_CALL_LIMIT",
+              absl::StrCat("this identity has ", calls_at_once,
+                           " calls and watches open, which is the limit; end some and repeat the call"));
 }
 
 absl::Status TooManyScopedPolicies(absl::string_view sensor, int64_t limit) {
@@ -200,7 +285,7 @@ absl::Status TokenUnknown() {
 
 absl::Status TokenUsed() {
   return Make(absl::StatusCode::kUnauthenticated, "TOKEN_USED",
-              "this enrollment token was used before; each one enrolls once. Ask an admin for a new one");
+              "this enrollment token was used as often as it may be; ask an admin for a new one");
 }
 
 absl::Status TokenExpired(absl::Time expired_at) {
@@ -211,6 +296,13 @@ absl::Status TokenExpired(absl::Time expired_at) {
 absl::Status TokenRevoked() {
   return Make(absl::StatusCode::kUnauthenticated, "TOKEN_REVOKED",
               "this enrollment token was revoked; ask an admin for a new one");
+}
+
+absl::Status TokenNetwork(absl::string_view address) {
+  return Make(absl::StatusCode::kUnauthenticated, "TOKEN_NETWORK",
+              absl::StrCat("this enrollment token is not for hosts that come from ",
+                           address.empty() ? "an unknown address" : address,
+                           "; ask an admin for one that is. Behind a load balancer the address is the balancer's"));
 }
 
 absl::Status CertificateRequired() {
@@ -227,6 +319,12 @@ absl::Status CertificateExpired(absl::Time expired_at) {
   return Make(
       absl::StatusCode::kUnauthenticated, "CERTIFICATE_EXPIRED",
       absl::StrCat("the client certificate expired at ", TimeText(expired_at), "; enroll again or get a new one"));
+}
+
+absl::Status CertificateSuperseded() {
+  return Make(
+      absl::StatusCode::kUnauthenticated, "CERTIFICATE_SUPERSEDED",
+      "the client certificate was renewed and the one that followed it was used; show that one, or enroll again");
 }
 
 absl::Status SensorIdentityRevoked(absl::string_view sensor_id) {

@@ -38,10 +38,13 @@ absl::Status IsolationRuleNotFound(absl::string_view id);
 absl::Status CommandNotFound(absl::string_view id);
 absl::Status TokenNotFound(absl::string_view id);
 absl::Status RolloutNotFound(absl::string_view id);
+absl::Status RoleNotFound(absl::string_view name);
+absl::Status OperatorNotFound(absl::string_view name);
 
 // ALREADY_EXISTS.
 absl::Status SensorNameTaken(absl::string_view name);
 absl::Status DuplicateIsolationRule();
+absl::Status RoleNameTaken(absl::string_view name);
 absl::Status RequestIdReused(absl::string_view request_id);
 absl::Status OperatorRoleDiffers(absl::string_view name, absl::string_view role);
 
@@ -54,6 +57,13 @@ absl::Status TokenAlreadyUsed(absl::string_view id);
 absl::Status NoSensorMatches();
 absl::Status RolloutEnded(absl::string_view id, absl::string_view how);
 absl::Status RolloutNotHalted(absl::string_view id);
+absl::Status SensorCloned(absl::string_view name, absl::string_view why);
+absl::Status RoleInUse(absl::string_view name);
+absl::Status TooManyRoles(int limit);
+absl::Status LastAdmin(absl::string_view name);
+absl::Status RotationRunning();
+absl::Status NoRotation();
+absl::Status RotationUnconfirmed(const std::vector<std::string>& sensors, const std::vector<std::string>& replicas);
 
 // ABORTED: read again, then decide again.
 absl::Status StaleEtag(absl::string_view what, absl::string_view name);
@@ -64,6 +74,9 @@ bool IsStreamSuperseded(const absl::Status& status);
 
 // RESOURCE_EXHAUSTED.
 absl::Status TooManyIsolationRules(int64_t limit);
+// Of one peer: more than the limit a second, or at once.
+absl::Status PeerTooFast(double calls_per_second);
+absl::Status PeerTooManyCalls(int calls_at_once);
 absl::Status TooManyScopedPolicies(absl::string_view sensor, int64_t limit);
 
 // UNAUTHENTICATED: the peer must get another identity or token.
@@ -71,15 +84,18 @@ absl::Status TokenUnknown();
 absl::Status TokenUsed();
 absl::Status TokenExpired(absl::Time expired_at);
 absl::Status TokenRevoked();
+absl::Status TokenNetwork(absl::string_view address);
 absl::Status CertificateRequired();
 absl::Status CertificateInvalid(absl::string_view why);
 absl::Status CertificateExpired(absl::Time expired_at);
+absl::Status CertificateSuperseded();
 absl::Status SensorIdentityRevoked(absl::string_view sensor_id);
 absl::Status SensorIdentityDeleted(absl::string_view sensor_id);
 absl::Status OperatorUnknown(absl::string_view name);
 absl::Status OperatorDisabled(absl::string_view name);
 
 // PERMISSION_DENIED.
+absl::Status RoleBeyondCaller(absl::string_view actor, absl::string_view permission);
 absl::Status PermissionDenied(absl::string_view actor, absl::string_view role, absl::string_view permission);
 
 }  // namespace bulkhead::controlplane

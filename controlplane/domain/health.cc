@@ -32,6 +32,9 @@ void AssessConvergence(const Sensor& sensor, HealthReport* out) {
   } else if (report.observed_generation == sensor.desired_generation &&
              report.observed_digest == sensor.desired_digest) {
     AssessReceipt(report, out);
+    if (!sensor.clone_suspected_at) return;
+    out->convergence = Convergence::kPending;
+    out->convergence_reason = "one host reports it in force, but two hosts seem to share this identity";
   } else if (sensor.failed_generation == sensor.desired_generation) {
     out->convergence = Convergence::kFailed;
     out->convergence_reason = sensor.failed_reason;
@@ -59,6 +62,10 @@ void AddTierReason(Tier tier, absl::string_view what, std::vector<std::string>* 
 std::vector<std::string> CriticalReasons(const Sensor& sensor) {
   std::vector<std::string> reasons;
   if (sensor.trust == Trust::kRevoked) reasons.push_back("its identity is revoked");
+  // Whatever is reported may be about the other host, so nothing of it is evidence.
+  if (sensor.clone_suspected_at) {
+    reasons.push_back(absl::StrCat("two hosts seem to share its identity: ", sensor.clone_reason));
+  }
   reasons.insert(reasons.end(), sensor.report.critical.begin(), sensor.report.critical.end());
   return reasons;
 }

@@ -26,9 +26,10 @@ Tier TierFor(const Sensor& sensor, PolicyTemplate wanted) {
 
 }  // namespace
 
-absl::Status CheckTakesOrders(const Sensor& sensor) {
+absl::Status CheckTakesOrders(const Sensor& sensor, bool allow_cloned) {
   if (sensor.trust == Trust::kRevoked) return SensorRevoked(sensor.name);
   if (!sensor.report.critical.empty()) return SensorCritical(sensor.name, sensor.report.critical);
+  if (sensor.clone_suspected_at && !allow_cloned) return SensorCloned(sensor.name, sensor.clone_reason);
   return absl::OkStatus();
 }
 

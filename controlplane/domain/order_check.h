@@ -9,8 +9,9 @@
 
 namespace bulkhead::controlplane {
 
-// SensorRevoked or SensorCritical; then no change of enforcement is accepted.
-absl::Status CheckTakesOrders(const Sensor& sensor);
+// SensorRevoked or SensorCritical; then no change of enforcement is accepted. SensorCloned unless `allow_cloned`: what
+// is ordered reaches whoever shows the identity.
+absl::Status CheckTakesOrders(const Sensor& sensor, bool allow_cloned = false);
 
 // StaleEtag when the order carries an etag that is not the sensor's.
 absl::Status CheckEtag(const Sensor& sensor, const OrderContext& context);

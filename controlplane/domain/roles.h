@@ -12,13 +12,25 @@
 namespace bulkhead::controlplane {
 
 // "viewer", "operator" or "admin".
-bool IsRole(absl::string_view role);
+bool IsBuiltInRole(absl::string_view role);
+std::vector<absl::string_view> BuiltInRoles();
+
+// Every permission that there is; those of a built-in role. Sorted.
+std::vector<std::string> KnownPermissions();
+std::vector<std::string> PermissionsOfBuiltIn(absl::string_view role);
+
+// Whether the operator's role, built in or not, has the permission.
+bool OperatorHas(const Operator& op, absl::string_view permission);
+
+// A role that may be made: a name of 1..64 of [a-z0-9-] that starts with a letter and is not built in, and at least one
+// permission, all known.
+absl::Status ValidateRole(const std::string& name, const std::vector<std::string>& permissions);
 
 // Permission that a method of the API needs, by its full name ("/bulkhead.v1.SensorService/ContainSensor"); empty for a
 // method that is not in the table, which nobody may call.
 absl::string_view PermissionFor(absl::string_view method);
 
-// True when the role has the permission. An unknown role has none; nobody has the empty permission.
+// True when the built-in role has the permission. Any other has none; nobody has the empty permission.
 bool RoleHas(absl::string_view role, absl::string_view permission);
 
 // OK, or PermissionDenied. Pure; thread safe.

@@ -150,6 +150,8 @@ struct Sensor {
   std::string etag;
   std::vector<Policy> policies;  // ordered for it, oldest first
   Labels labels;
+  std::optional<absl::Time> clone_suspected_at;  // two hosts seem to share its identity
+  std::string clone_reason;
 
   // The policy of a template that is about `scope` exactly, or null.
   const Policy* Find(PolicyTemplate wanted, const std::optional<Scope>& scope = std::nullopt) const {
@@ -238,9 +240,21 @@ struct EnrollmentToken {
   absl::Time created_at;
   std::string created_by;
   absl::Time expires_at;
-  std::string used_by_sensor_id;
+  std::string used_by_sensor_id;  // the last
   std::string reenroll_sensor_id;
   Labels sensor_labels;  // that a new sensor starts with
+  uint32_t max_uses = 1;
+  uint32_t uses = 0;
+  std::vector<IpPrefix> allowed_networks;  // empty: from anywhere
+};
+
+// One enrollment with a token.
+struct EnrollmentTokenUse {
+  uint32_t number = 0;  // 1, 2, 3, …; given by the store
+  std::string sensor_id;
+  std::string sensor_name;  // at that time
+  absl::Time used_at = {};
+  std::string address;  // numeric, without port; empty: from before addresses were recorded
 };
 
 struct AuditRecord {
@@ -257,8 +271,42 @@ struct AuditRecord {
 
 struct Operator {
   std::string name;
-  std::string role;  // "viewer", "operator", "admin"
+  std::string role;  // "viewer", "operator", "admin", or the name of a Role
   bool disabled = false;
+  std::vector<std::string> permissions = {};  // of a role that is not built in
+  absl::Time created_at = {};
+};
+
+// A role that an admin defined.
+struct Role {
+  std::string name;
+  std::vector<std::string> permissions;  // sorted, each once
+  std::string created_by;
+  absl::Time created_at;
+};
+
+// A root as everybody may know it.
+struct PublicRoot {
+  std::string fingerprint_hex;  // SHA-256 of the DER
+  std::string certificate_pem;
+  // The root's key in a certificate signed by the root before it: the proof that it follows that one. Empty: the first.
+  std::string cross_pem;
+  bool retired = false;  // what it issued is not accepted any more
+  bool sent = true;      // owners of certificates are told to trust it
+
+  friend bool operator==(const PublicRoot&, const PublicRoot&) = default;
+};
+
+// What a replica says about its part in a rotation, and what keeps a rotation from being finished.
+struct ReplicaStanding {
+  std::string name;
+  std::string issuer_hex;  // root that it issues to clients with; empty: not told yet
+};
+struct RotationProgress {
+  std::vector<std::string>
+      sensors;  // names of those that have no certificate of the new root, or have not confirmed it
+  std::vector<std::string> operators;     // names of those that have none, and are not disabled
+  std::vector<ReplicaStanding> replicas;  // that live
 };
 
 // Who gives an order and with which safeguards; the same for every order.

@@ -268,4 +268,22 @@ absl::StatusOr<absl::Duration> ValidateTokenTtl(absl::Duration ttl) {
   return DurationWithin(ttl, kDefaultTokenTtl, absl::Minutes(1), absl::Hours(30 * 24));
 }
 
+absl::StatusOr<uint32_t> ValidateTokenUses(uint32_t max_uses) {
+  if (max_uses > kMaxTokenUses) return InvalidField("max_uses", absl::StrCat("must be 1 to ", kMaxTokenUses));
+  return std::max(max_uses, 1u);
+}
+
+absl::StatusOr<std::vector<IpPrefix>> ParseNetworks(absl::string_view field, const std::vector<std::string>& texts) {
+  if (texts.size() > kMaxTokenNetworks) {
+    return InvalidField(field, absl::StrCat("has ", texts.size(), " prefixes; at most ", kMaxTokenNetworks));
+  }
+  std::vector<IpPrefix> networks;
+  for (const std::string& text : texts) {
+    absl::StatusOr<IpPrefix> network = IpPrefix::Parse(text);
+    if (!network.ok()) return InvalidField(field, network.status().message());
+    networks.push_back(*network);
+  }
+  return networks;
+}
+
 }  // namespace bulkhead::controlplane

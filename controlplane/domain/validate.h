@@ -27,6 +27,8 @@ inline constexpr absl::Duration kDefaultCommandTtl = absl::Minutes(5);
 inline constexpr absl::Duration kDefaultGuardDown = absl::Minutes(10);
 inline constexpr absl::Duration kLongestGuardDown = absl::Hours(1);
 inline constexpr absl::Duration kDefaultTokenTtl = absl::Hours(1);
+inline constexpr uint32_t kMaxTokenUses = 10'000;
+inline constexpr size_t kMaxTokenNetworks = 64;
 
 // True for well-formed UTF-8 without NUL, surrogates or overlong forms: what PostgreSQL and protobuf both take.
 bool IsCleanUtf8(absl::string_view text);
@@ -81,5 +83,9 @@ absl::StatusOr<absl::Duration> ValidateGuardDown(absl::Duration duration);
 absl::Status ValidateExpiry(absl::string_view field, absl::Time expires_at, absl::Time now);
 // Zero becomes the default of 1 hour; otherwise 1 minute to 30 days.
 absl::StatusOr<absl::Duration> ValidateTokenTtl(absl::Duration ttl);
+// Zero becomes 1; otherwise 1 to 10000.
+absl::StatusOr<uint32_t> ValidateTokenUses(uint32_t max_uses);
+// Prefixes of a token, at most 64.
+absl::StatusOr<std::vector<IpPrefix>> ParseNetworks(absl::string_view field, const std::vector<std::string>& texts);
 
 }  // namespace bulkhead::controlplane

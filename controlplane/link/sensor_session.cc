@@ -19,6 +19,7 @@ namespace {
 constexpr absl::Duration kHelloDeadline = absl::Seconds(10);
 // How long a peer may take to read its goodbye: revocation must close a stream within a second.
 constexpr absl::Duration kGoodbyeGrace = absl::Milliseconds(500);
+constexpr size_t kMaxInstanceBytes = 64;
 constexpr int kMaxEventsInBatch = 256;
 // More lines of one batch are counted, not written: a hostile sensor must not fill the log.
 constexpr int kMaxEventsLogged = 10;
@@ -32,6 +33,11 @@ absl::Time EndOfAge(absl::Time opened, absl::Duration age) {
 std::string NameOf(const v1::ConnectRequest& request) {
   const auto* field = request.GetReflection()->GetOneofFieldDescriptor(request, request.GetDescriptor()->oneof_decl(0));
   return field == nullptr ? "nothing" : field->name();
+}
+
+// A sensor that is older than instances is told apart by its boot at least.
+std::string InstanceOf(const v1::HostInfo& host) {
+  return host.instance_id().empty() ? host.boot_id() : host.instance_id();
 }
 
 bool IsDigest(const std::string& digest) {
@@ -48,7 +54,10 @@ SensorSession::SensorSession(const LinkContext* context, SensorHub* hub, const C
       stream_(std::move(stream)),
       opened_at_(context->clock->Now()),
       ends_at_(EndOfAge(opened_at_, context->max_stream_age)),
-      strand_(context->workers) {}
+      strand_(context->workers),
+      held_{.serial_hex = caller.identity.serial_hex,
+            .issuer_hex = caller.identity.issuer_hex,
+            .trust_bundle_digest = caller.trust_bundle_digest} {}
 
 void SensorSession::OnMessage(std::string bytes) {
   {
@@ -166,9 +175,13 @@ absl::Status SensorSession::Dispatch(const v1::ConnectRequest& request) {
 absl::Status SensorSession::HandleHello(const v1::Hello& hello) {
   if (hello_done_) return absl::InvalidArgumentError("a second hello on one stream");
   if (hello.host().boot_id().empty()) return InvalidField("hello.host.boot_id", "must not be empty");
+  if (hello.host().instance_id().size() > kMaxInstanceBytes) {
+    return InvalidField("hello.host.instance_id", absl::StrCat("must have at most ", kMaxInstanceBytes, " bytes"));
+  }
   host_ = hello.host();
   capabilities_ = hello.capabilities();
-  ASSIGN_OR_RETURN(const Ownership owner, context_->store->OpenSession(sensor_id(), context_->run_id));
+  ASSIGN_OR_RETURN(const Ownership owner,
+                   context_->store->OpenSession(sensor_id(), context_->run_id, InstanceOf(host_)));
   epoch_ = owner.epoch;
   RETURN_IF_ERROR(CheckTrust(StoreReport(hello.observed(), /*heartbeat=*/false)));
   if (!hub_->Attach(shared_from_this())) return StreamSuperseded();
@@ -188,6 +201,7 @@ absl::Status SensorSession::HandleHeartbeat(const v1::Heartbeat& heartbeat) {
   if (heartbeat.sequence() == 0) return InvalidField("heartbeat.sequence", "starts at 1");
   const absl::StatusOr<OrderedState> ordered = StoreReport(heartbeat.observed(), /*heartbeat=*/true);
   RETURN_IF_ERROR(CheckTrust(ordered));
+  RETURN_IF_ERROR(NoteStored(heartbeat.stored_certificate()));
   // What nearly every heartbeat is: nothing to say, and one statement was enough to know it.
   if (Knows(*ordered) && !ordered->open_commands) {
     AnswerUnchanged(heartbeat.sequence());
@@ -271,14 +285,31 @@ absl::Status SensorSession::HandleRenewal(const v1::RenewCertificate& renewal) {
                                  .sensor_id = sensor_id(),
                                  .fingerprint_hex = issued.fingerprint_hex,
                                  .not_before = issued.not_before,
-                                 .not_after = issued.not_after});
+                                 .not_after = issued.not_after,
+                                 .issuer_hex = issued.issuer_hex,
+                                 .trust_bundle_digest = issued.trust_bundle_digest});
   }));
+  issued_ = Held{.serial_hex = issued.serial_hex,
+                 .issuer_hex = issued.issuer_hex,
+                 .trust_bundle_digest = issued.trust_bundle_digest};
   v1::ConnectResponse response;
   response.mutable_certificate_issued()->set_certificate_chain_pem(issued.chain_pem);
-  response.mutable_certificate_issued()->set_trust_bundle_pem(context_->authority->trust_bundle_pem());
+  response.mutable_certificate_issued()->set_trust_bundle_pem(issued.trust_bundle_pem);
   Send(response);
   LogInfo("certificate renewed", {{"sensor", sensor_id()}, {"serial", issued.serial_hex}});
   return absl::OkStatus();
+}
+
+absl::Status SensorSession::NoteStored(const std::string& serial_hex) {
+  if (!issued_ || issued_->serial_hex != serial_hex) return absl::OkStatus();
+  RETURN_IF_ERROR(context_->store->ConfirmCertificate(sensor_id(), serial_hex));
+  held_ = *std::exchange(issued_, std::nullopt);
+  return absl::OkStatus();
+}
+
+bool SensorSession::ShouldRenew() const {
+  const CertificateAuthority::Standing now = context_->authority->standing();
+  return now.issuer_hex != held_.issuer_hex || now.trust_bundle_digest != held_.trust_bundle_digest;
 }
 
 absl::StatusOr<OrderedState> SensorSession::StoreReport(const v1::ObservedState& observed, bool heartbeat) {
@@ -300,6 +331,7 @@ void SensorSession::AnswerUnchanged(uint64_t sequence) {
   v1::ConnectResponse response;
   response.mutable_heartbeat_response()->set_sequence(sequence);
   response.mutable_heartbeat_response()->set_unchanged(true);
+  response.mutable_heartbeat_response()->set_renew_certificate(ShouldRenew());
   Send(response);
 }
 
@@ -333,6 +365,7 @@ absl::Status SensorSession::Synchronize(uint64_t sequence) {
     v1::HeartbeatResponse& answer = *response.mutable_heartbeat_response();
     answer.set_sequence(sequence);
     answer.set_unchanged(!differs);
+    answer.set_renew_certificate(ShouldRenew());
     if (differs) {
       *answer.mutable_desired_state() = ToProto(missing.desired);
       *answer.mutable_desired_state()->mutable_sent_at() = ToProto(context_->clock->Now());

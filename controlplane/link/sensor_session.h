@@ -83,6 +83,10 @@ class SensorSession final : public StreamHandler, public std::enable_shared_from
   absl::Status HandleCommandResult(const v1::CommandResult& result);
   absl::Status HandleEvents(const v1::EventBatch& batch);
   absl::Status HandleRenewal(const v1::RenewCertificate& renewal);
+  // The sensor has this certificate, and the trust bundle that was sent with it, on disk.
+  absl::Status NoteStored(const std::string& serial_hex);
+  // Whether another root issues now, or others are to be trusted, than the sensor knows.
+  bool ShouldRenew() const;
   absl::StatusOr<OrderedState> StoreReport(const v1::ObservedState& observed, bool heartbeat);
   void AnswerUnchanged(uint64_t sequence);
   // Whether the sensor was sent, or reported, just this.
@@ -127,6 +131,14 @@ class SensorSession final : public StreamHandler, public std::enable_shared_from
   v1::HostInfo host_;
   v1::Capabilities capabilities_;
   std::set<std::string> commands_sent_;
+  // A certificate of the sensor and the roots that it was sent with.
+  struct Held {
+    std::string serial_hex;
+    std::string issuer_hex;
+    std::string trust_bundle_digest;
+  };
+  Held held_;                   // the newest that it is known to have
+  std::optional<Held> issued_;  // over this stream, not yet confirmed
 };
 
 }  // namespace bulkhead::controlplane

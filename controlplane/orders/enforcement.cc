@@ -87,11 +87,12 @@ JsonObject Details(const Wanted& wanted, const Policy& policy) {
 }
 
 // The sensor, locked, when it takes orders and is as the caller saw it.
-absl::StatusOr<Sensor> LockForOrder(Transaction& tx, const OrderContext& context, const std::string& reference) {
+absl::StatusOr<Sensor> LockForOrder(Transaction& tx, const OrderContext& context, const std::string& reference,
+                                    bool allow_cloned = false) {
   RETURN_IF_ERROR(ValidateOrderContext(context));
   RETURN_IF_ERROR(ValidateSensorReference("sensor", reference));
   ASSIGN_OR_RETURN(Sensor sensor, tx.GetSensor(reference, /*lock=*/true));
-  RETURN_IF_ERROR(CheckTakesOrders(sensor));
+  RETURN_IF_ERROR(CheckTakesOrders(sensor, allow_cloned));
   RETURN_IF_ERROR(CheckEtag(sensor, context));
   return sensor;
 }
@@ -154,7 +155,7 @@ absl::StatusOr<PolicyOrdered> OrderWall(Transaction& tx, const OrderContext& con
                                         Wanted wanted, const char* name) {
   const std::optional<Scope>& scope = wanted.policy.scope;
   if (scope) RETURN_IF_ERROR(ValidateScope("scope", *scope));
-  ASSIGN_OR_RETURN(const Sensor target, LockForOrder(tx, context, sensor));
+  ASSIGN_OR_RETURN(const Sensor target, LockForOrder(tx, context, sensor, wanted.allow_degraded));
   wanted.existing = target.Find(wanted.policy.policy_template, scope);
   if (scope && wanted.existing == nullptr) RETURN_IF_ERROR(CheckScopedPolicies(target));
   wanted.policy.name =
@@ -184,7 +185,7 @@ absl::StatusOr<PolicyOrdered> IsolateSensor(Transaction& tx, const OrderContext&
 absl::StatusOr<PolicyOrdered> BlockBinary(Transaction& tx, const OrderContext& context, const std::string& sensor,
                                           const BinaryOrder& order, const PolicyTerms& terms) {
   RETURN_IF_ERROR(CheckBinaryOrder(order, terms));
-  ASSIGN_OR_RETURN(const Sensor target, LockForOrder(tx, context, sensor));
+  ASSIGN_OR_RETURN(const Sensor target, LockForOrder(tx, context, sensor, terms.allow_degraded));
   Wanted wanted(PolicyTemplate::kBlockBinary, terms);
   for (const Policy& policy : target.policies) {
     if (policy.policy_template == PolicyTemplate::kBlockBinary && NamesSameFile(policy, order)) {
@@ -209,7 +210,7 @@ absl::StatusOr<PolicyOrdered> SetAllowList(Transaction& tx, const OrderContext& 
   }
   RETURN_IF_ERROR(ValidateScope("scope", *terms.scope));
   RETURN_IF_ERROR(ValidateAllowList("allow_list", list));
-  ASSIGN_OR_RETURN(const Sensor target, LockForOrder(tx, context, sensor));
+  ASSIGN_OR_RETURN(const Sensor target, LockForOrder(tx, context, sensor, terms.allow_degraded));
   std::sort(list.binaries.begin(), list.binaries.end());
   list.binaries.erase(std::unique(list.binaries.begin(), list.binaries.end()), list.binaries.end());
   Wanted wanted(PolicyTemplate::kAllowList, terms);

@@ -110,6 +110,10 @@ absl::StatusOr<Sensor> SetDisabled(Transaction& tx, const OrderContext& context,
 absl::StatusOr<Sensor> SetLabels(Transaction& tx, const OrderContext& context, const std::string& sensor,
                                  const Labels& labels);
 absl::StatusOr<Sensor> RevokeSensor(Transaction& tx, const OrderContext& context, const std::string& sensor);
+// Marks the sensors whose identity seems to be on two hosts, each with an audit record by kSystemActor, in a
+// transaction of its own. Returns how many. Any replica may call it at any time.
+absl::StatusOr<int> SuspectClones(Store& store);
+absl::StatusOr<Sensor> ClearCloneSuspicion(Transaction& tx, const OrderContext& context, const std::string& sensor);
 absl::Status DeleteSensor(Transaction& tx, const OrderContext& context, const std::string& sensor);
 
 struct RuleChanged {
@@ -121,17 +125,52 @@ absl::StatusOr<RuleChanged> CreateIsolationRule(Transaction& tx, const OrderCont
 absl::StatusOr<RuleChanged> DeleteIsolationRule(Transaction& tx, const OrderContext& context,
                                                 const std::string& rule_id);
 
+// Who may do what. Nobody gives a permission that they lack: RoleBeyondCaller. `role` says name and permissions.
+absl::StatusOr<Role> CreateRole(Transaction& tx, const OrderContext& context, Role role);
+absl::Status DeleteRole(Transaction& tx, const OrderContext& context, const std::string& name);
+// LastAdmin when no admin would be left who is not disabled.
+absl::StatusOr<Operator> SetOperatorRole(Transaction& tx, const OrderContext& context, const std::string& name,
+                                         const std::string& role);
+absl::StatusOr<Operator> SetOperatorDisabled(Transaction& tx, const OrderContext& context, const std::string& name,
+                                             bool disabled);
+
+// Roots of the certificate authority, and, during a rotation, how far everybody is.
+struct RotationStatus {
+  std::vector<PublicRoot> roots;  // oldest first; none before the first rotation
+  bool running = false;
+  RotationProgress progress;  // towards the newest root
+};
+absl::StatusOr<RotationStatus> GetRotation(Transaction& tx);
+// RotationRunning when two roots are in use.
+absl::Status CheckMayRotate(Transaction& tx, bool lock);
+// From here on both are trusted. `current` is the root that issued so far.
+absl::Status BeginRotation(Transaction& tx, const OrderContext& context, const PublicRoot& current,
+                           const PublicRoot& successor);
+// Takes the older root out of trust. RotationUnconfirmed, unless forced, when a sensor that is not revoked has not
+// confirmed a certificate of the new root and the trust bundle with it, or a replica that lives does not issue from it.
+absl::Status FinishRotation(Transaction& tx, const OrderContext& context, bool force);
+
 struct TokenCreated {
   EnrollmentToken token;
   std::string secret;
 };
-absl::StatusOr<TokenCreated> CreateToken(Transaction& tx, const OrderContext& context, const std::string& label,
-                                         absl::Duration ttl, const std::string& reenroll_sensor,
-                                         const Labels& sensor_labels, absl::Time now);
+// What a token is for. Zero: the default time to live, or one use.
+struct TokenOrder {
+  std::string label;
+  absl::Duration ttl;
+  std::string reenroll_sensor;  // id or name
+  Labels sensor_labels;
+  uint32_t max_uses = 1;
+  std::vector<IpPrefix> allowed_networks;
+};
+absl::StatusOr<TokenCreated> CreateToken(Transaction& tx, const OrderContext& context, const TokenOrder& order,
+                                         absl::Time now);
 absl::StatusOr<EnrollmentToken> RevokeToken(Transaction& tx, const OrderContext& context, const std::string& token_id);
 
-// Consumes a token: makes the sensor, or restores the revoked one that the token names. The caller signs a certificate
-// for the returned sensor and stores it (Transaction::InsertCertificate) in the same transaction.
-absl::StatusOr<Sensor> Enroll(Transaction& tx, const std::string& secret, const std::string& name, absl::Time now);
+// Takes one use of a token: makes the sensor, or restores the revoked one that the token names. `address` is where the
+// host comes from, numeric, without port. The caller signs a certificate for the returned sensor and stores it
+// (Transaction::InsertCertificate) in the same transaction.
+absl::StatusOr<Sensor> Enroll(Transaction& tx, const std::string& secret, const std::string& name,
+                              const std::string& address, absl::Time now);
 
 }  // namespace bulkhead::controlplane::orders

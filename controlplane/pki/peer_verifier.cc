@@ -16,8 +16,8 @@ namespace {
 
 constexpr size_t kMaxPemBytes = 65536;
 
-// Signed by one of the roots, within its time, for client use.
-absl::Status CheckChain(X509_STORE* roots, X509* leaf, absl::Time now) {
+// Signed by one of the roots, within its time, for client use. The root's fingerprint.
+absl::StatusOr<std::string> CheckChain(X509_STORE* roots, X509* leaf, absl::Time now) {
   const StoreContextPtr context(X509_STORE_CTX_new());
   if (context == nullptr || X509_STORE_CTX_init(context.get(), roots, leaf, nullptr) != 1)
     return OpensslError("check a certificate");
@@ -29,7 +29,10 @@ absl::Status CheckChain(X509_STORE* roots, X509* leaf, absl::Time now) {
   const bool good = X509_verify_cert(context.get()) == 1;
   const int error = X509_STORE_CTX_get_error(context.get());
   ERR_clear_error();
-  if (good) return absl::OkStatus();
+  if (good) {
+    const STACK_OF(X509)* const chain = X509_STORE_CTX_get0_chain(context.get());
+    return FingerprintHex(sk_X509_value(chain, sk_X509_num(chain) - 1));
+  }
   if (error == X509_V_ERR_CERT_HAS_EXPIRED && X509_STORE_CTX_get_error_depth(context.get()) == 0) {
     return CertificateExpired(NotAfter(leaf));
   }
@@ -42,13 +45,14 @@ absl::StatusOr<PeerIdentity> VerifyPeerCertificate(X509_STORE* roots, const std:
   if (leaf_pem.size() > kMaxPemBytes) return CertificateInvalid("it is too long");
   const absl::StatusOr<CertificatePtr> leaf = CertificateFromPem(leaf_pem);
   if (!leaf.ok()) return CertificateInvalid(leaf.status().message());
-  RETURN_IF_ERROR(CheckChain(roots, leaf->get(), now));
+  ASSIGN_OR_RETURN(const std::string issuer_hex, CheckChain(roots, leaf->get(), now));
   const std::vector<std::string> uris = UriNames(leaf->get());
   if (uris.size() != 1) return CertificateInvalid("it does not name exactly one identity");
   PeerIdentity peer;
   peer.serial_hex = SerialHex(leaf->get());
   peer.fingerprint_hex = FingerprintHex(leaf->get());
   peer.not_after = NotAfter(leaf->get());
+  peer.issuer_hex = issuer_hex;
   if (absl::StartsWith(uris[0], kSensorUri)) {
     peer.kind = PeerIdentity::Kind::kSensor;
     peer.id = uris[0].substr(sizeof(kSensorUri) - 1);

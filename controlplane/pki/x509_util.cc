@@ -121,4 +121,10 @@ std::vector<std::string> UriNames(X509* certificate) {
   return uris;
 }
 
+std::string CommonName(const X509* certificate) {
+  char text[65] = "";
+  X509_NAME_get_text_by_NID(X509_get_subject_name(certificate), NID_commonName, text, sizeof(text));
+  return text;
+}
+
 }  // namespace bulkhead::controlplane

@@ -57,6 +57,9 @@ std::string FingerprintHex(X509* certificate);
 absl::Time NotBefore(const X509* certificate);
 absl::Time NotAfter(const X509* certificate);
 
+// Of the subject; empty when it has none.
+std::string CommonName(const X509* certificate);
+
 // The URIs among the subject alternative names.
 std::vector<std::string> UriNames(X509* certificate);
 

@@ -3,17 +3,53 @@
 
 #include <utility>
 
+#include "absl/strings/match.h"
+#include "absl/strings/strip.h"
 #include "absl/time/clock.h"
+#include "common/hex.h"
 #include "common/log.h"
 #include "controlplane/rpc/grpc_status.h"
 
 namespace bulkhead::controlplane {
 
-Exchange::Exchange(std::string path, const Method* method, const Gate* gate, Peer peer,
+namespace {
+
+// "ipv4:192.0.2.1:4711" and "ipv6:%5B2001:db8::1%5D:4711" or "ipv6:[2001:db8::1]:4711", as gRPC writes peers; empty for
+// any other.
+std::string NumericAddress(absl::string_view peer) {
+  const bool is_ipv6 = absl::ConsumePrefix(&peer, "ipv6:");
+  if (!is_ipv6 && !absl::ConsumePrefix(&peer, "ipv4:")) return "";
+  const size_t port = peer.rfind(':');
+  if (port == absl::string_view::npos) return "";
+  peer = peer.substr(0, port);
+  if (absl::ConsumePrefix(&peer, "[")) absl::ConsumeSuffix(&peer, "]");
+  if (absl::ConsumePrefix(&peer, "%5B")) absl::ConsumeSuffix(&peer, "%5D");
+  return std::string(peer);
+}
+
+}  // namespace
+
+Exchange::Exchange(std::string path, const Method* method, const Gate* gate, PeerLimiter* limiter, Peer peer,
                    std::shared_ptr<StreamSession> session)
-    : path_(std::move(path)), method_(method), gate_(gate), peer_(std::move(peer)), session_(std::move(session)) {}
+    : path_(std::move(path)),
+      method_(method),
+      gate_(gate),
+      limiter_(limiter),
+      peer_(std::move(peer)),
+      // The handshake proved that the peer has the key of this certificate, whatever it is worth.
+      limited_as_(peer_.leaf_pem.empty() ? NumericAddress(peer_.address) : Sha256(peer_.leaf_pem)),
+      session_(std::move(session)) {}
 
 void Exchange::Start() {
+  if (const absl::Status entered = limiter_->Enter(limited_as_, absl::Now()); !entered.ok()) {
+    // Not Refuse: a flood must not fill the log either.
+    LogDebug("call refused", {{"rpc", path_}, {"peer", peer_.address}, {"error", entered.ToString()}});
+    return session_->Close(ToGrpcStatus(entered), absl::Now());
+  }
+  {
+    absl::MutexLock lock(&mutex_);
+    entered_ = true;
+  }
   Post([self = shared_from_this()] { self->Admit(); });
 }
 
@@ -21,6 +57,7 @@ void Exchange::Admit() {
   absl::StatusOr<Caller> caller = gate_->Admit(peer_.leaf_pem, method_->access, path_);
   if (!caller.ok()) return Refuse(caller.status());
   caller_ = *std::move(caller);
+  caller_.address = NumericAddress(peer_.address);
   if (method_->stream) {
     absl::StatusOr<std::shared_ptr<StreamHandler>> made = method_->stream(caller_, session_);
     if (!made.ok()) return Refuse(made.status());
@@ -66,6 +103,7 @@ void Exchange::OnEnded() {
     ended_ = true;
     receiver = std::move(handler_);
     handler_.reset();
+    if (std::exchange(entered_, false)) limiter_->Leave(limited_as_);
   }
   if (receiver) receiver->OnEnded();
 }

@@ -8,6 +8,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "controlplane/rpc/method_table.h"
+#include "controlplane/rpc/peer_limiter.h"
 
 namespace bulkhead::controlplane {
 
@@ -21,10 +22,11 @@ struct Peer {
 // progress.
 class Exchange : public std::enable_shared_from_this<Exchange> {
  public:
-  // `path` names the RPC. `method` and `gate` outlive the exchange.
-  Exchange(std::string path, const Method* method, const Gate* gate, Peer peer, std::shared_ptr<StreamSession> session);
+  // `path` names the RPC. `method`, `gate` and `limiter` outlive the exchange.
+  Exchange(std::string path, const Method* method, const Gate* gate, PeerLimiter* limiter, Peer peer,
+           std::shared_ptr<StreamSession> session);
 
-  // Admits the caller on a worker, then asks for the first message.
+  // Refuses a peer that calls too much, admits the caller on a worker, then asks for the first message.
   void Start();
   void OnMessage(std::string bytes) ABSL_LOCKS_EXCLUDED(mutex_);
   void OnPeerDone() ABSL_LOCKS_EXCLUDED(mutex_);
@@ -44,10 +46,13 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
   const std::string path_;
   const Method* const method_;
   const Gate* const gate_;
+  PeerLimiter* const limiter_;
   const Peer peer_;
+  const std::string limited_as_;  // the peer, to the limiter
   const std::shared_ptr<StreamSession> session_;
   Caller caller_;  // written once by Admit, before the first message is asked for
   mutable absl::Mutex mutex_;
+  bool entered_ ABSL_GUARDED_BY(mutex_) = false;  // the limiter counts this call
   bool got_request_ ABSL_GUARDED_BY(mutex_) = false;
   bool ended_ ABSL_GUARDED_BY(mutex_) = false;
   std::shared_ptr<StreamHandler> handler_ ABSL_GUARDED_BY(mutex_);

@@ -30,7 +30,16 @@ absl::StatusOr<Caller> Gate::AdmitSensor(const PeerIdentity& identity) const {
   if (certificate->sensor_id != identity.id || certificate->fingerprint_hex != identity.fingerprint_hex) {
     return CertificateInvalid("it is not the one that was issued under its serial number");
   }
-  return Caller{.name = identity.id, .role = {}, .identity = identity};
+  if (certificate->superseded) {
+    RETURN_IF_ERROR(store_->CountSupersededUse(identity.serial_hex));
+    return CertificateSuperseded();
+  }
+  if (!certificate->used) RETURN_IF_ERROR(store_->ActivateCertificate(identity.serial_hex));
+  Caller caller{.name = identity.id, .role = {}, .identity = identity};
+  caller.trust_bundle_digest = certificate->trust_bundle_digest;
+  // From before bundles were recorded: there was one root.
+  if (caller.trust_bundle_digest.empty()) caller.trust_bundle_digest = TrustBundleDigest({identity.issuer_hex});
+  return caller;
 }
 
 absl::StatusOr<Caller> Gate::AdmitOperator(const PeerIdentity& identity, const std::string& path) const {

@@ -22,9 +22,13 @@ struct Caller {
   std::string name;  // operator's name, or sensor's id; empty: anyone
   std::string role;  // operator's role
   PeerIdentity identity;
+  // Of a sensor: TrustBundleDigest of the roots that it was sent with its certificate.
+  std::string trust_bundle_digest = {};
+  std::string address = {};  // numeric, without port; a load balancer's when there is one in between
 };
 
-// Thread safe. Asks the database each time, so a revocation works from the next call on.
+// Thread safe. Asks the database each time, so a revocation works from the next call on. The first call with a renewed
+// certificate of a sensor ends those before it.
 class Gate {
  public:
   // None is owned; all outlive the gate.
@@ -32,9 +36,9 @@ class Gate {
       : store_(store), authority_(authority), clock_(clock) {}
 
   // `leaf_pem` is what the peer presented, empty for nothing; `path` names the RPC. Blocks.
-  // Unauthenticated: CERTIFICATE_REQUIRED, CERTIFICATE_INVALID, CERTIFICATE_EXPIRED, SENSOR_REVOKED, SENSOR_DELETED,
-  // OPERATOR_UNKNOWN, OPERATOR_DISABLED. PermissionDenied: role, or a sensor where an operator is wanted or the
-  // reverse. Unavailable: database.
+  // Unauthenticated: CERTIFICATE_REQUIRED, CERTIFICATE_INVALID, CERTIFICATE_EXPIRED, CERTIFICATE_SUPERSEDED,
+  // SENSOR_REVOKED, SENSOR_DELETED, OPERATOR_UNKNOWN, OPERATOR_DISABLED. PermissionDenied: role, or a sensor where an
+  // operator is wanted or the reverse. Unavailable: database.
   absl::StatusOr<Caller> Admit(const std::string& leaf_pem, Access access, const std::string& path) const;
 
  private:

@@ -35,10 +35,11 @@ Peer PeerOf(const grpc::CallbackServerContext& context) {
 // Connects gRPC's reactions with a StreamSession and an Exchange. Deletes itself when gRPC is done with it.
 class CallReactor final : public grpc::ServerBidiReactor<ByteBuffer, ByteBuffer>, public StreamSession::Transport {
  public:
-  CallReactor(grpc::CallbackServerContext* context, const std::string& path, const Method* method, const Gate* gate)
+  CallReactor(grpc::CallbackServerContext* context, const std::string& path, const Method* method, const Gate* gate,
+              PeerLimiter* limiter)
       : context_(context),
         session_(std::make_shared<StreamSession>(this, kMaxQueuedMessages)),
-        exchange_(std::make_shared<Exchange>(path, method, gate, PeerOf(*context), session_)) {
+        exchange_(std::make_shared<Exchange>(path, method, gate, limiter, PeerOf(*context), session_)) {
     exchange_->Start();
   }
 
@@ -83,25 +84,26 @@ class CallReactor final : public grpc::ServerBidiReactor<ByteBuffer, ByteBuffer>
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<RpcService>> RpcService::Create(const google::protobuf::ServiceDescriptor& service,
-                                                               const MethodTable& table, const Gate& gate) {
+                                                               const MethodTable& table, const Gate& gate,
+                                                               PeerLimiter& limiter) {
   std::unique_ptr<RpcService> made(new RpcService());
   made->paths_.reserve(service.method_count());
   for (int i = 0; i < service.method_count(); ++i) {
     const std::string path = absl::StrCat("/", service.full_name(), "/", service.method(i)->name());
     const Method* method = table.Find(path);
     if (method == nullptr) return absl::FailedPreconditionError(absl::StrCat("nothing answers ", path));
-    made->AddRow(path, *method, gate);
+    made->AddRow(path, *method, gate, limiter);
   }
   return made;
 }
 
-void RpcService::AddRow(const std::string& path, const Method& method, const Gate& gate) {
+void RpcService::AddRow(const std::string& path, const Method& method, const Gate& gate, PeerLimiter& limiter) {
   paths_.push_back(path);
   // To a server a unary call is a stream of one message each way, so one reactor serves every shape.
   AddMethod(
       new grpc::internal::RpcServiceMethod(paths_.back().c_str(), grpc::internal::RpcMethod::BIDI_STREAMING, nullptr));
-  const auto react = [path, &method, &gate](grpc::CallbackServerContext* context) {
-    return new CallReactor(context, path, &method, &gate);
+  const auto react = [path, &method, &gate, &limiter](grpc::CallbackServerContext* context) {
+    return new CallReactor(context, path, &method, &gate, &limiter);
   };
   MarkMethodRawCallback(rows_++, new grpc::internal::CallbackBidiHandler<ByteBuffer, ByteBuffer>(react));
 }

@@ -8,6 +8,7 @@
 #include "absl/status/statusor.h"
 #include "controlplane/rpc/gate.h"
 #include "controlplane/rpc/method_table.h"
+#include "controlplane/rpc/peer_limiter.h"
 #include "google/protobuf/descriptor.h"
 #include "grpcpp/impl/codegen/service_type.h"
 
@@ -17,13 +18,15 @@ namespace bulkhead::controlplane {
 // caller is admitted.
 class RpcService final : public grpc::Service {
  public:
-  // FailedPrecondition names the RPC of `service` that has no row in `table`. `table` and `gate` outlive the service.
+  // FailedPrecondition names the RPC of `service` that has no row in `table`. `table`, `gate` and `limiter` outlive the
+  // service.
   static absl::StatusOr<std::unique_ptr<RpcService>> Create(const google::protobuf::ServiceDescriptor& service,
-                                                            const MethodTable& table, const Gate& gate);
+                                                            const MethodTable& table, const Gate& gate,
+                                                            PeerLimiter& limiter);
 
  private:
   RpcService() = default;
-  void AddRow(const std::string& path, const Method& method, const Gate& gate);
+  void AddRow(const std::string& path, const Method& method, const Gate& gate, PeerLimiter& limiter);
 
   int rows_ = 0;
   std::vector<std::string> paths_;  // gRPC keeps pointers to these

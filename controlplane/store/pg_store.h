@@ -29,13 +29,21 @@ class PgStore final : public Store {
                                   const std::string& message) override;
   absl::Status RenewReplica(const std::string& run_id, const std::string& name, absl::Duration lease) override;
   absl::Status EndReplica(const std::string& run_id) override;
-  absl::StatusOr<Ownership> OpenSession(const std::string& sensor_id, const std::string& run_id) override;
+  absl::StatusOr<Ownership> OpenSession(const std::string& sensor_id, const std::string& run_id,
+                                        const std::string& instance) override;
   absl::Status CloseSession(const Ownership& owner) override;
   absl::StatusOr<std::vector<HeldStream>> ListHeldStreams(const std::string& run_id) override;
 
   absl::StatusOr<SensorCertificate> FindCertificate(const std::string& serial_hex) override;
+  absl::Status ActivateCertificate(const std::string& serial_hex) override;
+  absl::Status ConfirmCertificate(const std::string& sensor_id, const std::string& serial_hex) override;
+  absl::Status CountSupersededUse(const std::string& serial_hex) override;
+  absl::StatusOr<std::vector<CloneSign>> GetCloneSigns(int returns, int shown) override;
+  absl::StatusOr<bool> ReportAuthority(const std::string& run_id, const std::string& trust_bundle_digest,
+                                       const std::string& issuer_hex) override;
   absl::StatusOr<Operator> FindOperator(const std::string& fingerprint_hex) override;
-  absl::Status InsertOperator(const Operator& op, const std::string& fingerprint_hex) override;
+  absl::Status InsertOperator(const Operator& op, const std::string& fingerprint_hex,
+                              const std::string& issuer_hex) override;
 
   absl::StatusOr<Page<AuditRecord>> ListAudit(const std::string& target, int page_size,
                                               const std::string& page_token) override;

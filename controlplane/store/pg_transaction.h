@@ -83,7 +83,9 @@ class PgTransaction final : public Transaction {
   absl::StatusOr<EnrollmentToken> FindTokenBySecret(const std::string& secret) override;
   absl::StatusOr<EnrollmentToken> GetToken(const std::string& token_id) override;
   absl::StatusOr<Page<EnrollmentToken>> ListTokens(int page_size, const std::string& page_token) override;
-  absl::Status MarkTokenUsed(const std::string& token_id, const std::string& sensor_id) override;
+  absl::Status UseToken(const std::string& token_id, const EnrollmentTokenUse& use) override;
+  absl::StatusOr<Page<EnrollmentTokenUse>> ListTokenUses(const std::string& token_id, int page_size,
+                                                         const std::string& page_token) override;
   absl::Status RevokeToken(const std::string& token_id) override;
 
   absl::StatusOr<std::vector<RolloutTarget>> SelectTargets(const LabelSelector& selector) override;
@@ -107,6 +109,21 @@ class PgTransaction final : public Transaction {
 
   absl::Status InsertCertificate(const SensorCertificate& certificate) override;
   absl::Status RevokeCertificates(const std::string& sensor_id) override;
+  absl::StatusOr<bool> SetCloneSuspicion(const std::string& sensor_id, const std::string& reason) override;
+  absl::Status ClearCloneSuspicion(const std::string& sensor_id) override;
+
+  absl::StatusOr<std::vector<Role>> ListRoles() override;
+  absl::StatusOr<Role> GetRole(const std::string& name, bool hold) override;
+  absl::Status InsertRole(const Role& role) override;
+  absl::Status DeleteRole(const std::string& name) override;
+  absl::StatusOr<Page<Operator>> ListOperators(int page_size, const std::string& page_token) override;
+  absl::StatusOr<Operator> GetOperator(const std::string& name, bool lock) override;
+  absl::Status UpdateOperator(const Operator& op) override;
+
+  absl::StatusOr<std::vector<PublicRoot>> ListRoots(bool lock) override;
+  absl::Status InsertRoot(const PublicRoot& root) override;
+  absl::Status RetireRoot(const std::string& fingerprint_hex) override;
+  absl::StatusOr<RotationProgress> GetRotationProgress(const std::string& fingerprint_hex) override;
 
   absl::Status AppendAudit(const AuditRecord& record) override;
 

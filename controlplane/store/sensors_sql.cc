@@ -1,6 +1,7 @@
 // Sensors in the database.
 #include "absl/strings/str_cat.h"
 #include "absl/strings/substitute.h"
+#include "common/hex.h"
 #include "common/status_macros.h"
 #include "common/uuid.h"
 #include "controlplane/domain/errors.h"
@@ -14,13 +15,15 @@ namespace {
 
 constexpr char kSelect[] = R"(
 SELECT s.id, s.name, s.trust, s.disabled, s.desired_generation, s.desired_digest, s.revision, s.enrolled_at,
+       s.clone_suspected_at, s.clone_reason,
        ARRAY(SELECT key || '=' || value FROM jsonb_each_text(s.labels)) AS labels,
        r.host_info, r.capabilities, r.observed, r.boot_id, r.observed_generation, r.observed_digest,
        r.degraded, r.critical, r.receipt_complete, r.failed_probe, r.refused_policy,
        r.containment_tier, r.isolation_tier, r.block_binary_tier, r.allow_list_tier, r.observed_at, r.last_heartbeat_at,
        r.failed_generation, r.failed_reason,
        EXISTS (SELECT FROM replicas h WHERE h.id = r.session_holder AND h.lease_until > now()) AS connected,
-       (SELECT max(c.not_after) FROM sensor_certificates c WHERE c.sensor_id = s.id AND c.revoked_at IS NULL)
+       (SELECT max(c.not_after) FROM sensor_certificates c WHERE c.sensor_id = s.id AND c.revoked_at IS NULL
+          AND c.superseded_at IS NULL)
          AS certificate_not_after
 FROM sensors s JOIN sensor_reports r ON r.sensor_id = s.id )";
 
@@ -66,6 +69,8 @@ Sensor SensorFrom(const pqxx::row& row) {
   sensor.certificate_not_after = OptionalTimeFrom(row["certificate_not_after"]);
   sensor.etag = row["revision"].c_str();
   sensor.labels = LabelsFrom(row["labels"]);
+  sensor.clone_suspected_at = OptionalTimeFrom(row["clone_suspected_at"]);
+  sensor.clone_reason = row["clone_reason"].c_str();
   return sensor;
 }
 
@@ -165,10 +170,12 @@ absl::Status PgTransaction::DeleteSensor(const std::string& sensor_id) {
 
 absl::Status PgTransaction::InsertCertificate(const SensorCertificate& certificate) {
   return Execute("store a certificate",
-                 "INSERT INTO sensor_certificates (serial, sensor_id, fingerprint, not_before, not_after)"
-                 " VALUES ($1, $2::uuid, decode($3, 'hex'), $4::timestamptz, $5::timestamptz)",
+                 "INSERT INTO sensor_certificates (serial, sensor_id, fingerprint, not_before, not_after, issuer,"
+                 " trust_bundle) VALUES ($1, $2::uuid, decode($3, 'hex'), $4::timestamptz, $5::timestamptz,"
+                 " decode(NULLIF($6, ''), 'hex'), decode(NULLIF($7, ''), 'hex'))",
                  certificate.serial_hex, certificate.sensor_id, certificate.fingerprint_hex,
-                 TimeText(certificate.not_before), TimeText(certificate.not_after))
+                 TimeText(certificate.not_before), TimeText(certificate.not_after), certificate.issuer_hex,
+                 ToHex(certificate.trust_bundle_digest))
       .status();
 }
 
@@ -177,6 +184,35 @@ absl::Status PgTransaction::RevokeCertificates(const std::string& sensor_id) {
                  "UPDATE sensor_certificates SET revoked_at = now() WHERE sensor_id = $1::uuid AND revoked_at IS NULL",
                  sensor_id)
       .status();
+}
+
+absl::StatusOr<bool> PgTransaction::SetCloneSuspicion(const std::string& sensor_id, const std::string& reason) {
+  ASSIGN_OR_RETURN(const pqxx::result marked, Execute("suspect a clone",
+                                                      "UPDATE sensors SET clone_suspected_at = now(), clone_reason = $2"
+                                                      " WHERE id = $1::uuid AND clone_suspected_at IS NULL",
+                                                      sensor_id, reason));
+  if (marked.affected_rows() == 0) return false;
+  RETURN_IF_ERROR(Touch(sensor_id));
+  return true;
+}
+
+absl::Status PgTransaction::ClearCloneSuspicion(const std::string& sensor_id) {
+  RETURN_IF_ERROR(Execute("clear a suspicion",
+                          "UPDATE sensors SET clone_suspected_at = NULL, clone_reason = '' WHERE id = $1::uuid",
+                          sensor_id)
+                      .status());
+  RETURN_IF_ERROR(
+      Execute("forget signs of a clone",
+              "UPDATE sensor_reports SET instances = '{}', instance_returns = 0, instance_returned_at = NULL"
+              " WHERE sensor_id = $1::uuid",
+              sensor_id)
+          .status());
+  RETURN_IF_ERROR(
+      Execute("forget signs of a clone",
+              "UPDATE sensor_certificates SET superseded_shown = 0 WHERE sensor_id = $1::uuid AND superseded_shown > 0",
+              sensor_id)
+          .status());
+  return Touch(sensor_id);
 }
 
 absl::Status PgTransaction::Touch(const std::string& sensor_id) {

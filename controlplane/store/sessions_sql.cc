@@ -20,9 +20,19 @@ WITH renewed AS (
 DELETE FROM replicas r USING renewed n
 WHERE r.id <> n.id AND ((n.is_new AND r.name = $2) OR r.lease_until < now() - interval '1 hour'))";
 
+// An instance that is in the list and not its head has come back after another. A host that is set back to a snapshot
+// of its memory does so too, once: hence the count, and that it begins anew after a day.
+//
 // The epoch is what fences, so it must be on disk before the stream says anything: never with synchronous_commit off.
 constexpr char kOpenSession[] = R"(
-UPDATE sensor_reports r SET session_epoch = r.session_epoch + 1, session_holder = $2::uuid
+UPDATE sensor_reports r SET session_epoch = r.session_epoch + 1, session_holder = $2::uuid,
+  instances = CASE WHEN $4 = '' OR r.instances[1] = $4 THEN r.instances
+                   ELSE ($4 || array_remove(r.instances, $4))[1:8] END,
+  instance_returns = CASE WHEN $4 = '' OR r.instances[1] = $4 OR NOT $4 = ANY (r.instances) THEN r.instance_returns
+                          WHEN r.instance_returned_at > now() - interval '1 day' THEN r.instance_returns + 1
+                          ELSE 1 END,
+  instance_returned_at = CASE WHEN $4 <> '' AND r.instances[1] <> $4 AND $4 = ANY (r.instances) THEN now()
+                              ELSE r.instance_returned_at END
 FROM (SELECT session_holder FROM sensor_reports WHERE sensor_id = $1::uuid FOR NO KEY UPDATE) older
 WHERE r.sensor_id = $1::uuid
 RETURNING r.session_epoch,
@@ -84,12 +94,13 @@ absl::Status PgStore::EndReplica(const std::string& run_id) {
   });
 }
 
-absl::StatusOr<Ownership> PgStore::OpenSession(const std::string& sensor_id, const std::string& run_id) {
+absl::StatusOr<Ownership> PgStore::OpenSession(const std::string& sensor_id, const std::string& run_id,
+                                               const std::string& instance) {
   if (!IsUuid(sensor_id)) return SensorNotFound(sensor_id);
   Ownership owner{.sensor_id = sensor_id};
   RETURN_IF_ERROR(RunPg([&](PgTransaction& tx) -> absl::Status {
-    ASSIGN_OR_RETURN(const pqxx::result rows,
-                     tx.Execute("open a session", kOpenSession, sensor_id, run_id, kChangeChannel));
+    ASSIGN_OR_RETURN(const pqxx::result rows, tx.Execute("open a session", kOpenSession, sensor_id, run_id,
+                                                         kChangeChannel, WithoutNul(instance)));
     if (rows.empty()) return SensorNotFound(sensor_id);
     owner.epoch = rows.front()[0].as<int64_t>();
     return absl::OkStatus();

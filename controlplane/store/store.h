@@ -36,7 +36,18 @@ struct SensorCertificate {
   std::string fingerprint_hex;  // SHA-256 of the DER
   absl::Time not_before;
   absl::Time not_after;
+  std::string issuer_hex = {};           // of its root; empty: issued before roots were recorded
+  std::string trust_bundle_digest = {};  // of the roots that were sent with it; empty as above
   bool revoked = false;
+  bool used = false;        // some call was made with it
+  bool superseded = false;  // a certificate that was issued later was used
+};
+
+// A sensor whose identity seems to be on two hosts.
+struct CloneSign {
+  std::string sensor_id;
+  int instance_returns = 0;  // how often a run of the sensor program came back after another was seen
+  int superseded_shown = 0;  // how often one of its superseded certificates was shown
 };
 
 // A database transaction. Statements fail with: NotFound, AlreadyExists (unique), FailedPrecondition (check
@@ -105,7 +116,11 @@ class Transaction {
   virtual absl::StatusOr<EnrollmentToken> FindTokenBySecret(const std::string& secret) = 0;
   virtual absl::StatusOr<EnrollmentToken> GetToken(const std::string& token_id) = 0;
   virtual absl::StatusOr<Page<EnrollmentToken>> ListTokens(int page_size, const std::string& page_token) = 0;
-  virtual absl::Status MarkTokenUsed(const std::string& token_id, const std::string& sensor_id) = 0;
+  // Takes one use and records it, at the database's time. TokenUsed when none is left, or it was revoked.
+  virtual absl::Status UseToken(const std::string& token_id, const EnrollmentTokenUse& use) = 0;
+  // In the order of the uses.
+  virtual absl::StatusOr<Page<EnrollmentTokenUse>> ListTokenUses(const std::string& token_id, int page_size,
+                                                                 const std::string& page_token) = 0;
   virtual absl::Status RevokeToken(const std::string& token_id) = 0;
 
   // The sensors that match and are trusted and not disabled, by name, as pending targets.
@@ -144,6 +159,33 @@ class Transaction {
 
   virtual absl::Status InsertCertificate(const SensorCertificate& certificate) = 0;
   virtual absl::Status RevokeCertificates(const std::string& sensor_id) = 0;
+
+  // Marks the sensor; false: it was already.
+  virtual absl::StatusOr<bool> SetCloneSuspicion(const std::string& sensor_id, const std::string& reason) = 0;
+  // Forgets the suspicion and the signs that led to it.
+  virtual absl::Status ClearCloneSuspicion(const std::string& sensor_id) = 0;
+
+  // Roles that are not built in, by name.
+  virtual absl::StatusOr<std::vector<Role>> ListRoles() = 0;
+  // RoleNotFound. With `hold` nobody deletes it until the end.
+  virtual absl::StatusOr<Role> GetRole(const std::string& name, bool hold) = 0;
+  // RoleNameTaken.
+  virtual absl::Status InsertRole(const Role& role) = 0;
+  // RoleNotFound, RoleInUse.
+  virtual absl::Status DeleteRole(const std::string& name) = 0;
+  // By name.
+  virtual absl::StatusOr<Page<Operator>> ListOperators(int page_size, const std::string& page_token) = 0;
+  // OperatorNotFound. The row stays locked until the end when `lock` is set.
+  virtual absl::StatusOr<Operator> GetOperator(const std::string& name, bool lock) = 0;
+  // Stores role and disabled. LastAdmin when no admin would be left.
+  virtual absl::Status UpdateOperator(const Operator& op) = 0;
+
+  // Oldest first; none before the first rotation. With `lock` nobody else changes them until the end.
+  virtual absl::StatusOr<std::vector<PublicRoot>> ListRoots(bool lock) = 0;
+  virtual absl::Status InsertRoot(const PublicRoot& root) = 0;
+  virtual absl::Status RetireRoot(const std::string& fingerprint_hex) = 0;
+  // How far everybody is with moving to this root.
+  virtual absl::StatusOr<RotationProgress> GetRotationProgress(const std::string& fingerprint_hex) = 0;
 
   // Appends to the hash chain; serializes against other appenders until the end of the transaction. sequence, time and
   // hash are filled in.
@@ -191,17 +233,33 @@ class Store {
   virtual absl::Status EndReplica(const std::string& run_id) = 0;
   // A stream opened at this run: an older stream of the same sensor has lost ownership, and if it is at another replica
   // that lives, that one is notified.
-  virtual absl::StatusOr<Ownership> OpenSession(const std::string& sensor_id, const std::string& run_id) = 0;
+  // `instance` is the run of the sensor program that says hello, for GetCloneSigns; empty: not told.
+  virtual absl::StatusOr<Ownership> OpenSession(const std::string& sensor_id, const std::string& run_id,
+                                                const std::string& instance = "") = 0;
   // A stream closed; no effect when a newer one owns the sensor.
   virtual absl::Status CloseSession(const Ownership& owner) = 0;
   // Every stream that this run owns, in any order.
   virtual absl::StatusOr<std::vector<HeldStream>> ListHeldStreams(const std::string& run_id) = 0;
 
   virtual absl::StatusOr<SensorCertificate> FindCertificate(const std::string& serial_hex) = 0;
+  // First use: the certificates that were issued before it are superseded.
+  virtual absl::Status ActivateCertificate(const std::string& serial_hex) = 0;
+  // The sensor has it on disk.
+  virtual absl::Status ConfirmCertificate(const std::string& sensor_id, const std::string& serial_hex) = 0;
+  // A superseded certificate was shown.
+  virtual absl::Status CountSupersededUse(const std::string& serial_hex) = 0;
+  // Sensors that are not suspected yet, and of which `returns` or `shown` signs were seen.
+  virtual absl::StatusOr<std::vector<CloneSign>> GetCloneSigns(int returns, int shown) = 0;
+
+  // Tells the other replicas what this one verifies by and issues with. True when all that live verify by the same.
+  virtual absl::StatusOr<bool> ReportAuthority(const std::string& run_id, const std::string& trust_bundle_digest,
+                                               const std::string& issuer_hex) = 0;
+
   // NotFound when no operator has this certificate fingerprint.
   virtual absl::StatusOr<Operator> FindOperator(const std::string& fingerprint_hex) = 0;
   // Stores an operator with a certificate, or another certificate of an operator who exists with the same role.
-  virtual absl::Status InsertOperator(const Operator& op, const std::string& fingerprint_hex) = 0;
+  virtual absl::Status InsertOperator(const Operator& op, const std::string& fingerprint_hex,
+                                      const std::string& issuer_hex = "") = 0;
 
   virtual absl::StatusOr<Page<AuditRecord>> ListAudit(const std::string& target, int page_size,
                                                       const std::string& page_token) = 0;

@@ -10,6 +10,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "common/file_util.h"
+#include "common/uuid.h"
 
 namespace bulkhead::sensor {
 
@@ -24,6 +25,7 @@ HostFacts ReadHostFacts(const std::string& scope) {
   facts.os = PrettyName(ReadFile("/etc/os-release").value_or(""));
   facts.sensor_version = BULKHEAD_VERSION;
   facts.scope = scope;
+  facts.instance_id = NewUuid();
   return facts;
 }
 

@@ -7,7 +7,7 @@
 
 namespace bulkhead::sensor {
 
-// What cannot be read stays empty: no fact is worth failing for.
+// What cannot be read stays empty: no fact is worth failing for. The instance id is another at each call.
 HostFacts ReadHostFacts(const std::string& scope);
 
 // PRETTY_NAME of an os-release file; empty when there is none.

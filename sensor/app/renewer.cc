@@ -26,11 +26,12 @@ Credentials Renewer::ForNextConnection() {
   } else if (stored->credentials.chain_pem != current_.credentials.chain_pem) {
     current_ = *std::move(stored);
     next_ = store_->LoadNext();
+    current_is_over_ = false;
     Schedule();
   }
   // Also when it could not be read: once is enough to try an identity that does not work.
   current_name_ = name;
-  showing_next_ = next_.has_value() && !next_failed_last_time_;
+  showing_next_ = next_.has_value() && (current_is_over_ || !next_failed_last_time_);
   next_failed_last_time_ = false;
   return showing_next_ ? next_->credentials : current_.credentials;
 }
@@ -38,6 +39,7 @@ Credentials Renewer::ForNextConnection() {
 void Renewer::Accepted() {
   if (!showing_next_ || !next_.has_value()) return;
   showing_next_ = false;
+  current_is_over_ = false;
   current_ = *std::exchange(next_, std::nullopt);
   if (const absl::Status status = store_->PromoteNext(); !status.ok()) {
     LogError("renewed identity was not made current on disk", {{"error", status.message()}});
@@ -47,10 +49,15 @@ void Renewer::Accepted() {
 }
 
 void Renewer::Refused(const std::string& reason) {
-  if (!showing_next_) return;
+  if (!showing_next_) {
+    // The next one was used, and the connection was lost before this sensor knew.
+    current_is_over_ = next_.has_value() && reason == "CERTIFICATE_SUPERSEDED";
+    return;
+  }
   showing_next_ = false;
   next_failed_last_time_ = true;
-  if (!absl::StartsWith(reason, "CERTIFICATE_")) return;
+  // SENSOR_: it was renewed before the host was enrolled again.
+  if (!absl::StartsWith(reason, "CERTIFICATE_") && !absl::StartsWith(reason, "SENSOR_")) return;
   LogWarning("renewed identity was refused; the old one is used", {{"reason", reason}});
   store_->DropNext().IgnoreError();
   next_.reset();

@@ -35,6 +35,9 @@ class Renewer {
   // The attempt failed before it was accepted. `reason` is the control plane's word for it; empty when it gave none.
   void Refused(const std::string& reason);
 
+  // The control plane wants the certificate renewed before its time: ask as soon as asking again is due.
+  void RenewSoon() { renew_at_ = absl::InfinitePast(); }
+
   // The request to send now, if it is time to renew; call while connected.
   std::optional<std::string> RequestIfDue(absl::Time now);
 
@@ -43,6 +46,11 @@ class Renewer {
 
   // The stream is gone: an unanswered request is void.
   void ConnectionLost() { pending_key_pem_.reset(); }
+
+  // True while a renewed identity has not been accepted yet.
+  bool HasNext() const { return next_.has_value(); }
+  // Serial number of the newest certificate that is on disk with its key and trust bundle.
+  const std::string& stored_serial() const { return Newest().facts.serial_hex; }
 
   const std::string& sensor_id() const { return current_.facts.sensor_id; }
   // When the newest certificate ends.
@@ -59,6 +67,7 @@ class Renewer {
   std::optional<Identity> next_;
   bool showing_next_ = false;
   bool next_failed_last_time_ = false;
+  bool current_is_over_ = false;  // the control plane has seen the next one already
   absl::Time renew_at_;
   absl::Time asked_at_ = absl::InfinitePast();
   std::optional<std::string> pending_key_pem_;

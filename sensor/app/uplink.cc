@@ -129,6 +129,7 @@ void Uplink::HandleOne(const LinkWelcome& message, Monotonic now) {
 }
 
 void Uplink::HandleOne(const LinkDesiredState& message, Monotonic) {
+  if (message.renew_certificate) parts_.renewer->RenewSoon();
   if (message.unchanged) return;
   const absl::Status accepted =
       message.state.ok() ? parts_.enforcer->Accept(*message.state, parts_.facts) : message.state.status();
@@ -174,11 +175,12 @@ void Uplink::HandleOne(const LinkEventAck& message, Monotonic) {
   parts_.events->Acknowledge(message.through_sequence);
 }
 
-void Uplink::HandleOne(const LinkCertificateIssued& message, Monotonic) {
+void Uplink::HandleOne(const LinkCertificateIssued& message, Monotonic now) {
   const absl::Status status = parts_.renewer->Issued(message.chain_pem, message.trust_bundle_pem);
   if (status.ok()) {
     LogInfo("certificate renewed; it is used from the next connection on",
             {{"not_after", absl::FormatTime(parts_.renewer->not_after())}});
+    Beat(now);  // confirms it
   } else {
     LogError("renewed certificate is not used", {{"error", status.message()}});
   }
@@ -204,12 +206,14 @@ void Uplink::HandleOne(const LinkDown& message, Monotonic now) {
 
 absl::Duration Uplink::WaitAfter(const LinkDown& down, Monotonic now) {
   if (state_ != State::kConnected) parts_.renewer->Refused(down.reason);
-  if (NeedsEnrollment(down.reason)) return backoff_.AfterRefusal();
+  const bool has_newer = down.reason == "CERTIFICATE_SUPERSEDED" && parts_.renewer->HasNext();
+  if (NeedsEnrollment(down.reason) && !has_newer) return backoff_.AfterRefusal();
   return state_ == State::kConnected ? backoff_.AfterSession(now - connected_at_) : backoff_.AfterFailure();
 }
 
 void Uplink::Beat(Monotonic now) {
-  parts_.link->Send(HeartbeatMessage{++heartbeats_, Observe(), parts_.events->dropped()});
+  parts_.link->Send(
+      HeartbeatMessage{++heartbeats_, Observe(), parts_.events->dropped(), parts_.renewer->stored_serial()});
   deadline_ = now + interval_;
   SendUnacknowledged();
 }

@@ -25,7 +25,8 @@ struct HostFacts {
   std::string kernel_release;
   std::string os;
   std::string sensor_version;
-  std::string scope;  // empty: the whole host
+  std::string scope;             // empty: the whole host
+  std::string instance_id = {};  // UUID of this run of the program
 };
 
 // What the sensor shows to the control plane, and what it trusts. PEM.
@@ -46,6 +47,7 @@ struct HeartbeatMessage {
   uint64_t sequence = 0;
   ObservedState observed;
   uint64_t events_dropped = 0;
+  std::string stored_certificate;  // serial number of the newest that is on disk, lower-case hexadecimal
 };
 struct PolicyStatusMessage {
   uint64_t generation = 0;
@@ -89,6 +91,7 @@ struct LinkWelcome {
 struct LinkDesiredState {
   uint64_t heartbeat_sequence = 0;  // 0: pushed
   bool unchanged = false;           // then `state` and `generation` are unset
+  bool renew_certificate = false;   // ask for a new one now
   uint64_t generation = 0;          // as sent, also when `state` is an error
   absl::StatusOr<DesiredState> state = absl::UnknownError("unset");
 };

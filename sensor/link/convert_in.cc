@@ -241,6 +241,7 @@ LinkMessage HeartbeatResponseFromProto(const v1::HeartbeatResponse& in, absl::Ti
   LinkDesiredState out;
   out.heartbeat_sequence = in.sequence();
   out.unchanged = in.unchanged();
+  out.renew_certificate = in.renew_certificate();
   if (in.has_desired_state()) {
     out.generation = in.desired_state().generation();
     out.state = DesiredStateFromProto(in.desired_state(), received);

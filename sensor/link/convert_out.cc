@@ -136,6 +136,7 @@ v1::HostInfo HostToProto(const HostFacts& in) {
   out.set_os(Utf8(in.os));
   out.set_sensor_version(in.sensor_version);
   out.set_scope(Utf8(in.scope));
+  out.set_instance_id(in.instance_id);
   return out;
 }
 
@@ -204,6 +205,7 @@ struct Converter {
     out.mutable_heartbeat()->set_sequence(in.sequence);
     *out.mutable_heartbeat()->mutable_observed() = ObservedStateToProto(in.observed);
     out.mutable_heartbeat()->set_events_dropped(in.events_dropped);
+    out.mutable_heartbeat()->set_stored_certificate(in.stored_certificate);
     return out;
   }
   v1::ConnectRequest operator()(const PolicyStatusMessage& in) const {

@@ -65,6 +65,11 @@ std::optional<Identity> IdentityStore::LoadNext() const {
   std::error_code ignored;
   if (!std::filesystem::is_symlink(absl::StrCat(state_dir_, "/", kNext), ignored)) return std::nullopt;
   absl::StatusOr<Identity> next = LoadFrom(kNext);
+  // Another sensor's: the host was enrolled anew, and the power failed before this one was dropped.
+  const absl::StatusOr<Identity> current = Load();
+  if (next.ok() && current.ok() && next->facts.sensor_id != current->facts.sensor_id) {
+    next = absl::FailedPreconditionError(absl::StrCat("it is of sensor ", next->facts.sensor_id));
+  }
   if (next.ok()) return *std::move(next);
   LogWarning("renewed identity is unusable; it is dropped and will be renewed again",
              {{"error", next.status().message()}});

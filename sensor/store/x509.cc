@@ -14,6 +14,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "common/hex.h"
 #include "common/status_macros.h"
 #include "common/uuid.h"
 
@@ -92,6 +93,12 @@ absl::StatusOr<absl::Time> TimeOf(const ASN1_TIME* time) {
   return absl::FromTimeT(timegm(&fields));
 }
 
+std::string SerialHex(const X509* cert) {
+  const ASN1_INTEGER* serial = X509_get0_serialNumber(cert);
+  return ToHex(absl::string_view(reinterpret_cast<const char*>(ASN1_STRING_get0_data(serial)),
+                                 static_cast<size_t>(ASN1_STRING_length(serial))));
+}
+
 absl::Status CheckChain(const std::vector<CertPtr>& chain, const std::vector<CertPtr>& roots) {
   StorePtr store(X509_STORE_new());
   CertStackPtr untrusted(sk_X509_new_null());
@@ -155,6 +162,7 @@ absl::StatusOr<CertificateFacts> CheckIdentity(const std::string& key_pem, const
   ASSIGN_OR_RETURN(facts.sensor_id, SensorIdOf(chain[0].get()));
   ASSIGN_OR_RETURN(facts.not_before, TimeOf(X509_get0_notBefore(chain[0].get())));
   ASSIGN_OR_RETURN(facts.not_after, TimeOf(X509_get0_notAfter(chain[0].get())));
+  facts.serial_hex = SerialHex(chain[0].get());
   return facts;
 }
 

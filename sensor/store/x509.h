@@ -20,6 +20,7 @@ struct CertificateFacts {
   std::string sensor_id;  // UUID, from the URI SAN spiffe://bulkhead/sensor/<uuid>
   absl::Time not_before;
   absl::Time not_after;
+  std::string serial_hex;  // lower-case, two digits a byte
 };
 
 // Makes an ECDSA P-256 key and a PKCS#10 request for it. Internal when OpenSSL fails.

@@ -233,7 +233,7 @@ TEST_CASE("commands: each kind has its own columns and outcomes, and none of ano
         "23514 commands_move_forward");
 }
 
-TEST_CASE("tokens: used exactly when somebody used them, never used and revoked") {
+TEST_CASE("tokens: no more uses than allowed, and one for a restored sensor") {
   const WithSensor database;
   const auto insert = [&](const std::string& columns, const std::string& values) {
     return database.Refusal(
@@ -242,10 +242,12 @@ TEST_CASE("tokens: used exactly when somebody used them, never used and revoked"
                      " now() + interval '1 hour', ",
                      values, ")"));
   };
-  CHECK(insert("used_at", "now()") == "23514 enrollment_tokens_used_check");
-  CHECK(insert("used_by_sensor_id", absl::StrCat("'", kSensor, "'")) == "23514 enrollment_tokens_used_check");
-  CHECK(insert("used_at, used_by_sensor_id, revoked_at", absl::StrCat("now(), '", kSensor, "', now()")) ==
-        "23514 enrollment_tokens_end_check");
+  CHECK(insert("uses", "2") == "23514 enrollment_tokens_uses_check");
+  CHECK(insert("uses", "-1") == "23514 enrollment_tokens_uses_check");
+  CHECK(insert("max_uses", "0") == "23514 enrollment_tokens_uses_check");
+  CHECK(insert("max_uses", "10001") == "23514 enrollment_tokens_uses_check");
+  CHECK(insert("max_uses, reenroll_sensor_id", absl::StrCat("2, '", kSensor, "'")) ==
+        "23514 enrollment_tokens_reenroll_check");
   CHECK(insert("label", "repeat('x', 129)") == "23514 enrollment_tokens_label_check");
   CHECK(insert("label", "'good'").empty());
   CHECK(insert("label", "'again'") == "23505 enrollment_tokens_secret_hash_key");

@@ -32,17 +32,20 @@ auto Give(Store& store, Order order) -> decltype(order(std::declval<Transaction&
   return out;
 }
 
-inline orders::TokenCreated MakeToken(Store& store, const std::string& reenroll = "", const Labels& labels = {}) {
-  auto token = Give(store, [&](Transaction& tx) {
-    return orders::CreateToken(tx, By("admin"), "test", absl::Hours(1), reenroll, labels, absl::Now());
-  });
+inline orders::TokenCreated MakeTokenFor(Store& store, const orders::TokenOrder& order) {
+  auto token = Give(store, [&](Transaction& tx) { return orders::CreateToken(tx, By("admin"), order, absl::Now()); });
   REQUIRE_OK(token);
   return *token;
 }
 
+inline orders::TokenCreated MakeToken(Store& store, const std::string& reenroll = "", const Labels& labels = {}) {
+  return MakeTokenFor(store, {.label = "test", .ttl = {}, .reenroll_sensor = reenroll, .sensor_labels = labels});
+}
+
 inline Sensor Enroll(Store& store, const std::string& name, const Labels& labels = {}) {
   const std::string secret = MakeToken(store, "", labels).secret;
-  auto sensor = Give(store, [&](Transaction& tx) { return orders::Enroll(tx, secret, name, absl::Now()); });
+  auto sensor =
+      Give(store, [&](Transaction& tx) { return orders::Enroll(tx, secret, name, "192.0.2.1", absl::Now()); });
   REQUIRE_OK(sensor);
   return *sensor;
 }

@@ -123,7 +123,8 @@ TEST_CASE("a token's labels are checked when it is made, and not given to a sens
   const auto store = database.Open();
   const auto make = [&](const std::string& reenroll, const Labels& labels) {
     return Give(*store, [&](Transaction& tx) {
-      return orders::CreateToken(tx, By("admin"), "", absl::Hours(1), reenroll, labels, absl::Now());
+      return orders::CreateToken(
+          tx, By("admin"), {.label = "", .ttl = {}, .reenroll_sensor = reenroll, .sensor_labels = labels}, absl::Now());
     });
   };
   CHECK(FieldOf(make("", {{"Env", "x"}}).status()) == "sensor_labels");

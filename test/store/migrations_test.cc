@@ -87,6 +87,9 @@ const std::vector<Step>& Steps() {
        " '00000000-0000-4000-8000-000000000001'",
        "SELECT refused_policy = 'the sensor refused policy p' FROM sensor_reports WHERE sensor_id ="
        " '00000000-0000-4000-8000-000000000001'"},
+      {"INSERT INTO roles (name, permissions, created_by) VALUES ('ci', '{sensors:read}', 'olga');"
+       "UPDATE sensors SET clone_suspected_at = now(), clone_reason = 'two instances' WHERE name = 'old-1'",
+       "SELECT clone_reason = 'two instances' FROM sensors, roles r WHERE sensors.name = 'old-1' AND r.name = 'ci'"},
   };
   return steps;
 }
@@ -115,7 +118,8 @@ TEST_CASE("each older version with data in it comes up to the newest, and keeps 
     const auto store = database.Open();
     Enroll(*store, "new-1");
     REQUIRE_OK(Contain(*store, "new-1"));
-    if (version > 0) REQUIRE_OK(Isolate(*store, "old-1"));
+    // A suspected clone takes no orders.
+    if (version > 0 && version < newest) REQUIRE_OK(Isolate(*store, "old-1"));
   }
 }
 
@@ -134,6 +138,27 @@ TEST_CASE("commands from before there were kinds are kills") {
       Give(*store, [](Transaction& tx) { return tx.OpenCommands("00000000-0000-4000-8000-000000000001"); });
   REQUIRE_OK(open);
   CHECK(open->at(0).process.pid == 42);
+}
+
+TEST_CASE("a token that was used before tokens counted their uses keeps its use, and certificates stay good") {
+  const Database database(Database::Schema::kNone);
+  REQUIRE_OK(Migrate(database.connection_string(), UpTo(12)));
+  database.Execute(Steps()[0].insert);
+  database.Execute(
+      "INSERT INTO enrollment_tokens (id, secret_hash, created_at, created_by, expires_at, used_at, used_by_sensor_id)"
+      " VALUES ('00000000-0000-4000-8000-000000000021', decode(repeat('ab', 32), 'hex'), now(), 'ada',"
+      " now() + interval '1 hour', now(), '00000000-0000-4000-8000-000000000001');"
+      "INSERT INTO sensor_certificates (serial, sensor_id, fingerprint, not_before, not_after) VALUES"
+      " ('0a', '00000000-0000-4000-8000-000000000001', decode(repeat('0a', 32), 'hex'), now(), now() + interval '1h'),"
+      " ('0b', '00000000-0000-4000-8000-000000000001', decode(repeat('0b', 32), 'hex'), now(), now() + interval '1h')");
+  REQUIRE_OK(Migrate(database.connection_string(), EmbeddedMigrations()));
+  const auto store = database.Open();
+  const auto token = Give(*store, [](Transaction& tx) { return tx.GetToken("00000000-0000-4000-8000-000000000021"); });
+  REQUIRE_OK(token);
+  CHECK(token->state == TokenState::kUsed);
+  CHECK(token->used_by_sensor_id == "00000000-0000-4000-8000-000000000001");
+  CHECK(database.Value("SELECT sensor_name FROM enrollment_token_uses WHERE number = 1") == "old-1");
+  CHECK(database.Value("SELECT bool_and(superseded_at IS NULL) FROM sensor_certificates") == "t");
 }
 
 TEST_CASE("replicas that start at the same moment migrate once") {

@@ -178,9 +178,13 @@ TEST_CASE("rules, policies and tokens") {
   token.set_label("rack 7");
   token.set_state(v1::ENROLLMENT_TOKEN_STATE_ACTIVE);
   token.mutable_expires_at()->set_seconds(1'767'225'600 + 3000);
+  token.set_max_uses(5);
+  token.set_uses(2);
+  token.add_allowed_networks("10.0.0.0/8");
+  token.add_allowed_networks("192.0.2.7");
   CHECK(RenderTokens(tokens, kNow) ==
-        "LABEL   STATE   EXPIRES  BY  USED BY  RE-ENROLLS  ID  SENSOR LABELS\n"
-        "rack 7  active  in 50m   -   -        -           -   -\n");
+        "LABEL   STATE   USES  EXPIRES  BY  LAST USED BY  RE-ENROLLS  ID  NETWORKS               SENSOR LABELS\n"
+        "rack 7  active  2/5   in 50m   -   -             -           -   10.0.0.0/8,192.0.2.7  -\n");
 }
 
 TEST_CASE("text from a compromised host cannot drive the terminal") {

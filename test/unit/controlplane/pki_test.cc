@@ -68,6 +68,96 @@ TEST_CASE("the authority's key is private, and a second Create keeps the first")
   CHECK_CODE(CertificateAuthority::Open(directory.path + "/missing"), kNotFound);
 }
 
+TEST_CASE(
+    "a rotation: both roots are accepted, clients get the new one, servers keep the old one until it is retired") {
+  const Directory directory;
+  const auto authority = MakeAuthority(directory.path);
+  const PublicRoot old_root = authority->current_root();
+  const auto before = authority->SignSensorRequest(P256Request(), kSensorId, kNow, absl::Hours(24));
+  REQUIRE_OK(before);
+  const auto successor = authority->MakeSuccessor(kNow);
+  REQUIRE_OK(successor);
+  CHECK(authority->standing().issuer_hex == old_root.fingerprint_hex);
+
+  REQUIRE_OK(authority->Follow({old_root, *successor}, /*newest_may_issue=*/false));
+  CHECK(authority->standing().issuer_hex == old_root.fingerprint_hex);
+  REQUIRE_OK(authority->Follow({old_root, *successor}, /*newest_may_issue=*/true));
+  CHECK(authority->standing().issuer_hex == successor->fingerprint_hex);
+  CHECK(authority->standing().server_issuer_hex == old_root.fingerprint_hex);
+  const auto after = authority->SignSensorRequest(P256Request(), kSensorId, kNow, absl::Hours(24));
+  REQUIRE_OK(after);
+  CHECK(after->issuer_hex == successor->fingerprint_hex);
+  CHECK(after->trust_bundle_pem == old_root.certificate_pem + successor->certificate_pem);
+  CHECK(after->trust_bundle_digest != before->trust_bundle_digest);
+  CHECK(authority->VerifyPeer(before->chain_pem, kNow)->issuer_hex == old_root.fingerprint_hex);
+  CHECK(authority->VerifyPeer(after->chain_pem, kNow)->issuer_hex == successor->fingerprint_hex);
+
+  PublicRoot retired = old_root;
+  retired.retired = true;
+  REQUIRE_OK(authority->Follow({retired, *successor}, true));
+  CHECK(authority->standing().server_issuer_hex == successor->fingerprint_hex);
+  CHECK(ReasonOf(authority->VerifyPeer(before->chain_pem, kNow).status()) == "CERTIFICATE_INVALID");
+  CHECK_CODE(authority->VerifyPeer(after->chain_pem, kNow), kOk);
+  CHECK(authority->trust_bundle_pem() == old_root.certificate_pem + successor->certificate_pem);
+  retired.sent = false;
+  REQUIRE_OK(authority->Follow({retired, *successor}, true));
+  CHECK(authority->trust_bundle_pem() == successor->certificate_pem);
+  CHECK(authority->standing().trust_bundle_digest == TrustBundleDigest({successor->fingerprint_hex}));
+  // The old key may be destroyed now.
+  std::filesystem::remove(directory.path + "/ca-key.pem");
+  REQUIRE_OK(authority->Follow({retired, *successor}, true));
+}
+
+TEST_CASE("a replica without the new key accepts the new root and issues from the old one, until that is retired") {
+  const Directory first;
+  const Directory second;
+  const auto here = MakeAuthority(first.path);
+  std::filesystem::copy(first.path, second.path, std::filesystem::copy_options::recursive);
+  const auto there = *CertificateAuthority::Open(second.path);
+  PublicRoot old_root = here->current_root();
+  const PublicRoot successor = *here->MakeSuccessor(kNow);
+  REQUIRE_OK(here->Follow({old_root, successor}, true));
+  REQUIRE_OK(there->Follow({old_root, successor}, true));
+  CHECK(there->standing().issuer_hex == old_root.fingerprint_hex);
+  CHECK(there->standing().trust_bundle_digest == here->standing().trust_bundle_digest);
+  const auto issued = here->SignSensorRequest(P256Request(), kSensorId, kNow, absl::Hours(24));
+  CHECK_CODE(there->VerifyPeer(issued->chain_pem, kNow), kOk);
+  old_root.retired = true;
+  CHECK_CODE(there->Follow({old_root, successor}, true), kFailedPrecondition);
+  // Nothing changed by it.
+  CHECK(there->standing().issuer_hex == old_root.fingerprint_hex);
+  // Half copied is not there; whole is.
+  const std::string name = "/root-" + successor.fingerprint_hex.substr(0, 16);
+  std::filesystem::create_directory(second.path + name);
+  std::filesystem::copy(first.path + name + "/ca-key.pem", second.path + name + "/ca-key.pem");
+  CHECK_CODE(there->Follow({old_root, successor}, true), kFailedPrecondition);
+  std::filesystem::copy(first.path + name + "/ca.pem", second.path + name + "/ca.pem");
+  REQUIRE_OK(there->Follow({old_root, successor}, true));
+  CHECK(there->standing().issuer_hex == successor.fingerprint_hex);
+}
+
+TEST_CASE("a root that the one before did not sign is not believed, whatever it claims") {
+  const Directory directory;
+  const Directory foreign_directory;
+  const auto authority = MakeAuthority(directory.path);
+  const auto foreign = MakeAuthority(foreign_directory.path);
+  const PublicRoot old_root = authority->current_root();
+  const PublicRoot vouched_elsewhere = *foreign->MakeSuccessor(kNow);
+  const PublicRoot good = *authority->MakeSuccessor(kNow);
+  PublicRoot no_proof = foreign->current_root();
+  PublicRoot other_proof = vouched_elsewhere;
+  other_proof.cross_pem = good.cross_pem;
+  PublicRoot other_fingerprint = vouched_elsewhere;
+  other_fingerprint.fingerprint_hex = good.fingerprint_hex;
+  for (const PublicRoot& root : {vouched_elsewhere, no_proof, other_proof, other_fingerprint}) {
+    CHECK_CODE(authority->Follow({old_root, root}, true), kFailedPrecondition);
+    CHECK(authority->trust_bundle_pem() == old_root.certificate_pem);
+  }
+  // Nor behind one that is good, nor before the one that is on disk.
+  CHECK_CODE(authority->Follow({old_root, good, vouched_elsewhere}, true), kFailedPrecondition);
+  CHECK_CODE(authority->Follow({no_proof, old_root}, true), kFailedPrecondition);
+}
+
 TEST_CASE("a key that does not belong to the certificate is refused with advice") {
   const Directory directory;
   MakeAuthority(directory.path);

@@ -1,9 +1,14 @@
 // The identity on disk is always a matching set.
 #include "sensor/store/identity_store.h"
 
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <catch2/catch.hpp>
 #include <filesystem>
 
+#include "absl/time/clock.h"
 #include "common/file_util.h"
 #include "harness/fake_ca.h"
 #include "harness/status_matchers.h"
@@ -45,6 +50,65 @@ TEST_CASE("an identity is stored, read with its facts, and private") {
   CHECK(identity->credentials.key_pem == credentials.key_pem);
   CHECK((std::filesystem::status(dir / "identity/key.pem").permissions() & std::filesystem::perms::others_all) ==
         std::filesystem::perms::none);
+}
+
+// A child that replaces identities for ever until the parent kills it, at any point of any of its writes.
+template <typename Step>
+void KillWhile(Step step, absl::Duration after) {
+  const pid_t child = fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    for (;;) step();
+  }
+  absl::SleepFor(after);
+  REQUIRE(kill(child, SIGKILL) == 0);
+  REQUIRE(waitpid(child, nullptr, 0) == child);
+}
+
+TEST_CASE("killed at any point of a renewal, the sensor has a whole identity, and can go on renewing") {
+  const test::TempDir dir;
+  const test::FakeCa ca;
+  const IdentityStore store(dir.path());
+  REQUIRE_OK(store.Replace(Issue(ca)));
+  // Made before the fork: what is tried is the writing, not the signing.
+  const Credentials renewed[] = {Issue(ca), Issue(ca)};
+  int with_next = 0;
+  for (int round = 0; round < 150; ++round) {
+    INFO("round " << round);
+    int turn = 0;
+    KillWhile(
+        [&] {
+          store.StoreNext(renewed[++turn % 2]).IgnoreError();
+          if (turn % 3 == 0) store.PromoteNext().IgnoreError();
+          if (turn % 7 == 0) store.DropNext().IgnoreError();
+        },
+        absl::Microseconds(200 * (round % 50)));
+    REQUIRE_OK(store.Load());
+    with_next += store.LoadNext().has_value() ? 1 : 0;
+  }
+  // Both kinds of leftover were met.
+  CHECK(with_next > 0);
+  CHECK(with_next < 150);
+  REQUIRE_OK(store.StoreNext(renewed[0]));
+  REQUIRE_OK(store.PromoteNext());
+  CHECK(store.Load()->credentials.key_pem == renewed[0].key_pem);
+  CHECK(Directories(dir) == 1);
+}
+
+TEST_CASE("killed between enrollment as another sensor and forgetting the renewed identity, the old one is not shown") {
+  const test::TempDir dir;
+  const test::FakeCa ca;
+  const IdentityStore store(dir.path());
+  REQUIRE_OK(store.Replace(Issue(ca)));
+  REQUIRE_OK(store.StoreNext(Issue(ca)));
+  // What Replace leaves when it is cut off after its first half.
+  const std::string old_next = std::filesystem::read_symlink(dir / "identity.next").string();
+  std::filesystem::copy(dir / old_next, dir / "identity-kept", std::filesystem::copy_options::recursive);
+  REQUIRE_OK(store.Replace(Issue(ca, kOther)));
+  std::filesystem::rename(dir / "identity-kept", dir / old_next);
+  std::filesystem::create_symlink(old_next, dir / "identity.next");
+  CHECK_FALSE(store.LoadNext().has_value());
+  CHECK(store.Load()->facts.sensor_id == kOther);
 }
 
 TEST_CASE("a set that does not belong together changes nothing") {

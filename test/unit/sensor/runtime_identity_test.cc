@@ -84,6 +84,71 @@ TEST_CASE("a renewed certificate that is refused is dropped and the old one is u
   CHECK_FALSE(store.LoadNext().has_value());
 }
 
+TEST_CASE(
+    "a control plane that wants another certificate gets a request at once, and the confirmation of what is stored") {
+  const FakeCa ca;
+  FakeControlPlane server(&ca);
+  Host host(ca);
+  const sensor::IdentityStore store(host.state.path());
+  const RunningSensor sensor(&host, server.port());
+  REQUIRE(server.Next(Request::kHello).has_value());
+  v1::ConnectResponse wanted;
+  wanted.mutable_heartbeat_response()->set_unchanged(true);
+  wanted.mutable_heartbeat_response()->set_renew_certificate(true);
+  REQUIRE(server.Send(wanted));
+  const auto request = server.Next(Request::kRenewCertificate);
+  REQUIRE(request.has_value());
+  REQUIRE(server.Send(Issue(ca, request->renew_certificate().certificate_request(), FakeControlPlane::kSensorId)));
+  REQUIRE(Eventually([&store] { return store.LoadNext().has_value(); }));
+  const std::string serial = store.LoadNext()->facts.serial_hex;
+  CHECK(serial.size() >= 2);
+  std::optional<Request> beat;
+  do {
+    beat = server.Next(Request::kHeartbeat);
+    REQUIRE(beat.has_value());
+  } while (beat->heartbeat().stored_certificate() != serial);
+  CHECK(store.Load()->facts.serial_hex != serial);
+}
+
+TEST_CASE("a connection that is lost after the next certificate was used: the old one is shown once, and never again") {
+  const FakeCa ca;
+  Host host(ca);
+  const sensor::IdentityStore store(host.state.path());
+  const sensor::KeyAndRequest key = *sensor::MakeKeyAndRequest();
+  REQUIRE_OK(store.StoreNext(
+      {key.key_pem, ca.SignSensor(key.csr_der, FakeControlPlane::kSensorId, absl::Now(), absl::Now() + absl::Hours(48)),
+       ca.trust_bundle_pem()}));
+  sensor::Renewer renewer(&store, *store.Load(), [] { return 0.0; });
+  CHECK(renewer.ForNextConnection().key_pem == key.key_pem);
+  renewer.Refused("");
+  CHECK(renewer.ForNextConnection().key_pem != key.key_pem);
+  renewer.Refused("CERTIFICATE_SUPERSEDED");
+  CHECK(renewer.HasNext());
+  for (int i = 0; i < 5; ++i) {
+    CHECK(renewer.ForNextConnection().key_pem == key.key_pem);
+    renewer.Refused("");
+  }
+  CHECK(renewer.ForNextConnection().key_pem == key.key_pem);
+  renewer.Accepted();
+  CHECK(store.Load()->credentials.key_pem == key.key_pem);
+  CHECK_FALSE(renewer.HasNext());
+}
+
+TEST_CASE("a renewed certificate from before the host was enrolled again is dropped when it is refused") {
+  const FakeCa ca;
+  Host host(ca);
+  const sensor::IdentityStore store(host.state.path());
+  const sensor::KeyAndRequest key = *sensor::MakeKeyAndRequest();
+  REQUIRE_OK(store.StoreNext(
+      {key.key_pem, ca.SignSensor(key.csr_der, FakeControlPlane::kSensorId, absl::Now(), absl::Now() + absl::Hours(48)),
+       ca.trust_bundle_pem()}));
+  sensor::Renewer renewer(&store, *store.Load(), [] { return 0.0; });
+  CHECK(renewer.ForNextConnection().key_pem == key.key_pem);
+  renewer.Refused("SENSOR_REVOKED");
+  CHECK_FALSE(store.LoadNext().has_value());
+  CHECK(renewer.ForNextConnection().key_pem != key.key_pem);
+}
+
 TEST_CASE("a revoked sensor keeps enforcing and does not hammer the control plane") {
   const FakeCa ca;
   FakeControlPlane server(&ca);

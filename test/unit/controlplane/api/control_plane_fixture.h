@@ -54,7 +54,9 @@ class ControlPlane {
   const Database& database() const { return database_; }
   // Stops the server and starts another on the same database and state.
   void Restart();
-  // Starts one more replica on the same database, with the same CA.
+  // Of the first server; for the commands that an operator gives on its machine.
+  Options options() const { return MakeOptions(); }
+  // Starts one more replica on the same database, with the same CA, in the directory `name` below the first one's.
   std::unique_ptr<Server> StartReplica(const std::string& name) const;
 
  private:

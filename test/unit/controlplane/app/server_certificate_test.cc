@@ -36,6 +36,15 @@ struct Fixture {
     return count;
   }
 
+  absl::Status Served(const ServerCertificate& certificate) const {
+    const auto key = ReadFile(certificate.key_path());
+    const auto chain = ReadFile(certificate.certificate_path());
+    if (!key.ok()) return key.status();
+    if (!chain.ok()) return chain.status();
+    return CheckKeyAndCertificate(*key, *chain, clock.now);
+  }
+  std::string KeyOfAnother() const { return authority->IssueServer({"other"}, clock.now, absl::Hours(1))->key_pem; }
+
   FakeClock clock;
   std::string directory = "/tmp/bulkhead-certificate-test-XXXXXX";
   std::unique_ptr<CertificateAuthority> authority;
@@ -66,6 +75,54 @@ TEST_CASE_METHOD(Fixture, "the server's certificate is renewed at half of its li
     CHECK((*certificate)->RenewIfDue().value());
   }
   CHECK(Pairs() == 2);
+}
+
+TEST_CASE_METHOD(Fixture, "what damages the files that are served is found, and another pair takes their place") {
+  auto certificate = ServerCertificate::Create(authority.get(), &clock, directory + "/tls", {"localhost"});
+  REQUIRE_OK(certificate);
+  const std::string stranger = KeyOfAnother();
+  const auto damage = [&](const std::string& path, const std::string& content) {
+    INFO(path << " holds " << content.substr(0, 20));
+    REQUIRE_OK(WriteFileAtomically(path, content, 0600));
+    CHECK((*certificate)->RenewIfDue().value());
+    REQUIRE_OK(Served(**certificate));
+    CHECK_FALSE((*certificate)->RenewIfDue().value());
+  };
+  const std::string chain = *ReadFile((*certificate)->certificate_path());
+  damage((*certificate)->certificate_path(), chain.substr(0, chain.size() / 2));
+  damage((*certificate)->certificate_path(), "");
+  damage((*certificate)->key_path(), "garbage");
+  damage((*certificate)->key_path(), stranger);
+  std::filesystem::remove_all(directory + "/tls/current");
+  CHECK((*certificate)->RenewIfDue().value());
+  REQUIRE_OK(Served(**certificate));
+}
+
+TEST_CASE_METHOD(Fixture, "a renewal that cannot be written leaves the pair before in place, and is tried again") {
+  auto certificate = ServerCertificate::Create(authority.get(), &clock, directory + "/tls", {"localhost"});
+  REQUIRE_OK(certificate);
+  const std::string before = *ReadFile((*certificate)->key_path());
+  clock.now += absl::Hours(24 * 16);
+  // Everything but the swap of the link works, then nothing does.
+  REQUIRE_OK(MakeDirectories(directory + "/tls/current.new/in-the-way", 0700));
+  CHECK_FALSE((*certificate)->RenewIfDue().ok());
+  CHECK(*ReadFile((*certificate)->key_path()) == before);
+  REQUIRE_OK(Served(**certificate));
+  std::filesystem::remove_all(directory + "/tls/current.new");
+  CHECK((*certificate)->RenewIfDue().value());
+  CHECK(*ReadFile((*certificate)->key_path()) != before);
+  REQUIRE_OK(Served(**certificate));
+}
+
+TEST_CASE_METHOD(Fixture,
+                 "a server whose authority cannot issue starts with the pair that is there, while it is good") {
+  REQUIRE_OK(ServerCertificate::Create(authority.get(), &clock, directory + "/tls", {"localhost"}));
+  REQUIRE_OK(MakeDirectories(directory + "/tls/current.new/in-the-way", 0700));
+  auto again = ServerCertificate::Create(authority.get(), &clock, directory + "/tls", {"localhost"});
+  REQUIRE_OK(again);
+  REQUIRE_OK(Served(**again));
+  clock.now += absl::Hours(24 * 31);
+  CHECK_FALSE(ServerCertificate::Create(authority.get(), &clock, directory + "/tls", {"localhost"}).ok());
 }
 
 TEST_CASE_METHOD(Fixture, "a new start leaves only its own pair") {

@@ -133,6 +133,45 @@ TEST_CASE_METHOD(Fixture, "what an older stream says is not stored, and ends it 
   CHECK(plane.database().Value("SELECT state FROM commands") == "succeeded");
 }
 
+void RevokedWithin(Fixture& fixture, absl::Duration limit) {
+  // One sensor at each replica: each must hear of it, the one that is told and the one that is not.
+  const ClientIdentity other = fixture.plane.EnrollSensor("web-2");
+  TestSensor here(fixture.plane.ConnectTo(fixture.plane.server(), other));
+  TestSensor there = fixture.SensorAt(*fixture.second);
+  here.Open();
+  there.Open();
+  const absl::Time revoked = absl::Now();
+  for (const char* const name : {"web-1", "web-2"}) {
+    v1::RevokeSensorRequest request;
+    request.set_sensor(name);
+    v1::RevokeSensorResponse response;
+    REQUIRE_GRPC_OK(Call(*fixture.first_api, &v1::SensorService::Stub::RevokeSensor, request, &response));
+  }
+  for (TestSensor* sensor : {&here, &there}) {
+    CHECK(sensor->Next().goodbye().reason() == v1::GOODBYE_REASON_REVOKED);
+    const grpc::Status ended = sensor->Finish();
+    CHECK_GRPC_CODE(ended, UNAUTHENTICATED);
+    CHECK(ReasonIn(ended) == "SENSOR_REVOKED");
+  }
+  const absl::Duration took = absl::Now() - revoked;
+  INFO("closed after " << took);
+  CHECK(took < limit);
+  // The next call, at any replica, whether or not it has heard: the gate asks the database.
+  for (Server* replica : {&fixture.plane.server(), fixture.second.get()}) {
+    CHECK(ReasonIn(fixture.SensorAt(*replica).Finish()) == "SENSOR_REVOKED");
+  }
+}
+
+TEST_CASE_METHOD(Fixture, "a revocation closes the live streams of both replicas within a second") {
+  RevokedWithin(*this, absl::Seconds(1));
+}
+
+TEST_CASE_METHOD(Fixture, "with notifications lost a revocation closes them within a sweep") {
+  LoseNotifications(plane);
+  StartAgain();
+  RevokedWithin(*this, kOneSweep);
+}
+
 TEST_CASE_METHOD(Fixture, "a replica that ends takes its sensors' connections with it, and no other's") {
   TestSensor sensor = SensorAt(*second);
   sensor.Open();

@@ -34,12 +34,13 @@ class TestSensor {
     observed.mutable_receipt()->set_digest(digest);
     return observed;
   }
-  bool SendHello(const v1::ObservedState& observed = Observed()) {
+  bool SendHello(const v1::ObservedState& observed = Observed(), const std::string& instance = "") {
     v1::ConnectRequest request;
     v1::HostInfo& host = *request.mutable_hello()->mutable_host();
     host.set_hostname("web-1.example.org");
     host.set_boot_id("6d4b9c1e-6f4e-4b0e-9a55-0c2f7a6d1f11");
     host.set_kernel_release("6.1.0-test");
+    host.set_instance_id(instance);
     v1::Capabilities& capabilities = *request.mutable_hello()->mutable_capabilities();
     capabilities.set_containment_tier(v1::TIER_FULL);
     capabilities.set_isolation_tier(v1::TIER_FULL);
@@ -61,8 +62,8 @@ class TestSensor {
     return response;
   }
   // Says hello and reads Welcome and the first desired state.
-  v1::DesiredState Open() {
-    SendHello();
+  v1::DesiredState Open(const std::string& instance = "") {
+    SendHello(Observed(), instance);
     REQUIRE(Next().has_welcome());
     const v1::ConnectResponse response = Next();
     REQUIRE(response.heartbeat_response().has_desired_state());
