@@ -58,6 +58,11 @@ void AddRunFlags(CLI::App* app, Flags* flags) {
   app->add_option("--tamper-guard", flags->raw.tamper_guard,
                   "Keep root on this host from stopping, changing or removing the sensor (default off)")
       ->type_name("on|off");
+  app->add_option(
+         "--ring-sockets", flags->raw.ring_sockets,
+         "Processes with a socket that works past a wall (AF_XDP, the ring of a packet socket): kill them when "
+         "the wall goes up, or only report them (default kill)")
+      ->type_name("kill|report");
 }
 
 void AddLowerGuardFlags(CLI::App* app, Flags* flags) {

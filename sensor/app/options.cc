@@ -70,6 +70,7 @@ absl::Status ReadDocument(const YAML::Node& document, RawOptions* out) {
       {"bpffs", SetText(&out->bpffs)},
       {"policy_file", SetText(&out->policy_file)},
       {"tamper_guard", SetText(&out->tamper_guard)},
+      {"ring_sockets", SetText(&out->ring_sockets)},
       {"log", [&log](const YAML::Node& node) { return ReadMap(node, "log.", log); }}};
   if (document.IsNull()) return absl::OkStatus();
   return ReadMap(document, "", top);
@@ -94,6 +95,14 @@ absl::Status SetTamperGuard(const std::string& value, Options* out) {
     return absl::InvalidArgumentError(
         "tamper_guard: cannot be combined with policy_file; without a control plane nobody could lower the guard");
   }
+  return absl::OkStatus();
+}
+
+absl::Status SetRingSockets(const std::string& value, Options* out) {
+  if (!value.empty() && value != "kill" && value != "report") {
+    return absl::InvalidArgumentError(absl::StrCat("ring_sockets: \"", value, "\" is not kill or report"));
+  }
+  out->kill_ring_holders = value != "report";
   return absl::OkStatus();
 }
 
@@ -140,6 +149,7 @@ absl::StatusOr<Options> CheckOptions(const RawOptions& file, const RawOptions& f
         "policy_file: cannot be combined with control_plane; choose who gives the orders");
   }
   RETURN_IF_ERROR(SetTamperGuard(Choose(flags.tamper_guard, file.tamper_guard), &out));
+  RETURN_IF_ERROR(SetRingSockets(Choose(flags.ring_sockets, file.ring_sockets), &out));
   const std::string& level = Choose(flags.log_level, file.log_level);
   if (!level.empty() && !ParseLogLevel(level, &out.log_level)) {
     return absl::InvalidArgumentError(

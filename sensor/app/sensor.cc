@@ -58,6 +58,7 @@ absl::StatusOr<std::unique_ptr<Datapath>> OpenKernelFor(const Options& options) 
   DatapathOptions kernel;
   kernel.scope = options.scope;
   kernel.bpffs = options.bpffs;
+  kernel.kill_ring_holders = options.kill_ring_holders;
   // Before the first socket is made: a socket carries the cgroup in which it was created.
   ASSIGN_OR_RETURN(kernel.sensor_cgroup, EnterSensorCgroup());
   return OpenDatapath(kernel);

@@ -10,6 +10,8 @@
 namespace bulkhead::sensor {
 namespace {
 
+constexpr size_t kMaxEnded = 64;
+
 // The kernel's text (a process name, a file name) may hold any bytes, and protobuf refuses to parse a string that is
 // not UTF-8: without this one process name would cut the whole host off.
 std::string Utf8(absl::string_view text) {
@@ -59,6 +61,7 @@ void ReceiptToProto(const Receipt& in, v1::Receipt* out) {
   if (in.enforced_at != absl::InfinitePast()) *out->mutable_enforced_at() = TimeToProto(in.enforced_at);
   out->set_apply_micros(static_cast<uint64_t>(absl::ToInt64Microseconds(in.apply_time)));
   out->set_sockets_destroyed(in.sockets_destroyed);
+  for (size_t i = 0; i < std::min(in.ended.size(), kMaxEnded); ++i) out->add_ended(Utf8(in.ended[i]));
   out->set_complete(in.complete);
   for (const ActiveProbe& probe : in.probes) {
     v1::ProbeResult* added = out->add_probes();
