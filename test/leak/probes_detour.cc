@@ -88,7 +88,7 @@ constexpr char kUnmirrorLoopback[] = "tc qdisc del dev lo clsact";
 
 // The kernel's own senders. The log's level lets every message through.
 constexpr char kNetconsole[] =
-    "modprobe netconsole; mountpoint -q /sys/kernel/config || mount -t configfs none /sys/kernel/config; "
+    "modprobe netconsole; [ -e /sys/kernel/config/netconsole ] || mount -t configfs none /sys/kernel/config; "
     "echo 8 > /proc/sys/kernel/printk; T=/sys/kernel/config/netconsole/lk; mkdir $T; echo $IF > $T/dev_name; "
     "echo 10.77.0.1 > $T/local_ip; echo $PEER > $T/remote_ip; echo $PORT > $T/remote_port; "
     "echo 02:77:00:00:00:02 > $T/remote_mac; echo 1 > $T/enabled; ";
