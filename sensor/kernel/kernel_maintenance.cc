@@ -1,4 +1,4 @@
-// Upkeep, once a second: what others changed is put back, what moved (addresses, files, cgroups) is followed.
+// Upkeep, twice a second: what others changed is put back, what moved (addresses, files, cgroups) is followed.
 #include <algorithm>
 #include <cstring>
 #include <optional>
@@ -16,7 +16,7 @@ namespace bulkhead::sensor {
 namespace {
 
 constexpr uint32_t kZero = 0;
-constexpr int kListProcessesEvery = 10;  // rounds of Maintain, which comes once a second
+constexpr int kListProcessesEvery = 20;  // rounds of Maintain, which comes twice a second
 
 bool Contains(const std::vector<bh_endpoint>& endpoints, const bh_endpoint& wanted) {
   return std::any_of(endpoints.begin(), endpoints.end(),
