@@ -69,11 +69,11 @@ class Sensor {
 absl::StatusOr<std::unique_ptr<Datapath>> OpenKernelFor(const Options& options);
 
 // OK when no tamper guard that is up takes this process for its sensor although these options are not that sensor's;
-// else PermissionDenied. Ask before anything is changed.
+// else FailedPrecondition, and PermissionDenied to whom is not root. Ask before anything is changed.
 absl::Status RequireOwnGuard(const Options& options);
 
 // OK when no tamper guard of this host is up; FailedPrecondition, with what to do, when one is. A scope has none of its
-// own. PermissionDenied as RequireOwnGuard.
+// own. Else as RequireOwnGuard.
 absl::Status RequireGuardDown(const Options& options);
 
 // The file in the state directory that `status` shows.

@@ -319,7 +319,7 @@ absl::Status CheckGuardIsOurs(const std::string& pin_directory) {
     if (std::strcmp(info.name, kGuardMap) != 0 || info.value_size != sizeof(bh_guard)) continue;
     ASSIGN_OR_RETURN(const bh_guard guard, ReadGuard(map.get()));
     if (SwitchOf(guard).up()) {
-      return absl::PermissionDeniedError(
+      return absl::FailedPreconditionError(
           absl::StrCat("a tamper guard is up that takes this process for its sensor, and its pins are not in ",
                        pin_directory, ": somebody changed the options or the mounts of the sensor's unit. Undo that"));
     }

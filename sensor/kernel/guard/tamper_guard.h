@@ -96,8 +96,8 @@ absl::Status CheckGuardIsDown(const std::string& pin_directory);
 
 // For every process that may change something: the kernel takes it for the sensor when it runs the right program in the
 // right cgroup, and whoever starts it chooses what it finds below its paths. OK when no guard that is up and trusts
-// this process is pinned elsewhere than in `pin_directory` (empty: anywhere). PermissionDenied: there is one, or
-// without CAP_SYS_ADMIN nobody can tell.
+// this process is pinned elsewhere than in `pin_directory` (empty: anywhere). FailedPrecondition: there is one.
+// PermissionDenied: only who has CAP_SYS_ADMIN can tell.
 absl::Status CheckGuardIsOurs(const std::string& pin_directory);
 
 }  // namespace bulkhead::sensor
