@@ -17,6 +17,7 @@
 #include "sensor/app/host_facts.h"
 #include "sensor/app/policy_file.h"
 #include "sensor/app/status_text.h"
+#include "sensor/kernel/guard/guarded_files.h"
 #include "sensor/kernel/guard/tamper_guard.h"
 #include "sensor/link/grpc_link.h"
 #include "sensor/link/state_codec.h"
@@ -64,8 +65,13 @@ absl::StatusOr<std::unique_ptr<Datapath>> OpenKernelFor(const Options& options) 
   return OpenDatapath(kernel);
 }
 
+absl::Status RequireOwnGuard(const Options& options) {
+  return CheckGuardIsOurs(options.scope.empty() ? HostPinDirectory(options.bpffs) : "");
+}
+
 absl::Status RequireGuardDown(const Options& options) {
-  return options.scope.empty() ? CheckGuardIsDown(HostPinDirectory(options.bpffs)) : absl::OkStatus();
+  if (options.scope.empty()) RETURN_IF_ERROR(CheckGuardIsDown(HostPinDirectory(options.bpffs)));
+  return RequireOwnGuard(options);
 }
 
 std::string StatusFile(const Options& options) {
@@ -88,6 +94,7 @@ Sensor::~Sensor() {
 }
 
 absl::StatusOr<std::unique_ptr<Sensor>> Sensor::Create(const Options& options) {
+  RETURN_IF_ERROR(RequireOwnGuard(options));
   std::unique_ptr<Sensor> sensor(new Sensor(options));
   ASSIGN_OR_RETURN(sensor->signals_, TakeSignals());
   RETURN_IF_ERROR(PrepareStateDir(options.state_dir));
@@ -137,7 +144,7 @@ absl::Status Sensor::OpenGuard() {
   guard.files.assign(std::begin(kUnitFiles), std::end(kUnitFiles));
   if (!options_.config_file.empty()) guard.files.push_back(options_.config_file);
   guard.trees = {options_.state_dir, guard.pin_directory};
-  guard.told = options_.state_dir;
+  ASSIGN_OR_RETURN(guard.told, DescribeDirectory(options_.state_dir));
   ASSIGN_OR_RETURN(console_, GuardConsole::Open(options_.state_dir));
   absl::StatusOr<std::unique_ptr<KernelTamperGuard>> opened = KernelTamperGuard::Open(guard);
   // Without a guard that is up, a kernel that refuses the programs costs the guard, not the sensor.

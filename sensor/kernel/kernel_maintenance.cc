@@ -1,4 +1,4 @@
-// Upkeep, once a second: what others changed is put back, what moved (addresses, files, cgroups) is followed.
+// Upkeep, twice a second: what others changed is put back, what moved (addresses, files, cgroups) is followed.
 #include <algorithm>
 #include <cstring>
 #include <optional>
@@ -17,7 +17,7 @@ namespace bulkhead::sensor {
 namespace {
 
 constexpr uint32_t kZero = 0;
-constexpr int kListProcessesEvery = 10;  // rounds of Maintain, which comes once a second
+constexpr int kListProcessesEvery = 20;  // rounds of Maintain, which comes twice a second
 
 // A wall without a scope is in force.
 bool EnforcesHostWall(const bh_config& config) {

@@ -131,7 +131,7 @@ TEST_CASE_METHOD(CgroupFixture, "a socket of another cgroup is none of this sens
 TEST_CASE_METHOD(CgroupFixture, "a holder that comes later is found by the upkeep", "[rings]") {
   Apply({Containment()});
   Holder holder(cgroup(), &OpenXdpIfPossible);
-  for (int second = 0; second < 10; ++second) REQUIRE_OK(datapath().Maintain());
+  for (int round = 0; round < 20; ++round) REQUIRE_OK(datapath().Maintain());
   // Where a security hook works, no such socket can be made behind a wall.
   const std::vector<Mechanism>& mechanisms = datapath().capabilities().mechanisms;
   CHECK(holder.Alive() == std::any_of(mechanisms.begin(), mechanisms.end(), [](const Mechanism& mechanism) {

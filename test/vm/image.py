@@ -70,6 +70,9 @@ class GuestImage:
     def add_file(self, path, content, mode=0o644):
         self._cpio.file(path, content.encode() if isinstance(content, str) else content, mode)
 
+    def add_symlink(self, path, target):
+        self._cpio.symlink(path, target)
+
     def archive(self):
         """The initramfs, compressed in the form that the kernel unpacks fastest."""
         return subprocess.run(["lz4", "-l", "-q", "-c", "-"], input=self._cpio.archive(), capture_output=True, check=True).stdout
