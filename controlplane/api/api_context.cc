@@ -1,5 +1,9 @@
-// The list of resources.
+// The list of resources, and what their readers share.
 #include "controlplane/api/api_context.h"
+
+#include "common/status_macros.h"
+#include "common/uuid.h"
+#include "controlplane/domain/validate.h"
 
 namespace bulkhead::controlplane {
 
@@ -13,6 +17,20 @@ void AddApiMethods(const ApiContext& api, MethodTable& table) {
   AddEnrollmentMethods(api, table);
   AddAuditMethods(api, table);
   AddRolloutMethods(api, table);
+  AddEventMethods(api, table);
+}
+
+absl::StatusOr<std::string> SensorIdOf(const ApiContext& api, const std::string& sensor) {
+  if (sensor.empty()) return std::string();
+  RETURN_IF_ERROR(ValidateSensorReference("sensor", sensor));
+  std::string id = sensor;
+  if (IsUuid(sensor)) return id;
+  RETURN_IF_ERROR(api.store->Run([&](Transaction& tx) -> absl::Status {
+    ASSIGN_OR_RETURN(const Sensor found, tx.GetSensor(sensor, /*lock=*/false));
+    id = found.id;
+    return absl::OkStatus();
+  }));
+  return id;
 }
 
 }  // namespace bulkhead::controlplane

@@ -1,6 +1,9 @@
 // What every handler works with.
 #pragma once
 
+#include <string>
+
+#include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "common/clock.h"
 #include "controlplane/pki/pki.h"
@@ -32,5 +35,10 @@ void AddIsolationRuleMethods(const ApiContext& api, MethodTable& table);
 void AddEnrollmentMethods(const ApiContext& api, MethodTable& table);
 void AddAuditMethods(const ApiContext& api, MethodTable& table);
 void AddRolloutMethods(const ApiContext& api, MethodTable& table);
+void AddEventMethods(const ApiContext& api, MethodTable& table);
+
+// The id of a sensor that a reader named by id or name; empty stays empty. What outlives a sensor is found by an id
+// that no sensor has any more; a name needs a sensor to become an id. The field to blame is "sensor". Blocks.
+absl::StatusOr<std::string> SensorIdOf(const ApiContext& api, const std::string& sensor);
 
 }  // namespace bulkhead::controlplane

@@ -54,6 +54,29 @@ v1::EnrollmentToken ToProto(const EnrollmentToken& token) {
   return proto;
 }
 
+v1::StoredEvent ToProto(const StoredEvent& event) {
+  v1::StoredEvent out;
+  out.set_id(event.id);
+  out.set_sensor_id(event.sensor_id);
+  out.set_sensor_name(event.sensor_name);
+  *out.mutable_received_at() = ToProto(event.received_at);
+  out.set_lost_before(event.lost_before);
+  v1::Event& said = *out.mutable_event();
+  said.set_sequence(event.event.sequence);
+  if (event.event.time) *said.mutable_time() = ToProto(*event.event.time);
+  said.set_kind(static_cast<v1::EventKind>(event.event.kind));
+  said.set_policy_id(event.event.policy_id);
+  said.set_pid(event.event.pid);
+  said.set_comm(event.event.comm);
+  said.set_detail(event.event.detail);
+  said.set_uid(event.event.uid);
+  said.set_parent_pid(event.event.parent_pid);
+  said.set_parent_comm(event.event.parent_comm);
+  said.set_cgroup(event.event.cgroup);
+  said.set_container(event.event.container);
+  return out;
+}
+
 v1::Rollout ToProto(const Rollout& rollout) {
   v1::Rollout proto;
   proto.set_id(rollout.id);

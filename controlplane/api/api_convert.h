@@ -7,9 +7,11 @@
 #include "absl/time/time.h"
 #include "bulkhead/v1/audit.pb.h"
 #include "bulkhead/v1/enrollment.pb.h"
+#include "bulkhead/v1/event_service.pb.h"
 #include "bulkhead/v1/rollout_service.pb.h"
 #include "bulkhead/v1/sensor_service.pb.h"
 #include "common/status_macros.h"
+#include "controlplane/domain/event.h"
 #include "controlplane/domain/isolation_rule_input.h"
 #include "controlplane/domain/rollout.h"
 #include "controlplane/domain/types.h"
@@ -21,6 +23,7 @@ namespace bulkhead::controlplane {
 v1::Sensor ToProto(const Sensor& sensor, absl::Duration interval, absl::Time now);
 v1::EnrollmentToken ToProto(const EnrollmentToken& token);
 v1::AuditRecord ToProto(const AuditRecord& record);
+v1::StoredEvent ToProto(const StoredEvent& event);
 v1::Rollout ToProto(const Rollout& rollout);
 v1::RolloutTarget ToProto(const RolloutTarget& target);
 

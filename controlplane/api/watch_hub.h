@@ -21,10 +21,10 @@ class WatchHub {
   explicit WatchHub(ApiContext api);
   ~WatchHub();
 
-  // Adds the rows that serve SensorService.WatchSensors and RolloutService.WatchRollout.
+  // Adds the rows that serve WatchSensors, WatchRollout and WatchEvents.
   void AddMethods(MethodTable& table);
 
-  // What Store::Listen tells: a sensor or a rollout changed, or, empty, anything. Never blocks.
+  // What Store::Listen tells: a sensor or a rollout changed, or, empty, anything; or kEventsChange. Never blocks.
   void OnChange(const std::string& changed) ABSL_LOCKS_EXCLUDED(mutex_);
 
   // Ends every watch with UNAVAILABLE and refuses new ones.

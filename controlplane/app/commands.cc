@@ -12,6 +12,7 @@
 #include "controlplane/app/database.h"
 #include "controlplane/app/server.h"
 #include "controlplane/pki/pki.h"
+#include "controlplane/store/migrations.h"
 #include "controlplane/store/store.h"
 
 namespace bulkhead::controlplane {
@@ -69,6 +70,9 @@ absl::Status Migrate(const Options& options) {
   ASSIGN_OR_RETURN(const auto database, Database::Attach(options.postgres));
   RETURN_IF_ERROR(Store::Open({.connection_string = database->connection_string(), .pool_size = 1}).status());
   std::cout << "the database's schema is up to date\n";
+  if (options.runtime_role.empty()) return absl::OkStatus();
+  RETURN_IF_ERROR(GrantRuntimeRole(database->connection_string(), options.runtime_role));
+  std::cout << "role " << options.runtime_role << " has the privileges of the control plane\n";
   return absl::OkStatus();
 }
 

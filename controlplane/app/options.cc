@@ -76,10 +76,12 @@ struct Parser {
   std::string log_level = "info";
   std::string log_format = "text";
   // Where the duration checks leave what they read; CLI11 stores the text beside it.
-  std::string heartbeat_text, retention_text, sensor_life_text, operator_life_text, stream_age_text;
+  std::string heartbeat_text, retention_text, event_retention_text, sensor_life_text, operator_life_text,
+      stream_age_text;
 
   void AddCommon();
   void AddCommands();
+  void AddMigrate();
   void AddIssueOperator();
 };
 
@@ -108,6 +110,12 @@ void Parser::AddCommon() {
       ->check(DurationIn(absl::Seconds(1), absl::Hours(1), &options.heartbeat_interval));
   app.add_option("--heartbeat-retention", retention_text, "How long the history of heartbeats is kept (default 7d)")
       ->check(DurationIn(absl::Hours(1), absl::Hours(24 * 3650), &options.heartbeat_retention));
+  app.add_option("--event-retention", event_retention_text, "How long events of sensors are kept (default 30d)")
+      ->check(DurationIn(absl::Hours(24), absl::Hours(24 * 3650), &options.event_retention));
+  app.add_option("--event-limit", options.event_limit,
+                 "Events of one kind that are stored for one sensor in a day; more are counted")
+      ->check(CLI::Range(1, 10'000'000))
+      ->capture_default_str();
   app.add_option("--sensor-certificate-life", sensor_life_text,
                  "How long a sensor's certificate lasts; it is renewed at half of it (default 30d)")
       ->check(DurationIn(absl::Hours(1), absl::Hours(24 * 365), &options.sensor_certificate_life));
@@ -139,13 +147,20 @@ void Parser::AddCommands() {
   const std::pair<const char*, std::pair<CommandLineCommand, const char*>> commands[] = {
       {"serve", {CommandLineCommand::kServe, "Run the control plane until SIGTERM"}},
       {"init", {CommandLineCommand::kInit, "Make the certificate authority in the state directory"}},
-      {"migrate", {CommandLineCommand::kMigrate, "Bring the database's schema up to date and leave"}},
       {"check-config", {CommandLineCommand::kCheckConfig, "Check options and configuration file and leave"}},
   };
   for (const auto& [name, what] : commands) {
     app.add_subcommand(name, what.second)->callback([this, command = what.first] { options.command = command; });
   }
+  AddMigrate();
   AddIssueOperator();
+}
+
+void Parser::AddMigrate() {
+  CLI::App* migrate = app.add_subcommand("migrate", "Bring the database's schema up to date and leave");
+  migrate->callback([this] { options.command = CommandLineCommand::kMigrate; });
+  migrate->add_option("--runtime-role", options.runtime_role,
+                      "Database role that `serve` connects as. It gets what it needs and cannot change the audit log");
 }
 
 void Parser::AddIssueOperator() {

@@ -24,6 +24,8 @@ struct Options {
   std::vector<std::string> server_names;                     // DNS names and addresses in the server's certificate
   absl::Duration heartbeat_interval = absl::Seconds(30);     // 1 s to 1 h, whole seconds
   absl::Duration heartbeat_retention = absl::Hours(24 * 7);  // at least the interval
+  absl::Duration event_retention = absl::Hours(24 * 30);     // 1 to 3650 days
+  int event_limit = 10'000;  // events of one kind stored for a sensor in a day, 1 to 10 million
   absl::Duration sensor_certificate_life = absl::Hours(24 * 30);  // 1 h to 1 year
   absl::Duration max_stream_age = absl::Hours(6);                 // 10 s to 30 days
   int max_streams = 20'000;                                       // of sensors, 1 to 1 million
@@ -32,6 +34,9 @@ struct Options {
   std::string replica_id;                                         // unique among replicas
   LogLevel log_level = LogLevel::kInfo;
   bool log_json = false;
+
+  // migrate only.
+  std::string runtime_role;  // the database role that `serve` connects as; empty: the one that migrates
 
   // issue-operator only.
   std::string operator_name;

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "bulkhead/v1/audit.pb.h"
 #include "bulkhead/v1/enrollment.pb.h"
+#include "bulkhead/v1/event_service.pb.h"
 #include "bulkhead/v1/policy_service.pb.h"
 #include "bulkhead/v1/rollout_service.pb.h"
 #include "bulkhead/v1/sensor_link.pb.h"
@@ -43,7 +44,7 @@ std::vector<const google::protobuf::ServiceDescriptor*> ServedServices() {
   for (const google::protobuf::FileDescriptor* file :
        {v1::ListSensorsRequest::descriptor()->file(), v1::ListEnforcementPoliciesRequest::descriptor()->file(),
         v1::EnrollRequest::descriptor()->file(), v1::ListAuditRecordsRequest::descriptor()->file(),
-        v1::Hello::descriptor()->file(), v1::Rollout::descriptor()->file()}) {
+        v1::Hello::descriptor()->file(), v1::Rollout::descriptor()->file(), v1::StoredEvent::descriptor()->file()}) {
     for (int i = 0; i < file->service_count(); ++i) services.push_back(file->service(i));
   }
   return services;
@@ -73,8 +74,8 @@ absl::Status Server::OpenStore() {
   ASSIGN_OR_RETURN(database_, Database::Start(options_.postgres));
   Store::Options store_options;
   store_options.connection_string = database_->connection_string();
-  // Two more: the lease is renewed, and rollouts go on, however busy the workers are.
-  store_options.pool_size = 2 * kWorkers + 2;
+  // Three more: the lease is renewed, rollouts go on and heartbeats are stored, however busy the workers are.
+  store_options.pool_size = 2 * kWorkers + 3;
   ASSIGN_OR_RETURN(store_, Store::Open(store_options));
   return store_->RenewReplica(run_id_, options_.replica_id, kReplicaLease);
 }
@@ -100,7 +101,9 @@ absl::Status Server::BuildServices() {
                   .certificate_life = options_.sensor_certificate_life,
                   .max_stream_age = options_.max_stream_age,
                   .max_streams = static_cast<size_t>(options_.max_streams),
-                  .on_report = [this](const std::string& sensor_id) { watches_->OnChange(sensor_id); }});
+                  .event_limit = static_cast<uint64_t>(options_.event_limit),
+                  .on_report = [this](const std::string& sensor_id) { watches_->OnChange(sensor_id); },
+                  .on_events = [this] { watches_->OnChange(kEventsChange); }});
   sensors_->AddMethods(methods_);
   rollouts_ = std::make_unique<RolloutDriver>(store_.get(), RolloutOrdererFor(api));
   gate_ = std::make_unique<Gate>(store_.get(), authority_.get(), &clock_);
@@ -166,8 +169,12 @@ void Server::Maintain() {
   }
   if (clock_.Now() < next_sweep_) return;
   next_sweep_ = clock_.Now() + kSweepInterval;
-  if (const auto swept = store_->Sweep(options_.heartbeat_retention); !swept.ok()) {
+  if (const auto swept = store_->Sweep(); !swept.ok()) {
     LogError("old rows not deleted", {{"error", swept.status().ToString()}});
+  }
+  const Retention keep{.heartbeats = options_.heartbeat_retention, .events = options_.event_retention};
+  if (const auto kept = store_->KeepPartitions(keep, clock_.Now()); !kept.ok()) {
+    LogWarning("partitions not made or dropped; the next minute tries again", {{"error", kept.status().ToString()}});
   }
 }
 

@@ -93,6 +93,7 @@ int RunCli(const std::vector<std::string>& args, Terminal& terminal, const Conne
   AddIsolationRuleCommands(root, action);
   AddTokenCommands(root, action);
   AddAuditCommands(root, action);
+  AddEventCommands(root, action);
   AddCommandCommands(root, action);
   AddRolloutCommands(root, action);
   AddOwnCommands(root, action);

@@ -12,6 +12,7 @@ void AddPolicyCommands(CLI::App& root, Action& action);
 void AddIsolationRuleCommands(CLI::App& root, Action& action);
 void AddTokenCommands(CLI::App& root, Action& action);
 void AddAuditCommands(CLI::App& root, Action& action);
+void AddEventCommands(CLI::App& root, Action& action);
 void AddCommandCommands(CLI::App& root, Action& action);
 void AddRolloutCommands(CLI::App& root, Action& action);
 

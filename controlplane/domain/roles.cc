@@ -22,6 +22,7 @@ constexpr PermissionRow kPermissions[] = {
     {"sensors:read", kViewer | kOperator | kAdmin},   // sensors, their state, their commands
     {"policies:read", kViewer | kOperator | kAdmin},  // enforcement policies and isolation rules
     {"audit:read", kViewer | kOperator | kAdmin},     // the audit log and its check
+    {"events:read", kViewer | kOperator | kAdmin},    // what sensors saw
     {"sensors:contain", kOperator | kAdmin},          // contain, isolate, release, block, kill, lift a policy; rollouts
     {"guard:lower", kAdmin},                          // the tamper guard, and its offline code
     {"agents:manage", kOperator | kAdmin},            // the global isolation rules
@@ -73,6 +74,11 @@ constexpr MethodRow kMethods[] = {
     {"/bulkhead.v1.EnrollmentService/RevokeEnrollmentToken", "tokens:manage"},
     {"/bulkhead.v1.AuditService/ListAuditRecords", "audit:read"},
     {"/bulkhead.v1.AuditService/VerifyAuditLog", "audit:read"},
+    {"/bulkhead.v1.AuditService/ExportAuditRecords", "audit:read"},
+    {"/bulkhead.v1.AuditService/GetAuditHead", "audit:read"},
+    {"/bulkhead.v1.EventService/ListEvents", "events:read"},
+    {"/bulkhead.v1.EventService/ListEventCounts", "events:read"},
+    {"/bulkhead.v1.EventService/WatchEvents", "events:read"},
 };
 
 unsigned RoleBit(absl::string_view role) {

@@ -115,6 +115,7 @@ struct IsolationRule {
 // What a sensor last reported. The three blobs are serialized bulkhead.v1 messages, opaque to domain and store;
 // what the domain needs for its decisions stands beside them.
 struct SensorReport {
+  uint64_t number = 0;       // 1, 2, 3, … in one stream: a report that is stored late does not hide a later one
   std::string host_info;     // bulkhead.v1.HostInfo
   std::string capabilities;  // bulkhead.v1.Capabilities
   std::string observed;      // bulkhead.v1.ObservedState
@@ -130,6 +131,8 @@ struct SensorReport {
   Tier isolation_tier = Tier::kUnknown;
   Tier block_binary_tier = Tier::kUnknown;
   Tier allow_list_tier = Tier::kUnknown;
+
+  friend bool operator==(const SensorReport&, const SensorReport&) = default;
 };
 
 struct Sensor {
@@ -252,7 +255,7 @@ struct AuditRecord {
   std::string request_id;
   std::string outcome;
   std::string details_json;
-  std::string hash;
+  std::string hash;  // 32 bytes
 };
 
 struct Operator {

@@ -18,7 +18,8 @@ constexpr int kMaxStreamsOfSensor = 8;
 
 }  // namespace
 
-SensorHub::SensorHub(LinkContext context) : context_(std::move(context)), ticker_([this] { Loop(); }) {}
+SensorHub::SensorHub(LinkContext context)
+    : context_(std::move(context)), heartbeats_(context_.store), ticker_([this] { Loop(); }) {}
 
 SensorHub::~SensorHub() {
   StopTicking();
@@ -106,6 +107,7 @@ void SensorHub::Shutdown(absl::Duration limit) {
     absl::MutexLock lock(&mutex_);
     mutex_.AwaitWithTimeout(absl::Condition(this, &SensorHub::Empty), limit);
   }
+  heartbeats_.Stop();
   StopTicking();
 }
 

@@ -11,6 +11,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
+#include "controlplane/link/heartbeat_batcher.h"
 #include "controlplane/link/sensor_session.h"
 #include "controlplane/rpc/method_table.h"
 
@@ -43,6 +44,8 @@ class SensorHub {
   bool Attach(const std::shared_ptr<SensorSession>& session) ABSL_LOCKS_EXCLUDED(mutex_);
   // From sessions: this one is over.
   void Detach(const SensorSession* session) ABSL_LOCKS_EXCLUDED(mutex_);
+  // From sessions: takes heartbeats that can wait.
+  HeartbeatBatcher& heartbeats() { return heartbeats_; }
 
  private:
   absl::StatusOr<std::shared_ptr<StreamHandler>> Open(const Caller& caller, std::shared_ptr<StreamSession> stream);
@@ -55,6 +58,7 @@ class SensorHub {
   bool Empty() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return sessions_.empty(); }
 
   const LinkContext context_;
+  HeartbeatBatcher heartbeats_;
   mutable absl::Mutex mutex_;
   std::map<const SensorSession*, std::shared_ptr<SensorSession>> sessions_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, std::shared_ptr<SensorSession>> by_sensor_ ABSL_GUARDED_BY(mutex_);

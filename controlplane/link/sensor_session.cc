@@ -1,6 +1,7 @@
 // What each message of a sensor does, and what the sensor is sent.
 #include "controlplane/link/sensor_session.h"
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -8,7 +9,10 @@
 #include "absl/strings/str_cat.h"
 #include "common/log.h"
 #include "common/status_macros.h"
+#include "common/uuid.h"
 #include "controlplane/domain/errors.h"
+#include "controlplane/domain/validate.h"
+#include "controlplane/link/event_convert.h"
 #include "controlplane/link/sensor_hub.h"
 #include "controlplane/rpc/convert.h"
 #include "controlplane/rpc/grpc_status.h"
@@ -19,9 +23,11 @@ namespace {
 constexpr absl::Duration kHelloDeadline = absl::Seconds(10);
 // How long a peer may take to read its goodbye: revocation must close a stream within a second.
 constexpr absl::Duration kGoodbyeGrace = absl::Milliseconds(500);
-constexpr int kMaxEventsInBatch = 256;
+
+// While the database is away.
+constexpr absl::Duration kEventRetryInterval = absl::Seconds(2);
 // More lines of one batch are counted, not written: a hostile sensor must not fill the log.
-constexpr int kMaxEventsLogged = 10;
+constexpr size_t kMaxEventsLogged = 10;
 
 // Give or take a tenth: streams that were opened together must not all end together.
 absl::Time EndOfAge(absl::Time opened, absl::Duration age) {
@@ -34,8 +40,46 @@ std::string NameOf(const v1::ConnectRequest& request) {
   return field == nullptr ? "nothing" : field->name();
 }
 
-bool IsDigest(const std::string& digest) {
-  return digest.empty() || digest.size() == 32;
+absl::Status CheckDigest(const v1::ObservedState& observed) {
+  const std::string& digest = observed.receipt().digest();
+  if (digest.empty() || digest.size() == 32) return absl::OkStatus();
+  return InvalidField("observed.receipt.digest", "must be empty or 32 bytes");
+}
+
+// The database's trouble, not the sensor's. (StreamSuperseded is Aborted too.)
+bool IsPassing(const absl::Status& status) {
+  return absl::IsUnavailable(status) || (absl::IsAborted(status) && !IsStreamSuperseded(status));
+}
+
+// For whatever collects logs.
+void LogEvents(const std::string& sensor_id, const std::vector<SensorEvent>& events) {
+  for (size_t i = 0; i < std::min(events.size(), kMaxEventsLogged); ++i) {
+    const SensorEvent& event = events[i];
+    LogInfo("sensor event", {{"sensor", sensor_id},
+                             {"sequence", event.sequence},
+                             {"kind", v1::EventKind_Name(static_cast<v1::EventKind>(event.kind))},
+                             {"policy", event.policy_id},
+                             {"pid", event.pid},
+                             {"comm", event.comm},
+                             {"uid", event.uid},
+                             {"parent_pid", event.parent_pid},
+                             {"parent_comm", event.parent_comm},
+                             {"cgroup", event.cgroup},
+                             {"container", event.container},
+                             {"detail", event.detail}});
+  }
+  if (events.size() > kMaxEventsLogged) {
+    LogInfo("more sensor events", {{"sensor", sensor_id}, {"count", events.size() - kMaxEventsLogged}});
+  }
+}
+
+// What is left of a report is what a person or an order may wait for.
+SensorReport WithoutBlobs(SensorReport report) {
+  report.number = 0;
+  report.host_info.clear();
+  report.capabilities.clear();
+  report.observed.clear();
+  return report;
 }
 
 }  // namespace
@@ -101,6 +145,10 @@ void SensorSession::Tick() {
     End(v1::GOODBYE_REASON_SHUTDOWN, absl::UnavailableError("this stream has reached its age; reconnect"));
   }
   stream_->EnforceClose(kGoodbyeGrace, now);
+  if (events_wait_ && now >= next_event_retry_) {
+    next_event_retry_ = now + kEventRetryInterval;
+    Wake();
+  }
 }
 
 void SensorSession::Wake() {
@@ -113,15 +161,21 @@ void SensorSession::Wake() {
 
 void SensorSession::Step() {
   std::optional<std::string> message;
+  decltype(collected_) collected;
   bool refresh = false;
   bool ended = false;
   {
     absl::MutexLock lock(&mutex_);
     message.swap(message_);
+    collected.swap(collected_);
     std::swap(refresh, refresh_);
     ended = ended_;
   }
   if (ended) return Leave();
+  if (collected) {
+    if (const absl::Status status = AnswerCollected(collected->first, collected->second); !status.ok()) Fail(status);
+  }
+  if (unstored_events_) RetryEvents();
   if (message) HandleMessage(*message);
   if (refresh && hello_done_ && !stream_->closed()) {
     if (const absl::Status status = Synchronize(0); !status.ok()) Fail(status);
@@ -133,7 +187,15 @@ void SensorSession::HandleMessage(const std::string& bytes) {
   absl::Status status = ParseLeniently(bytes, &request);
   if (status.ok()) status = Dispatch(request);
   if (!status.ok()) Fail(status);
-  stream_->RequestRead();
+  // With events that could not be stored the sensor waits: a later batch must not be acknowledged before them.
+  if (!unstored_events_) stream_->RequestRead();
+}
+
+void SensorSession::RetryEvents() {
+  if (stream_->closed()) return;
+  const absl::Status status = StoreEvents(*std::exchange(unstored_events_, std::nullopt));
+  if (!status.ok()) Fail(status);
+  if (!unstored_events_) stream_->RequestRead();
 }
 
 absl::Status SensorSession::Dispatch(const v1::ConnectRequest& request) {
@@ -166,11 +228,15 @@ absl::Status SensorSession::Dispatch(const v1::ConnectRequest& request) {
 absl::Status SensorSession::HandleHello(const v1::Hello& hello) {
   if (hello_done_) return absl::InvalidArgumentError("a second hello on one stream");
   if (hello.host().boot_id().empty()) return InvalidField("hello.host.boot_id", "must not be empty");
+  if (!hello.run_id().empty()) RETURN_IF_ERROR(ValidateUuid("hello.run_id", hello.run_id()));
+  RETURN_IF_ERROR(CheckDigest(hello.observed()));
   host_ = hello.host();
   capabilities_ = hello.capabilities();
+  event_runs_known_ = !hello.run_id().empty();
+  event_run_id_ = event_runs_known_ ? hello.run_id() : NewUuid();
   ASSIGN_OR_RETURN(const Ownership owner, context_->store->OpenSession(sensor_id(), context_->run_id));
   epoch_ = owner.epoch;
-  RETURN_IF_ERROR(CheckTrust(StoreReport(hello.observed(), /*heartbeat=*/false)));
+  RETURN_IF_ERROR(CheckTrust(StoreReport(ReportOf(hello.observed(), host_, capabilities_), /*heartbeat=*/false)));
   if (!hub_->Attach(shared_from_this())) return StreamSuperseded();
   v1::ConnectResponse response;
   v1::Welcome& welcome = *response.mutable_welcome();
@@ -186,14 +252,48 @@ absl::Status SensorSession::HandleHello(const v1::Hello& hello) {
 
 absl::Status SensorSession::HandleHeartbeat(const v1::Heartbeat& heartbeat) {
   if (heartbeat.sequence() == 0) return InvalidField("heartbeat.sequence", "starts at 1");
-  const absl::StatusOr<OrderedState> ordered = StoreReport(heartbeat.observed(), /*heartbeat=*/true);
+  RETURN_IF_ERROR(CheckDigest(heartbeat.observed()));
+  SensorReport report = ReportOf(heartbeat.observed(), host_, capabilities_);
+  if (IsPlain(report)) {
+    CollectHeartbeat(heartbeat.sequence(), std::move(report.observed));
+    return absl::OkStatus();
+  }
+  return AnswerHeartbeat(heartbeat.sequence(), StoreReport(std::move(report), /*heartbeat=*/true));
+}
+
+bool SensorSession::IsPlain(const SensorReport& report) const {
+  return !collecting_ && report.observed_generation == known_generation_ && report.observed_digest == known_digest_ &&
+         WithoutBlobs(report) == last_said_;
+}
+
+void SensorSession::CollectHeartbeat(uint64_t sequence, std::string observed) {
+  collecting_ = true;
+  hub_->heartbeats().Add({.owner = owner(), .number = ++reports_, .observed = std::move(observed)},
+                         [self = shared_from_this(), sequence](absl::StatusOr<OrderedState> ordered) {
+                           {
+                             absl::MutexLock lock(&self->mutex_);
+                             self->collected_.emplace(sequence, std::move(ordered));
+                           }
+                           self->Wake();
+                         });
+}
+
+absl::Status SensorSession::AnswerCollected(uint64_t sequence, const absl::StatusOr<OrderedState>& ordered) {
+  collecting_ = false;
+  // The batcher has logged it, once for all.
+  if (stream_->closed() || IsPassing(ordered.status())) return absl::OkStatus();
+  context_->on_report(sensor_id());
+  return AnswerHeartbeat(sequence, ordered);
+}
+
+absl::Status SensorSession::AnswerHeartbeat(uint64_t sequence, const absl::StatusOr<OrderedState>& ordered) {
   RETURN_IF_ERROR(CheckTrust(ordered));
   // What nearly every heartbeat is: nothing to say, and one statement was enough to know it.
   if (Knows(*ordered) && !ordered->open_commands) {
-    AnswerUnchanged(heartbeat.sequence());
+    AnswerUnchanged(sequence);
     return absl::OkStatus();
   }
-  return Synchronize(heartbeat.sequence());
+  return Synchronize(sequence);
 }
 
 absl::Status SensorSession::HandlePolicyStatus(const v1::PolicyStatus& status) {
@@ -206,7 +306,10 @@ absl::Status SensorSession::HandlePolicyStatus(const v1::PolicyStatus& status) {
   }
   const uint64_t sent = known_generation_;
   const std::string sent_digest = known_digest_;
-  if (status.has_observed()) RETURN_IF_ERROR(CheckTrust(StoreReport(status.observed(), /*heartbeat=*/false)));
+  if (status.has_observed()) {
+    RETURN_IF_ERROR(CheckDigest(status.observed()));
+    RETURN_IF_ERROR(CheckTrust(StoreReport(ReportOf(status.observed(), host_, capabilities_), /*heartbeat=*/false)));
+  }
   // A refused generation is not pushed again at once; the next heartbeat, which still differs, offers it again.
   known_generation_ = sent;
   known_digest_ = sent_digest;
@@ -233,31 +336,33 @@ absl::Status SensorSession::HandleCommandResult(const v1::CommandResult& result)
 }
 
 absl::Status SensorSession::HandleEvents(const v1::EventBatch& batch) {
-  if (batch.events().empty() || batch.events_size() > kMaxEventsInBatch) {
-    return InvalidField("event_batch.events", absl::StrCat("must hold 1 to ", kMaxEventsInBatch, " events"));
+  EventBatch events = BatchOf(batch, event_run_id_, event_runs_known_);
+  RETURN_IF_ERROR(ValidateEventBatch(events));
+  return StoreEvents(std::move(events));
+}
+
+absl::Status SensorSession::StoreEvents(EventBatch events) {
+  const absl::StatusOr<EventsTaken> taken = context_->store->StoreEvents(owner(), events, context_->event_limit);
+  // One that may be stored already is known by its run and sequence when it is stored again.
+  if (IsPassing(taken.status()) || absl::IsUnknown(taken.status()) || absl::IsResourceExhausted(taken.status())) {
+    unstored_events_ = std::move(events);
+    events_wait_ = true;
+    LogWarning("events of a sensor wait for the database",
+               {{"sensor", sensor_id()}, {"error", taken.status().ToString()}});
+    return absl::OkStatus();
   }
-  int written = 0;
-  for (const v1::Event& event : batch.events()) {
-    if (++written > kMaxEventsLogged) break;
-    LogInfo("sensor event", {{"sensor", sensor_id()},
-                             {"sequence", event.sequence()},
-                             {"kind", v1::EventKind_Name(event.kind())},
-                             {"policy", event.policy_id()},
-                             {"pid", event.pid()},
-                             {"comm", event.comm()},
-                             {"uid", event.uid()},
-                             {"parent_pid", event.parent_pid()},
-                             {"parent_comm", event.parent_comm()},
-                             {"cgroup", event.cgroup()},
-                             {"container", event.container()},
-                             {"detail", event.detail()}});
-  }
-  if (batch.events_size() > kMaxEventsLogged) {
-    LogInfo("more sensor events", {{"sensor", sensor_id()}, {"count", batch.events_size() - kMaxEventsLogged}});
+  events_wait_ = false;
+  RETURN_IF_ERROR(CheckTrust(taken.status()));
+  if (taken->lost > 0 || taken->refused > 0) {
+    LogWarning("events of a sensor are missing",
+               {{"sensor", sensor_id()}, {"lost_by_the_host", taken->lost}, {"over_the_days_limit", taken->refused}});
   }
   v1::ConnectResponse response;
-  response.mutable_event_ack()->set_through_sequence(batch.events(batch.events_size() - 1).sequence());
+  response.mutable_event_ack()->set_through_sequence(events.events.back().sequence);
   Send(response);
+  if (taken->stored == 0) return absl::OkStatus();
+  LogEvents(sensor_id(), events.events);
+  context_->on_events();
   return absl::OkStatus();
 }
 
@@ -281,13 +386,12 @@ absl::Status SensorSession::HandleRenewal(const v1::RenewCertificate& renewal) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<OrderedState> SensorSession::StoreReport(const v1::ObservedState& observed, bool heartbeat) {
-  if (!IsDigest(observed.receipt().digest()))
-    return InvalidField("observed.receipt.digest", "must be empty or 32 bytes");
-  ASSIGN_OR_RETURN(const OrderedState ordered,
-                   context_->store->RecordReport(owner(), ReportOf(observed, host_, capabilities_), heartbeat));
-  known_generation_ = observed.receipt().generation();
-  known_digest_ = observed.receipt().digest();
+absl::StatusOr<OrderedState> SensorSession::StoreReport(SensorReport report, bool heartbeat) {
+  report.number = ++reports_;
+  ASSIGN_OR_RETURN(const OrderedState ordered, context_->store->RecordReport(owner(), report, heartbeat));
+  known_generation_ = report.observed_generation;
+  known_digest_ = report.observed_digest;
+  last_said_ = WithoutBlobs(std::move(report));
   context_->on_report(sensor_id());
   return ordered;
 }
@@ -385,7 +489,7 @@ void SensorSession::Fail(const absl::Status& status) {
   }
   // A stream that is up stays up while the database is away: the host goes on enforcing, and the next heartbeat tries
   // again.
-  if (hello_done_ && (absl::IsUnavailable(status) || absl::IsAborted(status))) {
+  if (hello_done_ && IsPassing(status)) {
     return LogWarning("database did not answer for a sensor", {{"sensor", sensor_id()}, {"error", status.ToString()}});
   }
   LogWarning("stream ended", {{"sensor", sensor_id()}, {"error", status.ToString()}});

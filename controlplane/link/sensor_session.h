@@ -8,6 +8,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -37,9 +38,13 @@ struct LinkContext {
   absl::Duration max_stream_age = absl::Hours(6);
   // Streams that this replica holds at most; 122 KB each were measured.
   size_t max_streams = 20'000;
+  // Events of one kind that are stored for a sensor in a day.
+  uint64_t event_limit = 10'000;
   // Called on a worker after something that a sensor reported was stored; tells this replica's watchers without a
   // database round trip.
   std::function<void(const std::string& sensor_id)> on_report;
+  // Called on a worker after events were stored.
+  std::function<void()> on_events = [] {};
 };
 
 // One stream of one sensor. gRPC and the hub only leave notes (a message, "something changed"); one worker at a time
@@ -82,8 +87,17 @@ class SensorSession final : public StreamHandler, public std::enable_shared_from
   absl::Status HandlePolicyStatus(const v1::PolicyStatus& status);
   absl::Status HandleCommandResult(const v1::CommandResult& result);
   absl::Status HandleEvents(const v1::EventBatch& batch);
+  // Stores and acknowledges them, or keeps them for RetryEvents.
+  absl::Status StoreEvents(EventBatch events);
+  void RetryEvents();
   absl::Status HandleRenewal(const v1::RenewCertificate& renewal);
-  absl::StatusOr<OrderedState> StoreReport(const v1::ObservedState& observed, bool heartbeat);
+  absl::StatusOr<OrderedState> StoreReport(SensorReport report, bool heartbeat);
+  // Whether it says what the last report said, but for counters, and the sensor has what it was sent: then it can wait
+  // for a batch, because nobody's order waits for it.
+  bool IsPlain(const SensorReport& report) const;
+  void CollectHeartbeat(uint64_t sequence, std::string observed);
+  absl::Status AnswerCollected(uint64_t sequence, const absl::StatusOr<OrderedState>& ordered);
+  absl::Status AnswerHeartbeat(uint64_t sequence, const absl::StatusOr<OrderedState>& ordered);
   void AnswerUnchanged(uint64_t sequence);
   // Whether the sensor was sent, or reported, just this.
   bool Knows(const OrderedState& ordered) const;
@@ -114,11 +128,15 @@ class SensorSession final : public StreamHandler, public std::enable_shared_from
   std::atomic<bool> hello_done_ = false;
   std::atomic<uint64_t> known_generation_ = 0;
   std::atomic<int64_t> epoch_ = 0;
+  std::atomic<bool> events_wait_ = false;               // unstored_events_ is set
+  absl::Time next_event_retry_ = absl::InfinitePast();  // on the hub's ticking thread only
 
   Strand strand_;
   // Notes that Step acts on.
   absl::Mutex mutex_;
   std::optional<std::string> message_ ABSL_GUARDED_BY(mutex_);
+  // A collected heartbeat was stored, or was not: its sequence and the answer.
+  std::optional<std::pair<uint64_t, absl::StatusOr<OrderedState>>> collected_ ABSL_GUARDED_BY(mutex_);
   bool refresh_ ABSL_GUARDED_BY(mutex_) = false;
   bool ended_ ABSL_GUARDED_BY(mutex_) = false;
 
@@ -126,6 +144,13 @@ class SensorSession final : public StreamHandler, public std::enable_shared_from
   std::string known_digest_;
   v1::HostInfo host_;
   v1::Capabilities capabilities_;
+  uint64_t reports_ = 0;     // of this stream
+  SensorReport last_said_;   // the last report that was stored at once, without its blobs
+  bool collecting_ = false;  // one heartbeat is in the batcher
+  std::string event_run_id_;
+  bool event_runs_known_ = false;  // the sensor names its runs
+  // The database did not take them; nothing more is read from the sensor until it has. One batch, so bounded.
+  std::optional<EventBatch> unstored_events_;
   std::set<std::string> commands_sent_;
 };
 

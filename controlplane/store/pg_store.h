@@ -25,6 +25,8 @@ class PgStore final : public Store {
 
   absl::StatusOr<OrderedState> RecordReport(const Ownership& owner, const SensorReport& report,
                                             bool heartbeat) override;
+  absl::StatusOr<std::vector<absl::StatusOr<OrderedState>>> RecordHeartbeats(
+      const std::vector<PlainHeartbeat>& heartbeats) override;
   absl::Status RecordPolicyStatus(const Ownership& owner, uint64_t generation, bool applied,
                                   const std::string& message) override;
   absl::Status RenewReplica(const std::string& run_id, const std::string& name, absl::Duration lease) override;
@@ -37,10 +39,24 @@ class PgStore final : public Store {
   absl::StatusOr<Operator> FindOperator(const std::string& fingerprint_hex) override;
   absl::Status InsertOperator(const Operator& op, const std::string& fingerprint_hex) override;
 
+  absl::StatusOr<EventsTaken> StoreEvents(const Ownership& owner, const EventBatch& batch,
+                                          uint64_t daily_limit) override;
+  absl::StatusOr<Page<StoredEvent>> ListEvents(const EventFilter& filter, int page_size,
+                                               const std::string& page_token) override;
+  absl::StatusOr<std::vector<StoredEvent>> FollowEvents(const EventFilter& filter, int limit,
+                                                        EventCursor* cursor) override;
+  absl::StatusOr<EventCursor> EndOfEvents() override;
+  absl::StatusOr<Page<EventCount>> ListEventCounts(const std::string& sensor_id, int page_size,
+                                                   const std::string& page_token) override;
+
   absl::StatusOr<Page<AuditRecord>> ListAudit(const std::string& target, int page_size,
                                               const std::string& page_token) override;
   absl::StatusOr<AuditCheck> VerifyAudit() override;
-  absl::StatusOr<int64_t> Sweep(absl::Duration keep) override;
+  absl::StatusOr<AuditHead> GetAuditHead() override;
+  absl::StatusOr<AuditSpan> ExportAudit(uint64_t from, uint64_t to, std::optional<absl::Time> since,
+                                        int limit) override;
+  absl::StatusOr<int64_t> Sweep() override;
+  absl::StatusOr<int64_t> KeepPartitions(const Retention& keep, absl::Time now) override;
   absl::Status Listen(std::function<void(const std::string& sensor_id)> on_change) override;
 
  private:

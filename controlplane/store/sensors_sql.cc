@@ -160,6 +160,8 @@ absl::Status PgTransaction::DeleteSensor(const std::string& sensor_id) {
   ASSIGN_OR_RETURN(const pqxx::result deleted,
                    Execute("delete a sensor", "DELETE FROM sensors WHERE id = $1::uuid", sensor_id));
   if (deleted.affected_rows() == 0) return SensorNotFound(sensor_id);
+  RETURN_IF_ERROR(
+      Execute("delete a sensor's heartbeats", "DELETE FROM heartbeats WHERE sensor_id = $1::uuid", sensor_id).status());
   return Notify({sensor_id});
 }
 

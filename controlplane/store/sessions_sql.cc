@@ -22,7 +22,8 @@ WHERE r.id <> n.id AND ((n.is_new AND r.name = $2) OR r.lease_until < now() - in
 
 // The epoch is what fences, so it must be on disk before the stream says anything: never with synchronous_commit off.
 constexpr char kOpenSession[] = R"(
-UPDATE sensor_reports r SET session_epoch = r.session_epoch + 1, session_holder = $2::uuid
+UPDATE sensor_reports r SET session_epoch = r.session_epoch + 1, session_holder = $2::uuid,
+  report_number = 0
 FROM (SELECT session_holder FROM sensor_reports WHERE sensor_id = $1::uuid FOR NO KEY UPDATE) older
 WHERE r.sensor_id = $1::uuid
 RETURNING r.session_epoch,

@@ -13,6 +13,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "controlplane/domain/event.h"
 #include "controlplane/domain/label_selector.h"
 #include "controlplane/domain/rollout.h"
 #include "controlplane/domain/types.h"
@@ -28,6 +29,9 @@ struct Page {
 
 // What Store::Listen puts before a rollout's id.
 inline constexpr char kRolloutChange[] = "rollout/";
+// What a replica tells its own watchers when it has stored events. Not sent through the database: each event would wait
+// for the commit of the one before, whatever the sensor.
+inline constexpr char kEventsChange[] = "events";
 
 // One certificate that was issued to a sensor.
 struct SensorCertificate {
@@ -37,6 +41,19 @@ struct SensorCertificate {
   absl::Time not_before;
   absl::Time not_after;
   bool revoked = false;
+};
+
+// What a sensor says when nothing but its counters has changed since its last report.
+struct PlainHeartbeat {
+  Ownership owner;
+  uint64_t number = 0;   // of the report in its stream; see SensorReport.number
+  std::string observed;  // bulkhead.v1.ObservedState
+};
+
+// How long records are kept. Whole days go at once: a record may be kept up to a day longer.
+struct Retention {
+  absl::Duration heartbeats = absl::Hours(24 * 7);
+  absl::Duration events = absl::Hours(24 * 30);
 };
 
 // A database transaction. Statements fail with: NotFound, AlreadyExists (unique), FailedPrecondition (check
@@ -180,6 +197,11 @@ class Store {
   // when a newer stream owns the sensor; then nothing is stored.
   virtual absl::StatusOr<OrderedState> RecordReport(const Ownership& owner, const SensorReport& report,
                                                     bool heartbeat) = 0;
+  // Stores what they say that no later report of their stream has said, and a row of history for each, in one statement
+  // that waits for no lock: a sensor that somebody has locked now keeps its older report. Answers each in its place, as
+  // RecordReport would.
+  virtual absl::StatusOr<std::vector<absl::StatusOr<OrderedState>>> RecordHeartbeats(
+      const std::vector<PlainHeartbeat>& heartbeats) = 0;
   // Stores what became of a generation. A report of `applied` clears an older failure. StreamSuperseded as above.
   virtual absl::Status RecordPolicyStatus(const Ownership& owner, uint64_t generation, bool applied,
                                           const std::string& message) = 0;
@@ -203,6 +225,24 @@ class Store {
   // Stores an operator with a certificate, or another certificate of an operator who exists with the same role.
   virtual absl::Status InsertOperator(const Operator& op, const std::string& fingerprint_hex) = 0;
 
+  // Stores the events of a valid batch that were not stored before, at most `daily_limit` of a kind and UTC day, and
+  // counts those that are missing or too many. On disk when it returns. StreamSuperseded as above.
+  virtual absl::StatusOr<EventsTaken> StoreEvents(const Ownership& owner, const EventBatch& batch,
+                                                  uint64_t daily_limit) = 0;
+  // Newest first.
+  virtual absl::StatusOr<Page<StoredEvent>> ListEvents(const EventFilter& filter, int page_size,
+                                                       const std::string& page_token) = 0;
+  // The next events after `cursor`, at most `limit`, in an order that no later event can change: one that is stored by
+  // a transaction which began before another is waited for. Moves the cursor behind them, or, when there are fewer,
+  // behind all that is certain. InvalidField("resume_token") when the cursor is not of this database.
+  virtual absl::StatusOr<std::vector<StoredEvent>> FollowEvents(const EventFilter& filter, int limit,
+                                                                EventCursor* cursor) = 0;
+  // The cursor behind all that is stored now.
+  virtual absl::StatusOr<EventCursor> EndOfEvents() = 0;
+  // Newest day first. Empty sensor_id: of all.
+  virtual absl::StatusOr<Page<EventCount>> ListEventCounts(const std::string& sensor_id, int page_size,
+                                                           const std::string& page_token) = 0;
+
   virtual absl::StatusOr<Page<AuditRecord>> ListAudit(const std::string& target, int page_size,
                                                       const std::string& page_token) = 0;
   struct AuditCheck {
@@ -211,10 +251,27 @@ class Store {
     std::string problem;
   };
   virtual absl::StatusOr<AuditCheck> VerifyAudit() = 0;
+  struct AuditHead {
+    uint64_t sequence = 0;  // of the last record; 0: none
+    std::string hash;
+  };
+  virtual absl::StatusOr<AuditHead> GetAuditHead() = 0;
+  // Some records in order. Their hashes chain: each record's previous hash is that of the one before it.
+  struct AuditSpan {
+    std::vector<AuditRecord> records;
+    std::string previous_hash;  // of the record before the first
+    uint64_t next = 0;          // where to go on; 0: that was all
+  };
+  // From `from` (0: the first) to `to` (0: the last), of `since` or later when it is given, at most `limit`.
+  virtual absl::StatusOr<AuditSpan> ExportAudit(uint64_t from, uint64_t to, std::optional<absl::Time> since,
+                                                int limit) = 0;
 
-  // Deletes heartbeat history older than `keep` and expires commands and answers; returns rows deleted. Called about
-  // once a minute.
-  virtual absl::StatusOr<int64_t> Sweep(absl::Duration keep) = 0;
+  // Deletes old answers to orders and expires commands; returns rows deleted. Called about once a minute.
+  virtual absl::StatusOr<int64_t> Sweep() = 0;
+  // Makes the partitions of the next days, and removes records that are too old both by the database's clock and by
+  // `now`, so that no clock alone can have them removed. Returns partitions and rows removed. Called about once a
+  // minute by every replica; Unavailable when somebody reads what is to go, to be tried again.
+  virtual absl::StatusOr<int64_t> KeepPartitions(const Retention& keep, absl::Time now) = 0;
 
   // Calls `on_change(id)` for every change that any replica commits, with the id of a sensor, or kRolloutChange and
   // that of a rollout, from a thread of its own, until the store is destroyed. An empty id means "anything may have

@@ -261,6 +261,7 @@ v1::ConnectRequest HelloToProto(const HelloMessage& in) {
   *out.mutable_hello()->mutable_host() = HostToProto(in.host);
   *out.mutable_hello()->mutable_capabilities() = CapabilitiesToProto(in.capabilities);
   *out.mutable_hello()->mutable_observed() = ObservedStateToProto(in.observed);
+  out.mutable_hello()->set_run_id(in.run_id);
   return out;
 }
 

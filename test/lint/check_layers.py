@@ -46,7 +46,7 @@ LAYERS = {
                           "controlplane/domain", "common", "protos"], ["grpc", "protobuf"]),
     "controlplane/link": (["controlplane/link", "controlplane/rpc", "controlplane/orders", "controlplane/store/store.h", "controlplane/pki/pki.h",
                            "controlplane/domain", "common", "protos"], ["grpc", "protobuf"]),
-    "controlplane/cli": (["controlplane/cli", "common", "protos"], ["grpc", "protobuf", "yaml-cpp", "CLI11"]),
+    "controlplane/cli": (["controlplane/cli", "controlplane/domain/audit_chain.h", "common", "protos"], ["grpc", "protobuf", "yaml-cpp", "CLI11"]),
     "controlplane/app": (["controlplane", "common", "protos"], ["grpc", "protobuf", "openssl", "libpqxx", "yaml-cpp", "CLI11"]),
     "test/e2e": (["test/e2e", "test/harness", "common", "protos"], ["grpc", "protobuf", "openssl"]),
 }

@@ -167,7 +167,7 @@ TEST_CASE("reflection lists every service, and health answers, without a certifi
       Converse(plane.Connect(), "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", "\x3a\x01*", &status);
   for (const char* name : {"bulkhead.v1.SensorService", "bulkhead.v1.PolicyService", "bulkhead.v1.IsolationRuleService",
                            "bulkhead.v1.EnrollmentService", "bulkhead.v1.AuditService", "bulkhead.v1.SensorLinkService",
-                           "grpc.health.v1.Health"}) {
+                           "bulkhead.v1.EventService", "grpc.health.v1.Health"}) {
     CHECK_THAT(services, Catch::Contains(name));
   }
   // file_containing_symbol (4): the health service can be described too.
