@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/random/random.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/log.h"
 #include "common/status_macros.h"
@@ -284,12 +285,53 @@ absl::Status SensorSession::HandleRenewal(const v1::RenewCertificate& renewal) {
 absl::StatusOr<OrderedState> SensorSession::StoreReport(const v1::ObservedState& observed, bool heartbeat) {
   if (!IsDigest(observed.receipt().digest()))
     return InvalidField("observed.receipt.digest", "must be empty or 32 bytes");
-  ASSIGN_OR_RETURN(const OrderedState ordered,
-                   context_->store->RecordReport(owner(), ReportOf(observed, host_, capabilities_), heartbeat));
+  const SensorReport report = ReportOf(observed, host_, capabilities_);
+  ASSIGN_OR_RETURN(const OrderedState ordered, context_->store->RecordReport(owner(), report, heartbeat));
   known_generation_ = observed.receipt().generation();
   known_digest_ = observed.receipt().digest();
   context_->on_report(sensor_id());
+  if (heartbeat && context_->observer) context_->observer->OnHeartbeat();
+  CountKernelCounters(observed);
+  if (Knows(ordered)) RecordEnforced(observed, report);
   return ordered;
+}
+
+void SensorSession::RecordEnforced(const v1::ObservedState& observed, const SensorReport& report) {
+  // A wall that is not proved yet is not called in force; see AssessConvergence.
+  if (enforced_generation_ == known_generation_ || !report.receipt_complete || !report.failed_probe.empty()) return;
+  std::vector<std::string> in_force;
+  for (const v1::ObservedPolicy& policy : observed.policies()) {
+    if (policy.refused().empty() && !policy.expired()) in_force.push_back(policy.policy_id());
+  }
+  if (!in_force.empty()) {
+    const auto enforced = context_->store->RecordEnforced(owner(), known_generation_, known_digest_, in_force);
+    if (!enforced.ok()) {
+      // Nothing that matters: the next report tries again.
+      return LogWarning("first receipt not noted", {{"sensor", sensor_id()}, {"error", enforced.status().ToString()}});
+    }
+    for (const NewlyEnforced& policy : *enforced) {
+      if (context_->observer) context_->observer->OnEnforced(policy.policy_template, policy.since_order);
+    }
+  }
+  enforced_generation_ = known_generation_;
+}
+
+void SensorSession::CountKernelCounters(const v1::ObservedState& observed) {
+  uint64_t drops = 0;
+  uint64_t failures = 0;
+  for (const v1::Counter& counter : observed.counters()) {
+    if (absl::StartsWith(counter.name(), "drop_")) drops += counter.value();
+    if (absl::StartsWith(counter.name(), "fail_")) failures += counter.value();
+  }
+  // What was counted before this stream was counted then, here or at another replica. A counter that went back began
+  // anew.
+  if (counted_ && context_->observer) {
+    context_->observer->OnKernelCounters(drops >= drops_ ? drops - drops_ : drops,
+                                         failures >= failures_ ? failures - failures_ : failures);
+  }
+  counted_ = true;
+  drops_ = drops;
+  failures_ = failures;
 }
 
 bool SensorSession::Knows(const OrderedState& ordered) const {

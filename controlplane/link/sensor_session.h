@@ -14,6 +14,7 @@
 #include "absl/synchronization/mutex.h"
 #include "bulkhead/v1/sensor_link.pb.h"
 #include "common/clock.h"
+#include "controlplane/link/link_observer.h"
 #include "controlplane/pki/pki.h"
 #include "controlplane/rpc/method_table.h"
 #include "controlplane/rpc/strand.h"
@@ -40,6 +41,7 @@ struct LinkContext {
   // Called on a worker after something that a sensor reported was stored; tells this replica's watchers without a
   // database round trip.
   std::function<void(const std::string& sensor_id)> on_report;
+  LinkObserver* observer = nullptr;  // null: nobody counts
 };
 
 // One stream of one sensor. gRPC and the hub only leave notes (a message, "something changed"); one worker at a time
@@ -64,6 +66,8 @@ class SensorSession final : public StreamHandler, public std::enable_shared_from
   void Tick();
 
   const std::string& sensor_id() const { return identity_.id; }
+  // Messages that wait to be written. Thread safe.
+  size_t queued() const { return stream_->queued(); }
   // Generation that the sensor was last sent, or reported to have. Thread safe.
   uint64_t known_generation() const { return known_generation_; }
   // What fences its writes; 0 before the hello was stored. Thread safe.
@@ -84,6 +88,9 @@ class SensorSession final : public StreamHandler, public std::enable_shared_from
   absl::Status HandleEvents(const v1::EventBatch& batch);
   absl::Status HandleRenewal(const v1::RenewCertificate& renewal);
   absl::StatusOr<OrderedState> StoreReport(const v1::ObservedState& observed, bool heartbeat);
+  // Has the policies that this report is the first receipt for marked and counted.
+  void RecordEnforced(const v1::ObservedState& observed, const SensorReport& report);
+  void CountKernelCounters(const v1::ObservedState& observed);
   void AnswerUnchanged(uint64_t sequence);
   // Whether the sensor was sent, or reported, just this.
   bool Knows(const OrderedState& ordered) const;
@@ -127,6 +134,10 @@ class SensorSession final : public StreamHandler, public std::enable_shared_from
   v1::HostInfo host_;
   v1::Capabilities capabilities_;
   std::set<std::string> commands_sent_;
+  uint64_t enforced_generation_ = 0;  // the last whose policies were marked
+  bool counted_ = false;              // whether the two below are of this stream
+  uint64_t drops_ = 0;
+  uint64_t failures_ = 0;
 };
 
 }  // namespace bulkhead::controlplane
