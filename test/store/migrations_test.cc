@@ -87,6 +87,8 @@ const std::vector<Step>& Steps() {
        " '00000000-0000-4000-8000-000000000001'",
        "SELECT refused_policy = 'the sensor refused policy p' FROM sensor_reports WHERE sensor_id ="
        " '00000000-0000-4000-8000-000000000001'"},
+      {"INSERT INTO deleted_sensors (id, name) VALUES ('00000000-0000-4000-8000-000000000012', 'gone-1')",
+       "SELECT count(*) = 1 FROM deleted_sensors WHERE name = 'gone-1'"},
   };
   return steps;
 }
