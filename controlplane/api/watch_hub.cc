@@ -83,6 +83,11 @@ void WatchHub::Remove(const Watcher* watcher) {
   watchers_.erase(watcher);
 }
 
+size_t WatchHub::size() const {
+  absl::MutexLock lock(&mutex_);
+  return watchers_.size();
+}
+
 void WatchHub::Loop() {
   while (true) {
     {
