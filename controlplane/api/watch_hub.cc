@@ -89,6 +89,11 @@ void WatchHub::Remove(const Watcher* watcher) {
   watchers_.erase(watcher);
 }
 
+size_t WatchHub::size() const {
+  absl::MutexLock lock(&mutex_);
+  return watchers_.size();
+}
+
 void WatchHub::Loop() {
   absl::Duration since_sweep;
   while (true) {

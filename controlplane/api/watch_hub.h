@@ -30,6 +30,9 @@ class WatchHub {
   // Ends every watch with UNAVAILABLE and refuses new ones.
   void Shutdown() ABSL_LOCKS_EXCLUDED(mutex_);
 
+  // Watches that are open.
+  size_t size() const ABSL_LOCKS_EXCLUDED(mutex_);
+
   // From watchers: this one is over.
   void Remove(const Watcher* watcher) ABSL_LOCKS_EXCLUDED(mutex_);
 

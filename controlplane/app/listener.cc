@@ -82,8 +82,9 @@ absl::Status Listener::Bind(const std::string& text) {
   return absl::OkStatus();
 }
 
-void Listener::Start(OnConnection on_connection) {
+void Listener::Start(OnConnection on_connection, OnAdmission on_admission) {
   on_connection_ = std::move(on_connection);
+  on_admission_ = std::move(on_admission);
   thread_ = std::thread([this] { Loop(); });
 }
 
@@ -137,7 +138,9 @@ bool Listener::AcceptSome(int socket) {
       if (exhausted || errno == EAGAIN || errno == EWOULDBLOCK) return !exhausted;
       continue;
     }
-    if (!admission_.Admit(AddressOf(peer), absl::Now())) {
+    const bool admitted = admission_.Admit(AddressOf(peer), absl::Now());
+    on_admission_(admitted);
+    if (!admitted) {
       // With a reset: a client that is told so at once backs off, and no socket of ours lingers.
       const linger now{1, 0};
       setsockopt(connection.get(), SOL_SOCKET, SO_LINGER, &now, sizeof(now));

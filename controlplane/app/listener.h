@@ -20,6 +20,8 @@ class Listener {
  public:
   // Gets each connection: non-blocking, close-on-exec, TCP_NODELAY. Called from the listener's thread.
   using OnConnection = std::function<void(UniqueFd)>;
+  // Told of each connection, from the same thread, and whether it was admitted.
+  using OnAdmission = std::function<void(bool admitted)>;
 
   // Binds and listens on every address, "ADDR:PORT". Errors name the address.
   static absl::StatusOr<std::unique_ptr<Listener>> Open(const std::vector<std::string>& addresses,
@@ -27,7 +29,8 @@ class Listener {
   ~Listener() { Stop(); }
 
   // Starts to accept. Call once.
-  void Start(OnConnection on_connection);
+  void Start(
+      OnConnection on_connection, OnAdmission on_admission = [](bool) {});
   // Stops to accept and closes the sockets. May be called again.
   void Stop();
 
@@ -46,6 +49,7 @@ class Listener {
   UniqueFd wake_;
   Admission admission_;  // of the thread
   OnConnection on_connection_;
+  OnAdmission on_admission_;
   std::thread thread_;
 };
 

@@ -103,6 +103,10 @@ void Parser::AddCommon() {
   app.add_option("--listen", options.listen, "Where sensors and operators connect, ADDR:PORT; several may be given")
       ->check(Check(CheckListen, "ADDR:PORT"))
       ->capture_default_str();
+  app.add_option("--metrics-listen", options.metrics_listen,
+                 "Where /metrics, /healthz and /readyz are served, ADDR:PORT, as plain HTTP to whoever reaches it. "
+                 "Default: nowhere")
+      ->check(Check(CheckListen, "ADDR:PORT"));
   app.add_option("--server-name", options.server_names,
                  "DNS names and addresses under which this server is reached, for its certificate. Default: this "
                  "host's name and loopback");

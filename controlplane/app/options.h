@@ -21,6 +21,7 @@ struct Options {
       "/var/lib/bulkhead-controlplane";                      // absolute; holds ca/, tls/ and, by default, postgres/
   std::string postgres;                                      // "embedded:DIR" or "postgresql://…"
   std::vector<std::string> listen = {"0.0.0.0:7443"};        // ADDR:PORT, numeric; port 0: any free one
+  std::string metrics_listen;                                // the same for /metrics and /healthz; empty: nowhere
   std::vector<std::string> server_names;                     // DNS names and addresses in the server's certificate
   absl::Duration heartbeat_interval = absl::Seconds(30);     // 1 s to 1 h, whole seconds
   absl::Duration heartbeat_retention = absl::Hours(24 * 7);  // at least the interval

@@ -67,6 +67,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Create(const Options& options) {
                                              absl::StrCat(options.state_directory, "/tls"), options.server_names));
   RETURN_IF_ERROR(server->OpenStore());
   RETURN_IF_ERROR(server->BuildServices());
+  RETURN_IF_ERROR(server->StartMonitoring());
   return server;
 }
 
@@ -74,8 +75,10 @@ absl::Status Server::OpenStore() {
   ASSIGN_OR_RETURN(database_, Database::Start(options_.postgres));
   Store::Options store_options;
   store_options.connection_string = database_->connection_string();
-  // Three more: the lease is renewed, rollouts go on and heartbeats are stored, however busy the workers are.
-  store_options.pool_size = 2 * kWorkers + 3;
+  // Four more: the lease is renewed, rollouts go on, heartbeats are stored and monitoring sees, however busy the workers
+  // are.
+  store_options.pool_size = 2 * kWorkers + 4;
+  store_options.observer = &metrics_;
   ASSIGN_OR_RETURN(store_, Store::Open(store_options));
   return store_->RenewReplica(run_id_, options_.replica_id, kReplicaLease);
 }
@@ -103,14 +106,15 @@ absl::Status Server::BuildServices() {
                   .max_streams = static_cast<size_t>(options_.max_streams),
                   .event_limit = static_cast<uint64_t>(options_.event_limit),
                   .on_report = [this](const std::string& sensor_id) { watches_->OnChange(sensor_id); },
-                  .on_events = [this] { watches_->OnChange(kEventsChange); }});
+                  .on_events = [this] { watches_->OnChange(kEventsChange); },
+                  .observer = &metrics_});
   sensors_->AddMethods(methods_);
   rollouts_ = std::make_unique<RolloutDriver>(store_.get(), RolloutOrdererFor(api));
   gate_ = std::make_unique<Gate>(store_.get(), authority_.get(), &clock_);
 
   std::vector<std::unique_ptr<RpcService>> services;
   for (const google::protobuf::ServiceDescriptor* descriptor : ServedServices()) {
-    ASSIGN_OR_RETURN(services.emplace_back(), RpcService::Create(*descriptor, methods_, *gate_));
+    ASSIGN_OR_RETURN(services.emplace_back(), RpcService::Create(*descriptor, methods_, *gate_, &metrics_));
   }
   {
     absl::MutexLock lock(&fan_out_mutex_);
@@ -122,9 +126,51 @@ absl::Status Server::BuildServices() {
                                .admission = {.rate = static_cast<double>(options_.accept_rate),
                                              .rate_per_address = static_cast<double>(options_.accept_rate_per_address)},
                                .key_path = certificate_->key_path(),
-                               .certificate_path = certificate_->certificate_path()},
+                               .certificate_path = certificate_->certificate_path(),
+                               .on_admission = [this](bool admitted) { metrics_.OnConnection(admitted); }},
                               std::move(services)));
   return absl::OkStatus();
+}
+
+absl::Status Server::StartMonitoring() {
+  health_ = std::make_unique<HealthMonitor>([this](bool ready) { grpc_->SetServing(ready); });
+  health_->DatabaseAnswered(absl::OkStatus());  // it was migrated a moment ago
+  health_->Start();
+  if (options_.metrics_listen.empty()) return absl::OkStatus();
+  metrics_.SetCertificateExpiry("server", certificate_->not_after());
+  ASSIGN_OR_RETURN(const absl::Time ca_expiry, FirstExpiry(authority_->trust_bundle_pem()));
+  metrics_.SetCertificateExpiry("ca", ca_expiry);
+  AddSampledMetrics();
+  fleet_reader_ = std::make_unique<FleetReader>(store_.get(), &metrics_, &clock_, options_.heartbeat_interval);
+  ASSIGN_OR_RETURN(monitoring_,
+                   MonitoringServer::Start(options_.metrics_listen, {.metrics = [this] { return metrics_.Text(); },
+                                                                     .ready = [this] { return health_->Look(); }}));
+  LogInfo("monitoring listens", {{"port", monitoring_->port()}});
+  return absl::OkStatus();
+}
+
+void Server::AddSampledMetrics() {
+  metrics_.AddSampled("bulkhead_build_info", "The version of this program.", {{"version", BULKHEAD_VERSION}},
+                      [] { return 1.0; });
+  metrics_.AddSampled("bulkhead_ready", "1 while this replica should get work, as /readyz says.", {},
+                      [this] { return health_->Look().first ? 1.0 : 0.0; });
+  metrics_.AddSampled("bulkhead_sensor_streams", "Sensor streams open at this replica.", {},
+                      [this] { return static_cast<double>(sensors_->size()); });
+  metrics_.AddSampled("bulkhead_sensor_messages_queued", "Messages that wait to be written to sensors.", {},
+                      [this] { return static_cast<double>(sensors_->queued()); });
+  metrics_.AddSampled("bulkhead_watches", "Watches of operators that are open.", {},
+                      [this] { return static_cast<double>(watches_->size()); });
+  for (const auto& [name, pool] : {std::pair("orders", &order_workers_), std::pair("sensors", &sensor_workers_)}) {
+    metrics_.AddSampled("bulkhead_worker_queue", "Work that waits for a thread.", {{"pool", name}},
+                        [workers = pool] { return static_cast<double>(workers->waiting()); });
+  }
+  constexpr char kConnections[] = "Connections to the database: lent, idle, and how many there may be.";
+  metrics_.AddSampled("bulkhead_database_connections", kConnections, {{"state", "lent"}},
+                      [this] { return static_cast<double>(store_->Pool().lent); });
+  metrics_.AddSampled("bulkhead_database_connections", kConnections, {{"state", "idle"}},
+                      [this] { return static_cast<double>(store_->Pool().idle); });
+  metrics_.AddSampled("bulkhead_database_connections", kConnections, {{"state", "max"}},
+                      [this] { return static_cast<double>(store_->Pool().size); });
 }
 
 void Server::OnChange(const std::string& changed) {
@@ -157,12 +203,19 @@ absl::Status Server::Run() {
   return absl::OkStatus();
 }
 
+absl::Status Server::CheckDatabase() {
+  RETURN_IF_ERROR(store_->RenewReplica(run_id_, options_.replica_id, kReplicaLease));
+  return store_->CheckSchema();
+}
+
 void Server::Maintain() {
-  const absl::Status reachable = store_->RenewReplica(run_id_, options_.replica_id, kReplicaLease);
-  grpc_->SetServing(reachable.ok());
-  if (!reachable.ok()) return LogError("database does not answer", {{"error", reachable.ToString()}});
+  const absl::Status database = CheckDatabase();
+  health_->DatabaseAnswered(database);
+  if (!database.ok()) return LogError("database is not usable", {{"error", database.ToString()}});
   if (const auto renewed = certificate_->RenewIfDue(); !renewed.ok()) {
     LogError("server certificate not renewed", {{"error", renewed.status().ToString()}});
+  } else if (*renewed) {
+    metrics_.SetCertificateExpiry("server", certificate_->not_after());
   }
   if (const auto ended = orders::EndExpiredPolicies(*store_, clock_.Now()); !ended.ok()) {
     LogError("expired policies not ended", {{"error", ended.status().ToString()}});
@@ -184,6 +237,9 @@ void Server::Stop() {
     absl::MutexLock lock(&fan_out_mutex_);
     fan_out_ = false;
   }
+  // Before anybody is sent away, so that load balancers and those who watch do not send them back here.
+  if (health_) health_->Stop();
+  if (fleet_reader_) fleet_reader_->Stop();
   if (rollouts_) rollouts_->Stop();
   if (sensors_) sensors_->Shutdown(kGoodbyeTime);
   if (watches_) watches_->Shutdown();
@@ -191,6 +247,8 @@ void Server::Stop() {
   // After gRPC, whose last calls still leave work here; before the hubs and the store, which that work uses.
   order_workers_.Stop();
   sensor_workers_.Stop();
+  // Last, so that /readyz says what goes on for as long as there is somebody to say it.
+  monitoring_.reset();
   if (!store_) return;
   if (const absl::Status ended = store_->EndReplica(run_id_); !ended.ok()) {
     LogWarning("lease not ended; it ends by itself", {{"error", ended.ToString()}});

@@ -11,11 +11,15 @@
 #include "common/uuid.h"
 #include "controlplane/api/watch_hub.h"
 #include "controlplane/app/database.h"
+#include "controlplane/app/fleet_reader.h"
 #include "controlplane/app/grpc_server.h"
+#include "controlplane/app/health_monitor.h"
 #include "controlplane/app/options.h"
 #include "controlplane/app/rollout_driver.h"
 #include "controlplane/app/server_certificate.h"
 #include "controlplane/link/sensor_hub.h"
+#include "controlplane/metrics/metrics.h"
+#include "controlplane/metrics/monitoring_server.h"
 #include "controlplane/pki/pki.h"
 #include "controlplane/rpc/gate.h"
 #include "controlplane/rpc/method_table.h"
@@ -40,17 +44,24 @@ class Server {
   // Sensor streams that are open.
   size_t streams() const { return sensors_->size(); }
   const std::vector<uint16_t>& ports() const { return grpc_->ports(); }
+  // Of /metrics; 0 when it is not served.
+  uint16_t metrics_port() const { return monitoring_ ? monitoring_->port() : 0; }
 
  private:
   explicit Server(const Options& options);
   absl::Status OpenStore();
   absl::Status BuildServices();
+  absl::Status StartMonitoring();
+  void AddSampledMetrics();
   void OnChange(const std::string& changed) ABSL_LOCKS_EXCLUDED(fan_out_mutex_);
   void Maintain();
+  // The lease, and whether the database is what this program needs.
+  absl::Status CheckDatabase();
 
   const Options options_;
   const RealClock clock_;
   const std::string run_id_ = NewUuid();  // of this run of the replica; what holds its streams in the database
+  Metrics metrics_;
   std::unique_ptr<Database> database_;
   std::unique_ptr<Store> store_;
   std::unique_ptr<CertificateAuthority> authority_;
@@ -64,6 +75,9 @@ class Server {
   MethodTable methods_;
   std::unique_ptr<Gate> gate_;
   std::unique_ptr<GrpcServer> grpc_;
+  std::unique_ptr<HealthMonitor> health_;
+  std::unique_ptr<FleetReader> fleet_reader_;
+  std::unique_ptr<MonitoringServer> monitoring_;
 
   absl::Mutex fan_out_mutex_;
   bool fan_out_ ABSL_GUARDED_BY(fan_out_mutex_) = false;

@@ -80,6 +80,7 @@ absl::Status ServerCertificate::Publish() {
   // The pair before may just be being read, so it stays until the next renewal.
   const std::string before = std::exchange(published_, name);
   RemoveOldPairs(directory_, name, before);
+  not_after_ = pair.certificate.not_after;
   renew_at_ = now + (pair.certificate.not_after - now) / 2;
   LogInfo("server certificate issued",
           {{"serial", pair.certificate.serial_hex}, {"not_after", absl::FormatTime(pair.certificate.not_after)}});

@@ -25,6 +25,9 @@ class ServerCertificate {
   std::string key_path() const;
   std::string certificate_path() const;
 
+  // Of the certificate that is published now.
+  absl::Time not_after() const { return not_after_; }
+
   // Renews when half of the life is over; true when it did.
   absl::StatusOr<bool> RenewIfDue();
 
@@ -37,6 +40,7 @@ class ServerCertificate {
   const Clock* const clock_;
   const std::string directory_;
   const std::vector<std::string> names_;
+  absl::Time not_after_;
   absl::Time renew_at_;
   std::string published_;  // directory that `current` points to
 };

@@ -171,6 +171,13 @@ absl::Status StaleEtag(absl::string_view what, absl::string_view name) {
       absl::StrCat(what, " ", Quoted(name), " has changed since you read it; read it again and repeat the order"));
 }
 
+absl::Status ResumeTokenExpired(absl::string_view why) {
+  return AtField(Make(absl::StatusCode::kOutOfRange, "RESUME_TOKEN_EXPIRED",
+                      absl::StrCat("resume_token is of no use any more: ", why,
+                                   "; watch without it, and forget what is not sent before the first bookmark")),
+                 "resume_token");
+}
+
 absl::Status StreamSuperseded() {
   return Make(absl::StatusCode::kAborted, "STREAM_SUPERSEDED",
               "a newer stream of this sensor took over; what this one says is not stored any more");

@@ -58,6 +58,9 @@ absl::Status RolloutNotHalted(absl::string_view id);
 // ABORTED: read again, then decide again.
 absl::Status StaleEtag(absl::string_view what, absl::string_view name);
 
+// OUT_OF_RANGE: start again without the token. `why` completes "the token is of no use any more: ".
+absl::Status ResumeTokenExpired(absl::string_view why);
+
 // To a stream: another one holds the sensor now. Not to be retried on the same stream.
 absl::Status StreamSuperseded();
 bool IsStreamSuperseded(const absl::Status& status);

@@ -153,6 +153,7 @@ struct Sensor {
   std::string etag;
   std::vector<Policy> policies;  // ordered for it, oldest first
   Labels labels;
+  bool maybe_changed = true;  // since the moment that was asked about, when one was; false is certain
 
   // The policy of a template that is about `scope` exactly, or null.
   const Policy* Find(PolicyTemplate wanted, const std::optional<Scope>& scope = std::nullopt) const {
@@ -270,6 +271,7 @@ struct OrderContext {
   std::string request_id;  // empty: not repeatable
   std::string reason;      // for the audit log
   std::string etag;        // empty: not checked
+  std::string call_id;     // x-request-id of the call that gives it, for the audit log
 };
 
 }  // namespace bulkhead::controlplane

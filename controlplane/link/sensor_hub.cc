@@ -121,6 +121,12 @@ size_t SensorHub::size() const {
   return sessions_.size();
 }
 
+size_t SensorHub::queued() const {
+  size_t queued = 0;
+  for (const auto& session : Sessions()) queued += session->queued();
+  return queued;
+}
+
 void SensorHub::Loop() {
   absl::Time next_sweep = absl::Now() + kSweepInterval;
   while (true) {
@@ -155,6 +161,7 @@ void SensorHub::Sweep() {
     }
     // What is left has something to be sent, or was deleted, revoked or taken over: the refresh finds out which.
     for (const auto& [id, session] : stale) session->Refresh();
+    if (context_.observer) context_.observer->OnSweep(stale.size());
   }
   sweeping_ = false;
 }

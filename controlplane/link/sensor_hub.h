@@ -38,6 +38,8 @@ class SensorHub {
 
   // How many streams are open.
   size_t size() const ABSL_LOCKS_EXCLUDED(mutex_);
+  // Messages that wait to be written to all of them.
+  size_t queued() const ABSL_LOCKS_EXCLUDED(mutex_);
 
   // From sessions: this one has said hello and is now the sensor's stream; an older one is told so and ends. False when
   // a newer one (by its epoch) is there already.

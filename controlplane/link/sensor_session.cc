@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/random/random.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/log.h"
 #include "common/status_macros.h"
@@ -236,7 +237,7 @@ absl::Status SensorSession::HandleHello(const v1::Hello& hello) {
   event_run_id_ = event_runs_known_ ? hello.run_id() : NewUuid();
   ASSIGN_OR_RETURN(const Ownership owner, context_->store->OpenSession(sensor_id(), context_->run_id));
   epoch_ = owner.epoch;
-  RETURN_IF_ERROR(CheckTrust(StoreReport(ReportOf(hello.observed(), host_, capabilities_), /*heartbeat=*/false)));
+  RETURN_IF_ERROR(CheckTrust(StoreReport(hello.observed(), ReportOf(hello.observed(), host_, capabilities_), /*heartbeat=*/false)));
   if (!hub_->Attach(shared_from_this())) return StreamSuperseded();
   v1::ConnectResponse response;
   v1::Welcome& welcome = *response.mutable_welcome();
@@ -255,14 +256,16 @@ absl::Status SensorSession::HandleHeartbeat(const v1::Heartbeat& heartbeat) {
   RETURN_IF_ERROR(CheckDigest(heartbeat.observed()));
   SensorReport report = ReportOf(heartbeat.observed(), host_, capabilities_);
   if (IsPlain(report)) {
+    if (context_->observer) context_->observer->OnHeartbeat();
+    CountKernelCounters(heartbeat.observed());
     CollectHeartbeat(heartbeat.sequence(), std::move(report.observed));
     return absl::OkStatus();
   }
-  return AnswerHeartbeat(heartbeat.sequence(), StoreReport(std::move(report), /*heartbeat=*/true));
+  return AnswerHeartbeat(heartbeat.sequence(), StoreReport(heartbeat.observed(), std::move(report), /*heartbeat=*/true));
 }
 
 bool SensorSession::IsPlain(const SensorReport& report) const {
-  return !collecting_ && report.observed_generation == known_generation_ && report.observed_digest == known_digest_ &&
+  return !collecting_ && !enforced_untold_ && report.observed_generation == known_generation_ && report.observed_digest == known_digest_ &&
          WithoutBlobs(report) == last_said_;
 }
 
@@ -308,7 +311,7 @@ absl::Status SensorSession::HandlePolicyStatus(const v1::PolicyStatus& status) {
   const std::string sent_digest = known_digest_;
   if (status.has_observed()) {
     RETURN_IF_ERROR(CheckDigest(status.observed()));
-    RETURN_IF_ERROR(CheckTrust(StoreReport(ReportOf(status.observed(), host_, capabilities_), /*heartbeat=*/false)));
+    RETURN_IF_ERROR(CheckTrust(StoreReport(status.observed(), ReportOf(status.observed(), host_, capabilities_), /*heartbeat=*/false)));
   }
   // A refused generation is not pushed again at once; the next heartbeat, which still differs, offers it again.
   known_generation_ = sent;
@@ -386,14 +389,57 @@ absl::Status SensorSession::HandleRenewal(const v1::RenewCertificate& renewal) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<OrderedState> SensorSession::StoreReport(SensorReport report, bool heartbeat) {
+absl::StatusOr<OrderedState> SensorSession::StoreReport(const v1::ObservedState& observed, SensorReport report,
+                                                        bool heartbeat) {
   report.number = ++reports_;
   ASSIGN_OR_RETURN(const OrderedState ordered, context_->store->RecordReport(owner(), report, heartbeat));
   known_generation_ = report.observed_generation;
   known_digest_ = report.observed_digest;
-  last_said_ = WithoutBlobs(std::move(report));
   context_->on_report(sensor_id());
+  if (heartbeat && context_->observer) context_->observer->OnHeartbeat();
+  CountKernelCounters(observed);
+  if (Knows(ordered)) RecordEnforced(observed, report);
+  last_said_ = WithoutBlobs(std::move(report));
   return ordered;
+}
+
+void SensorSession::RecordEnforced(const v1::ObservedState& observed, const SensorReport& report) {
+  // A wall that is not proved yet is not called in force; see AssessConvergence.
+  if (enforced_generation_ == known_generation_ || !report.receipt_complete || !report.failed_probe.empty()) return;
+  std::vector<std::string> in_force;
+  for (const v1::ObservedPolicy& policy : observed.policies()) {
+    if (policy.refused().empty() && !policy.expired()) in_force.push_back(policy.policy_id());
+  }
+  if (!in_force.empty()) {
+    const auto enforced = context_->store->RecordEnforced(owner(), known_generation_, known_digest_, in_force);
+    enforced_untold_ = !enforced.ok();
+    if (!enforced.ok()) {
+      // Nothing that matters: the next report tries again.
+      return LogWarning("first receipt not noted", {{"sensor", sensor_id()}, {"error", enforced.status().ToString()}});
+    }
+    for (const NewlyEnforced& policy : *enforced) {
+      if (context_->observer) context_->observer->OnEnforced(policy.policy_template, policy.since_order);
+    }
+  }
+  enforced_generation_ = known_generation_;
+}
+
+void SensorSession::CountKernelCounters(const v1::ObservedState& observed) {
+  uint64_t drops = 0;
+  uint64_t failures = 0;
+  for (const v1::Counter& counter : observed.counters()) {
+    if (absl::StartsWith(counter.name(), "drop_")) drops += counter.value();
+    if (absl::StartsWith(counter.name(), "fail_")) failures += counter.value();
+  }
+  // What was counted before this stream was counted then, here or at another replica. A counter that went back began
+  // anew.
+  if (counted_ && context_->observer) {
+    context_->observer->OnKernelCounters(drops >= drops_ ? drops - drops_ : drops,
+                                         failures >= failures_ ? failures - failures_ : failures);
+  }
+  counted_ = true;
+  drops_ = drops;
+  failures_ = failures;
 }
 
 bool SensorSession::Knows(const OrderedState& ordered) const {

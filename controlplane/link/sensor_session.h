@@ -15,6 +15,7 @@
 #include "absl/synchronization/mutex.h"
 #include "bulkhead/v1/sensor_link.pb.h"
 #include "common/clock.h"
+#include "controlplane/link/link_observer.h"
 #include "controlplane/pki/pki.h"
 #include "controlplane/rpc/method_table.h"
 #include "controlplane/rpc/strand.h"
@@ -45,6 +46,7 @@ struct LinkContext {
   std::function<void(const std::string& sensor_id)> on_report;
   // Called on a worker after events were stored.
   std::function<void()> on_events = [] {};
+  LinkObserver* observer = nullptr;  // null: nobody counts
 };
 
 // One stream of one sensor. gRPC and the hub only leave notes (a message, "something changed"); one worker at a time
@@ -69,6 +71,8 @@ class SensorSession final : public StreamHandler, public std::enable_shared_from
   void Tick();
 
   const std::string& sensor_id() const { return identity_.id; }
+  // Messages that wait to be written. Thread safe.
+  size_t queued() const { return stream_->queued(); }
   // Generation that the sensor was last sent, or reported to have. Thread safe.
   uint64_t known_generation() const { return known_generation_; }
   // What fences its writes; 0 before the hello was stored. Thread safe.
@@ -91,13 +95,16 @@ class SensorSession final : public StreamHandler, public std::enable_shared_from
   absl::Status StoreEvents(EventBatch events);
   void RetryEvents();
   absl::Status HandleRenewal(const v1::RenewCertificate& renewal);
-  absl::StatusOr<OrderedState> StoreReport(SensorReport report, bool heartbeat);
+  absl::StatusOr<OrderedState> StoreReport(const v1::ObservedState& observed, SensorReport report, bool heartbeat);
   // Whether it says what the last report said, but for counters, and the sensor has what it was sent: then it can wait
   // for a batch, because nobody's order waits for it.
   bool IsPlain(const SensorReport& report) const;
   void CollectHeartbeat(uint64_t sequence, std::string observed);
   absl::Status AnswerCollected(uint64_t sequence, const absl::StatusOr<OrderedState>& ordered);
   absl::Status AnswerHeartbeat(uint64_t sequence, const absl::StatusOr<OrderedState>& ordered);
+  // Has the policies that this report is the first receipt for marked and counted.
+  void RecordEnforced(const v1::ObservedState& observed, const SensorReport& report);
+  void CountKernelCounters(const v1::ObservedState& observed);
   void AnswerUnchanged(uint64_t sequence);
   // Whether the sensor was sent, or reported, just this.
   bool Knows(const OrderedState& ordered) const;
@@ -152,6 +159,11 @@ class SensorSession final : public StreamHandler, public std::enable_shared_from
   // The database did not take them; nothing more is read from the sensor until it has. One batch, so bounded.
   std::optional<EventBatch> unstored_events_;
   std::set<std::string> commands_sent_;
+  uint64_t enforced_generation_ = 0;  // the last whose policies were marked
+  bool enforced_untold_ = false;      // ... and the database could not take the next
+  bool counted_ = false;              // whether the two below are of this stream
+  uint64_t drops_ = 0;
+  uint64_t failures_ = 0;
 };
 
 }  // namespace bulkhead::controlplane

@@ -63,4 +63,7 @@ class CertificateAuthority {
   virtual const std::string& trust_bundle_pem() const = 0;
 };
 
+// When the first certificate of a PEM bundle runs out; InvalidArgument when it holds none.
+absl::StatusOr<absl::Time> FirstExpiry(const std::string& bundle_pem);
+
 }  // namespace bulkhead::controlplane

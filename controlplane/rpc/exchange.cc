@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
 #include "common/log.h"
 #include "controlplane/rpc/grpc_status.h"
@@ -10,10 +11,17 @@
 namespace bulkhead::controlplane {
 
 Exchange::Exchange(std::string path, const Method* method, const Gate* gate, Peer peer,
-                   std::shared_ptr<StreamSession> session)
-    : path_(std::move(path)), method_(method), gate_(gate), peer_(std::move(peer)), session_(std::move(session)) {}
+                   std::shared_ptr<StreamSession> session, CallObserver* observer)
+    : path_(std::move(path)),
+      method_(method),
+      gate_(gate),
+      peer_(std::move(peer)),
+      session_(std::move(session)),
+      observer_(observer),
+      began_(absl::Now()) {}
 
 void Exchange::Start() {
+  if (observer_) observer_->OnCallStarted(path_, method_->stream != nullptr);
   Post([self = shared_from_this()] { self->Admit(); });
 }
 
@@ -21,6 +29,12 @@ void Exchange::Admit() {
   absl::StatusOr<Caller> caller = gate_->Admit(peer_.leaf_pem, method_->access, path_);
   if (!caller.ok()) return Refuse(caller.status());
   caller_ = *std::move(caller);
+  caller_.request_id = peer_.request_id;
+  {
+    absl::MutexLock lock(&mutex_);
+    caller_name_ = caller_.name;
+    admitted_ = !method_->stream;
+  }
   if (method_->stream) {
     absl::StatusOr<std::shared_ptr<StreamHandler>> made = method_->stream(caller_, session_);
     if (!made.ok()) return Refuse(made.status());
@@ -28,6 +42,7 @@ void Exchange::Admit() {
     {
       absl::MutexLock lock(&mutex_);
       handler_ = *made;
+      admitted_ = true;
       ended = ended_;
     }
     // The peer left while its handler was being made: OnEnded found none to tell.
@@ -59,36 +74,57 @@ void Exchange::OnDrained() {
   if (const auto receiver = handler()) receiver->OnDrained();
 }
 
-void Exchange::OnEnded() {
+void Exchange::OnEnded(const grpc::Status& status) {
   std::shared_ptr<StreamHandler> receiver;
+  std::string caller;
+  bool admitted = false;
   {
     absl::MutexLock lock(&mutex_);
     ended_ = true;
+    caller = caller_name_;
+    admitted = admitted_;
     receiver = std::move(handler_);
     handler_.reset();
   }
   if (receiver) receiver->OnEnded();
+  WriteAccessLog(status, caller, admitted);
+}
+
+void Exchange::WriteAccessLog(const grpc::Status& status, const std::string& caller, bool admitted) const {
+  const std::string code = CodeName(status.error_code());
+  const std::string reason = RefusalReason(status);
+  const absl::Duration duration = absl::Now() - began_;
+  LogInfo("call", {{"rpc", path_},
+                   {"code", code},
+                   {"reason", reason},
+                   {"duration_ms", absl::StrFormat("%.3f", absl::ToDoubleMilliseconds(duration))},
+                   {"caller", caller},
+                   {"peer", peer_.address},
+                   {"request_id", peer_.request_id},
+                   {"message", status.error_message()}});
+  if (observer_) {
+    observer_->OnCallEnded({.path = path_,
+                            .stream = method_->stream != nullptr,
+                            .admitted = admitted,
+                            .code = code,
+                            .reason = reason,
+                            .duration = duration});
+  }
 }
 
 void Exchange::RunUnary(const std::string& request) {
   // Nobody waits for the answer any more: an order whose caller gave up before it began is not carried out.
   if (session_->closed()) return;
-  const absl::Time begin = absl::Now();
   absl::StatusOr<std::string> response = method_->unary(caller_, request);
   if (!response.ok()) return Refuse(response.status());
-  LogDebug("call answered",
-           {{"rpc", path_}, {"caller", caller_.name}, {"micros", absl::ToInt64Microseconds(absl::Now() - begin)}});
   session_->Send(*std::move(response));
   session_->Close(grpc::Status::OK, absl::Now());
 }
 
 void Exchange::Refuse(const absl::Status& status) {
+  // The caller, and with it the access log, is told only that it is our fault.
   if (status.code() == absl::StatusCode::kInternal || status.code() == absl::StatusCode::kUnknown) {
-    LogError("call failed",
-             {{"rpc", path_}, {"caller", caller_.name}, {"peer", peer_.address}, {"error", status.ToString()}});
-  } else {
-    LogInfo("call refused",
-            {{"rpc", path_}, {"caller", caller_.name}, {"peer", peer_.address}, {"error", status.ToString()}});
+    LogError("call failed", {{"rpc", path_}, {"request_id", peer_.request_id}, {"error", status.ToString()}});
   }
   session_->Close(ToGrpcStatus(status), absl::Now());
 }

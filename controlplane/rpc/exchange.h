@@ -7,6 +7,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
+#include "controlplane/rpc/call_observer.h"
 #include "controlplane/rpc/method_table.h"
 
 namespace bulkhead::controlplane {
@@ -15,21 +16,24 @@ namespace bulkhead::controlplane {
 struct Peer {
   std::string address;   // as gRPC writes it, for the log
   std::string leaf_pem;  // certificate that it presented in the TLS handshake; empty: none
+  std::string request_id;
 };
 
 // The one place through which every call of every service passes. Thread safe; kept alive by the reactor and by work in
 // progress.
 class Exchange : public std::enable_shared_from_this<Exchange> {
  public:
-  // `path` names the RPC. `method` and `gate` outlive the exchange.
-  Exchange(std::string path, const Method* method, const Gate* gate, Peer peer, std::shared_ptr<StreamSession> session);
+  // `path` names the RPC. `method`, `gate` and `observer` (null: nobody counts) outlive the exchange.
+  Exchange(std::string path, const Method* method, const Gate* gate, Peer peer, std::shared_ptr<StreamSession> session,
+           CallObserver* observer);
 
   // Admits the caller on a worker, then asks for the first message.
   void Start();
   void OnMessage(std::string bytes) ABSL_LOCKS_EXCLUDED(mutex_);
   void OnPeerDone() ABSL_LOCKS_EXCLUDED(mutex_);
   void OnDrained() ABSL_LOCKS_EXCLUDED(mutex_);
-  void OnEnded() ABSL_LOCKS_EXCLUDED(mutex_);
+  // `status` is what the caller was sent. Writes the call's line in the access log.
+  void OnEnded(const grpc::Status& status) ABSL_LOCKS_EXCLUDED(mutex_);
 
   StreamSession& session() { return *session_; }
 
@@ -40,16 +44,21 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
   // Runs `work` on a worker, or refuses the call when there is no room.
   void Post(std::function<void()> work);
   std::shared_ptr<StreamHandler> handler() const ABSL_LOCKS_EXCLUDED(mutex_);
+  void WriteAccessLog(const grpc::Status& status, const std::string& caller, bool admitted) const;
 
   const std::string path_;
   const Method* const method_;
   const Gate* const gate_;
   const Peer peer_;
   const std::shared_ptr<StreamSession> session_;
+  CallObserver* const observer_;
+  const absl::Time began_;
   Caller caller_;  // written once by Admit, before the first message is asked for
   mutable absl::Mutex mutex_;
   bool got_request_ ABSL_GUARDED_BY(mutex_) = false;
   bool ended_ ABSL_GUARDED_BY(mutex_) = false;
+  bool admitted_ ABSL_GUARDED_BY(mutex_) = false;
+  std::string caller_name_ ABSL_GUARDED_BY(mutex_);
   std::shared_ptr<StreamHandler> handler_ ABSL_GUARDED_BY(mutex_);
 };
 

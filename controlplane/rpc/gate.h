@@ -22,6 +22,7 @@ struct Caller {
   std::string name;  // operator's name, or sensor's id; empty: anyone
   std::string role;  // operator's role
   PeerIdentity identity;
+  std::string request_id = {};  // of this call
 };
 
 // Thread safe. Asks the database each time, so a revocation works from the next call on.

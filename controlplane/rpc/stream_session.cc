@@ -50,6 +50,11 @@ bool StreamSession::idle() const {
   return !writing_ && queue_.empty();
 }
 
+size_t StreamSession::queued() const {
+  absl::MutexLock lock(&mutex_);
+  return queue_.size();
+}
+
 void StreamSession::OnReadDone() {
   absl::MutexLock lock(&mutex_);
   reading_ = false;

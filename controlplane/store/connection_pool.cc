@@ -81,6 +81,11 @@ absl::StatusOr<ConnectionPool::Lease> ConnectionPool::Acquire() {
   return opened.status();
 }
 
+PoolFigures ConnectionPool::Figures() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return {.size = size_, .lent = lent_, .idle = static_cast<int>(idle_.size())};
+}
+
 void ConnectionPool::DropIdle() {
   std::vector<std::unique_ptr<PgConnection>> dropped;
   const std::lock_guard<std::mutex> lock(mutex_);

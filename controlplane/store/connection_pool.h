@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "controlplane/store/store.h"
 
 namespace bulkhead::controlplane {
 
@@ -57,6 +58,8 @@ class ConnectionPool {
   // Waits for a free connection. Unavailable when there is none, or the database cannot be reached.
   absl::StatusOr<Lease> Acquire();
 
+  PoolFigures Figures() const;
+
   // Closes every connection that is not lent: after one was found broken, the others most likely are too.
   void DropIdle();
 
@@ -67,7 +70,7 @@ class ConnectionPool {
   const std::string connection_string_;
   const int size_;
   const std::chrono::milliseconds longest_wait_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::condition_variable freed_;
   std::vector<std::unique_ptr<PgConnection>> idle_;  // guarded by mutex_
   int lent_ = 0;                                     // guarded by mutex_

@@ -48,6 +48,7 @@ absl::Status PgTransaction::Attempt(absl::FunctionRef<absl::Status()> body) {
   RETURN_IF_ERROR(Execute("begin an attempt", "SAVEPOINT attempt").status());
   const bool rules_locked = rules_locked_;
   const bool rules_locked_exclusively = rules_locked_exclusively_;
+  const size_t audited = audited_.size();
   absl::Status status = body();
   if (!failure_.status.ok()) {
     // The connection or the whole transaction is lost; nothing goes on from here.
@@ -57,6 +58,7 @@ absl::Status PgTransaction::Attempt(absl::FunctionRef<absl::Status()> body) {
     status = std::exchange(failure_, PgFailure()).status;
   }
   if (status.ok()) return Execute("end an attempt", "RELEASE SAVEPOINT attempt").status();
+  audited_.resize(audited);
   // Locks that were taken in between are given back.
   rules_locked_ = rules_locked;
   rules_locked_exclusively_ = rules_locked_exclusively;
@@ -70,7 +72,7 @@ absl::StatusOr<std::unique_ptr<Store>> Store::Open(const Options& options) {
     ASSIGN_OR_RETURN(migrations, ReadMigrations(options.migrations_directory));
   }
   RETURN_IF_ERROR(Migrate(options.connection_string, migrations));
-  return std::unique_ptr<Store>(std::make_unique<PgStore>(options));
+  return std::unique_ptr<Store>(std::make_unique<PgStore>(options, migrations.size()));
 }
 
 absl::Status PgStore::Run(absl::FunctionRef<absl::Status(Transaction&)> body) {
@@ -117,29 +119,42 @@ absl::Status PgStore::RunPg(Body body) {
 
 absl::Status PgStore::RunOnce(Body body, bool* retryable) {
   absl::StatusOr<ConnectionPool::Lease> connection = pool_.Acquire();
-  if (!connection.ok()) return connection.status();
+  if (!connection.ok()) return Failed(connection.status());
   try {
     pqxx::work work(connection->get());
-    PgTransaction tx(work);
+    PgTransaction tx(work, observer_);
     const absl::Status status = body(tx);
     // A failed statement dooms the transaction, whatever the body made of it: committing would silently roll back.
     if (!tx.failure().status.ok()) {
       *retryable = tx.failure().retryable;
-      return tx.failure().status;
+      return Failed(tx.failure().status);
     }
     if (!status.ok()) return status;
-    work.commit();
+    {
+      const StatementTimer timer(observer_, "commit");
+      work.commit();
+    }
+    tx.TellCommitted();
     return absl::OkStatus();
   } catch (...) {
     const PgFailure failure = FailureFromCurrentException("run a database transaction");
     *retryable = failure.retryable;
-    return failure.status;
+    return Failed(failure.status);
   }
+}
+
+absl::Status PgStore::Failed(const absl::Status& status) const {
+  if (observer_) observer_->OnFailure(status.code());
+  return status;
 }
 
 absl::Status PgStore::Listen(std::function<void(const std::string& sensor_id)> on_change) {
   if (listener_ != nullptr) return absl::FailedPreconditionError("Listen may be called once");
-  ASSIGN_OR_RETURN(listener_, ChangeListener::Start(connection_string_, std::move(on_change)));
+  ASSIGN_OR_RETURN(listener_, ChangeListener::Start(connection_string_,
+                                                    [this, told = std::move(on_change)](const std::string& changed) {
+                                                      if (observer_) observer_->OnNotification();
+                                                      told(changed);
+                                                    }));
   return absl::OkStatus();
 }
 

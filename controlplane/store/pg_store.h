@@ -16,8 +16,11 @@ namespace bulkhead::controlplane {
 
 class PgStore final : public Store {
  public:
-  explicit PgStore(const Options& options)
-      : connection_string_(options.connection_string), pool_(options.connection_string, options.pool_size) {}
+  PgStore(const Options& options, size_t migrations)
+      : connection_string_(options.connection_string),
+        migrations_(migrations),
+        observer_(options.observer),
+        pool_(options.connection_string, options.pool_size) {}
 
   absl::Status Run(absl::FunctionRef<absl::Status(Transaction&)> body) override;
   absl::StatusOr<std::string> RunOrder(const OrderContext& context, const std::string& fingerprint,
@@ -29,6 +32,10 @@ class PgStore final : public Store {
       const std::vector<PlainHeartbeat>& heartbeats) override;
   absl::Status RecordPolicyStatus(const Ownership& owner, uint64_t generation, bool applied,
                                   const std::string& message) override;
+  absl::StatusOr<std::vector<NewlyEnforced>> RecordEnforced(const Ownership& owner, uint64_t generation,
+                                                            const std::string& digest,
+                                                            const std::vector<std::string>& policy_ids) override;
+
   absl::Status RenewReplica(const std::string& run_id, const std::string& name, absl::Duration lease) override;
   absl::Status EndReplica(const std::string& run_id) override;
   absl::StatusOr<Ownership> OpenSession(const std::string& sensor_id, const std::string& run_id) override;
@@ -57,6 +64,9 @@ class PgStore final : public Store {
                                         int limit) override;
   absl::StatusOr<int64_t> Sweep() override;
   absl::StatusOr<int64_t> KeepPartitions(const Retention& keep, absl::Time now) override;
+  absl::StatusOr<StoredFigures> ReadFigures() override;
+  PoolFigures Pool() const override { return pool_.Figures(); }
+  absl::Status CheckSchema() override;
   absl::Status Listen(std::function<void(const std::string& sensor_id)> on_change) override;
 
  private:
@@ -66,8 +76,12 @@ class PgStore final : public Store {
   absl::Status RunPg(Body body);
   // One attempt. `retryable` tells whether another may follow.
   absl::Status RunOnce(Body body, bool* retryable);
+  // Tells the observer of a failure of the database; returns it.
+  absl::Status Failed(const absl::Status& status) const;
 
   const std::string connection_string_;
+  const size_t migrations_;  // how many this program has
+  StoreObserver* const observer_;
   ConnectionPool pool_;
   std::unique_ptr<ChangeListener> listener_;
 };

@@ -1,4 +1,5 @@
 // Enforcement policies in the database.
+#include "absl/container/flat_hash_map.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "common/hex.h"
@@ -140,10 +141,11 @@ absl::Status PgTransaction::AttachPolicies(std::vector<Sensor>* sensors) {
   std::vector<std::string> ids;
   for (const Sensor& sensor : *sensors) ids.push_back(sensor.id);
   ASSIGN_OR_RETURN(std::vector<Policy> policies, PoliciesOf(ids));
-  for (Sensor& sensor : *sensors) {
-    for (Policy& policy : policies) {
-      if (policy.sensor_id == sensor.id) sensor.policies.push_back(policy);
-    }
+  absl::flat_hash_map<std::string, Sensor*> by_id;
+  for (Sensor& sensor : *sensors) by_id[sensor.id] = &sensor;
+  for (Policy& policy : policies) {
+    const auto owner = by_id.find(policy.sensor_id);
+    if (owner != by_id.end()) owner->second->policies.push_back(std::move(policy));
   }
   return absl::OkStatus();
 }

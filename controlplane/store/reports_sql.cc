@@ -146,6 +146,10 @@ absl::StatusOr<int64_t> PgStore::Sweep() {
         const pqxx::result answers,
         tx.Execute("delete old answers", "DELETE FROM order_requests WHERE created_at < now() - interval '24 hours'"));
     RETURN_IF_ERROR(tx.ExpireCommands("", "").status());
+    // A little longer than a watch may be resumed.
+    RETURN_IF_ERROR(
+        tx.Execute("forget deleted sensors", "DELETE FROM deleted_sensors WHERE deleted_at < now() - interval '8 days'")
+            .status());
     deleted = static_cast<int64_t>(answers.affected_rows());
     return absl::OkStatus();
   }));

@@ -14,9 +14,11 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "controlplane/domain/event.h"
+#include "controlplane/domain/fleet_figures.h"
 #include "controlplane/domain/label_selector.h"
 #include "controlplane/domain/rollout.h"
 #include "controlplane/domain/types.h"
+#include "controlplane/store/store_observer.h"
 
 namespace bulkhead::controlplane {
 
@@ -56,6 +58,52 @@ struct Retention {
   absl::Duration events = absl::Hours(24 * 30);
 };
 
+// The big parts of a sensor; what is false is neither read nor filled in.
+struct SensorParts {
+  bool observed = true;
+  bool host = true;
+  bool capabilities = true;
+};
+
+// A moment in the life of one database, as ChangeMoment names it and ListSensors compares with it. Opaque to others.
+struct ChangeMoment {
+  std::string database;      // changes when the database's history does: another cluster, or a failover
+  uint64_t transaction = 0;  // every transaction below it had ended
+  absl::Time time;           // the database's
+};
+
+// Which sensors, and what of them.
+struct SensorQuery {
+  std::string name_prefix;
+  LabelSelector selector;
+  // Beyond what SQL can say; sees the sensor with its policies and without the big parts. Null: all.
+  std::function<bool(const Sensor&)> keep;
+  // What selector and keep were made from: page tokens are bound to it.
+  std::string filter_text;
+  SensorParts parts;
+  // Fills in Sensor::maybe_changed, from ChangeMoment.transaction; 0: not asked.
+  uint64_t changed_since = 0;
+};
+
+// A sensor that is gone.
+struct DeletedSensor {
+  std::string id;
+  std::string name;
+};
+
+// Connections to the database.
+struct PoolFigures {
+  int size = 0;  // at most
+  int lent = 0;
+  int idle = 0;
+};
+
+// A policy of which the first receipt was just stored.
+struct NewlyEnforced {
+  PolicyTemplate policy_template = PolicyTemplate::kNetworkContainment;
+  absl::Duration since_order;  // by the database's clock
+};
+
 // A database transaction. Statements fail with: NotFound, AlreadyExists (unique), FailedPrecondition (check
 // constraint), Aborted (serialization, deadlock: retried by Store), Unavailable (connection lost), Internal. Not thread
 // safe; lives inside Store::Run*.
@@ -65,10 +113,13 @@ class Transaction {
 
   // `reference` is an id or a name. The row stays locked until the end when `lock` is set. Policies are filled in.
   virtual absl::StatusOr<Sensor> GetSensor(const std::string& reference, bool lock) = 0;
-  // By name. `selector_text` is what the selector was parsed from: page tokens are bound to it.
-  virtual absl::StatusOr<Page<Sensor>> ListSensors(const std::string& name_prefix, const LabelSelector& selector,
-                                                   const std::string& selector_text, int page_size,
+  // By name.
+  virtual absl::StatusOr<Page<Sensor>> ListSensors(const SensorQuery& query, int page_size,
                                                    const std::string& page_token) = 0;
+  // Now, for changed_since later: what is committed and visible here is before it.
+  virtual absl::StatusOr<ChangeMoment> Moment() = 0;
+  // Deleted since then, in any order.
+  virtual absl::StatusOr<std::vector<DeletedSensor>> DeletedSince(uint64_t transaction) = 0;
   // SensorNameTaken when there is one of that name.
   virtual absl::Status InsertSensor(const Sensor& sensor) = 0;
   virtual absl::Status SetTrust(const std::string& sensor_id, Trust trust) = 0;
@@ -174,7 +225,8 @@ class Store {
   struct Options {
     std::string connection_string;  // libpq form
     int pool_size = 8;
-    std::string migrations_directory;  // empty: those built into the program
+    std::string migrations_directory;   // empty: those built into the program
+    StoreObserver* observer = nullptr;  // null: nobody counts; not owned, outlives the store
   };
 
   // Connects and applies missing migrations under a lock. FailedPrecondition when the schema is newer than this
@@ -205,6 +257,12 @@ class Store {
   // Stores what became of a generation. A report of `applied` clears an older failure. StreamSuperseded as above.
   virtual absl::Status RecordPolicyStatus(const Ownership& owner, uint64_t generation, bool applied,
                                           const std::string& message) = 0;
+
+  // A receipt showed `generation` with `digest` in force. Marks those of the policies that it is the first receipt for,
+  // and returns them; none when something else is ordered by now, or a newer stream owns the sensor.
+  virtual absl::StatusOr<std::vector<NewlyEnforced>> RecordEnforced(const Ownership& owner, uint64_t generation,
+                                                                    const std::string& digest,
+                                                                    const std::vector<std::string>& policy_ids) = 0;
 
   // Keeps the lease of a replica's run (a UUID) for so long from now; the first call of a run ends every other run of
   // the same name. While the lease lasts, the sensors whose streams the run holds are connected.
@@ -266,12 +324,19 @@ class Store {
   virtual absl::StatusOr<AuditSpan> ExportAudit(uint64_t from, uint64_t to, std::optional<absl::Time> since,
                                                 int limit) = 0;
 
-  // Deletes old answers to orders and expires commands; returns rows deleted. Called about once a minute.
+  // Deletes old answers to orders and what is known of sensors deleted long ago, and expires commands; returns rows
+  // deleted. Called about once a minute.
   virtual absl::StatusOr<int64_t> Sweep() = 0;
   // Makes the partitions of the next days, and removes records that are too old both by the database's clock and by
   // `now`, so that no clock alone can have them removed. Returns partitions and rows removed. Called about once a
   // minute by every replica; Unavailable when somebody reads what is to go, to be tried again.
   virtual absl::StatusOr<int64_t> KeepPartitions(const Retention& keep, absl::Time now) = 0;
+
+  // For monitoring; a few indexed counts.
+  virtual absl::StatusOr<StoredFigures> ReadFigures() = 0;
+  virtual PoolFigures Pool() const = 0;
+  // OK when every migration of this program is applied. (A newer program may have applied more: a rolling upgrade.)
+  virtual absl::Status CheckSchema() = 0;
 
   // Calls `on_change(id)` for every change that any replica commits, with the id of a sensor, or kRolloutChange and
   // that of a rollout, from a thread of its own, until the store is destroyed. An empty id means "anything may have

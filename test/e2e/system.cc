@@ -69,9 +69,10 @@ Arguments System::ControlPlane(const Arguments& arguments) const {
 }
 
 void System::StartControlPlane() {
-  control_plane_ = std::make_unique<Daemon>(ControlPlane({"serve", database_, "--listen", server_, "--server-name",
-                                                          "127.0.0.1", "--heartbeat-interval", "1s"}),
-                                            directory_ + "/control_plane.log");
+  control_plane_ = std::make_unique<Daemon>(
+      ControlPlane({"serve", database_, "--listen", server_, "--server-name", "127.0.0.1", "--heartbeat-interval", "1s",
+                    "--metrics-listen", "127.0.0.1:" + std::to_string(metrics_port_)}),
+      directory_ + "/control_plane.log");
   const std::string port = server_.substr(server_.find(':') + 1);
   const auto listens = [&] { return Run({"ss", "-Hltn", "sport = :" + port}).out.size() > 1; };
   if (!Eventually(kStartLimit, listens)) Fail("the control plane does not listen");

@@ -35,6 +35,8 @@ class System {
   const std::string& directory() const { return directory_; }
   std::string sensor_directory() const { return directory_ + "/sensor"; }
   const std::string& server() const { return server_; }
+  // Of the control plane's /metrics, on the loopback.
+  uint16_t metrics_port() const { return metrics_port_; }
   std::string Identity(const std::string& role) const { return directory_ + "/" + role; }
 
   // The ends of the programs' logs, for the report of a failure.
@@ -60,6 +62,7 @@ class System {
 
   std::string directory_;
   std::string server_;
+  const uint16_t metrics_port_ = static_cast<uint16_t>(FreePort());
   std::string database_;
   std::unique_ptr<Sandbox> sandbox_;
   std::unique_ptr<Postgres> postgres_;

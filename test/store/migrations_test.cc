@@ -93,6 +93,8 @@ const std::vector<Step>& Steps() {
        " parent_pid, parent_comm, cgroup, container) VALUES ('00000000-0000-4000-8000-000000000001',"
        " gen_random_uuid(), 1, 0, 2, '', 7, 'sh', 'exec of /tmp/x', 0, 1, 'init', '/', '')",
        "SELECT count(*) = 1 FROM events WHERE detail = 'exec of /tmp/x'"},
+      {"INSERT INTO deleted_sensors (id, name) VALUES ('00000000-0000-4000-8000-000000000012', 'gone-1')",
+       "SELECT count(*) = 1 FROM deleted_sensors WHERE name = 'gone-1'"},
   };
   return steps;
 }

@@ -107,7 +107,7 @@ TEST_CASE("sensors are listed by name, by prefix, each once, page by page") {
   std::vector<std::string> names;
   std::string token;
   do {
-    const auto page = Give(*store, [&](Transaction& tx) { return tx.ListSensors("web", {}, "", 2, token); });
+    const auto page = Give(*store, [&](Transaction& tx) { return tx.ListSensors({.name_prefix = "web"}, 2, token); });
     REQUIRE_OK(page);
     for (const Sensor& sensor : page->items) {
       names.push_back(sensor.name);
@@ -117,7 +117,7 @@ TEST_CASE("sensors are listed by name, by prefix, each once, page by page") {
   } while (!token.empty());
   CHECK(names == std::vector<std::string>{"web", "web-1", "web-2", "web-3"});
   const auto list = [&](const std::string& prefix, int size, const std::string& after) {
-    return Give(*store, [&](Transaction& tx) { return tx.ListSensors(prefix, {}, "", size, after); });
+    return Give(*store, [&](Transaction& tx) { return tx.ListSensors({.name_prefix = prefix}, size, after); });
   };
   const std::string next = list("web", 2, "")->next_page_token;
   CHECK_CODE(list("db", 2, next), kInvalidArgument);
