@@ -152,16 +152,6 @@ class GuardSystemdTest(unittest.TestCase):
         self.check_trusted(before)
         self.must(f"kill -9 {victim}")
 
-    def test_starved_of_memory(self):
-        """Nobody can be kept from moving it to where there is no memory, and the kernel from ending it there."""
-        before, starved = self.pid(), "/sys/fs/cgroup/starved"
-        self.must(f"mkdir {starved} && echo 0 >{starved}/memory.max && echo {before} >{starved}/cgroup.procs")
-        eventually("it went home or died", lambda: self.inside(f"grep -qx {before} {starved}/cgroup.procs")[0] != 0)
-        self.check_wall()
-        self.wait_for_guard("GUARD_STATE_UP")
-        self.must_not(f"kill -9 {self.pid()}")
-        self.must(f"rmdir {starved}; grep -qx {self.pid()} {HOME}/cgroup.procs")
-
     def test_crash_while_it_is_lowered_and_a_restart_after_it_is_back(self):
         before = self.pid()
         self.lower("8s")

@@ -155,7 +155,7 @@ absl::StatusOr<std::unique_ptr<KernelTamperGuard>> KernelTamperGuard::OpenAs(Hoo
         "a tamper guard is up, and this sensor has other options (state directory) than the one that enabled it. Lower "
         "the guard by an order or the offline code first, or reboot");
   }
-  RETURN_IF_ERROR(guard->Attach());
+  ASSIGN_OR_RETURN(guard->programs_, AttachAndPin(guard->skeleton_->obj, options.pin_directory, kPinPrefix));
   const absl::Status proved = guard->Prove();
   if (!proved.ok()) {
     RETURN_IF_ERROR(RemovePins(options.pin_directory, kPinPrefix));
@@ -165,16 +165,14 @@ absl::StatusOr<std::unique_ptr<KernelTamperGuard>> KernelTamperGuard::OpenAs(Hoo
   return guard;
 }
 
-absl::Status KernelTamperGuard::Attach() {
-  ASSIGN_OR_RETURN(programs_, AttachAndPin(skeleton_->obj, options_.pin_directory, kPinPrefix));
-  return absl::OkStatus();
-}
-
-// While the guard is lowered anybody can take programs away, and it is to come back whole.
+// While the guard is lowered anybody can take programs away, and it is to come back whole. All are loaded anew: a
+// program that still is attached cannot be attached once more.
 absl::StatusOr<std::string> KernelTamperGuard::AttachLost() {
   const std::vector<std::string> lost = FindDetached(programs_, options_.pin_directory, kPinPrefix);
   if (lost.empty()) return std::string();
-  RETURN_IF_ERROR(Attach());
+  ASSIGN_OR_RETURN(const std::unique_ptr<KernelTamperGuard> fresh, OpenAs(kind_, options_));
+  skeleton_ = std::move(fresh->skeleton_);
+  programs_ = std::move(fresh->programs_);
   return absl::StrCat("programs of the guard were detached by somebody else: attached again (",
                       absl::StrJoin(lost, ", "), ")");
 }

@@ -76,7 +76,6 @@ class KernelTamperGuard : public TamperGuard {
   absl::Status Control(bh_guard_request request, absl::string_view what) const;
   absl::Status Protect(const std::string& path, uint32_t flags) const;
   absl::Status ProtectTrees() const;
-  absl::Status Attach();
   absl::StatusOr<std::string> AttachLost();
   absl::Status Adopt() const;
 
