@@ -9,6 +9,13 @@ namespace {
 
 constexpr absl::Duration kLookEvery = absl::Milliseconds(500);
 
+// Without the database's own words, which may name hosts: they are in the log, and /readyz asks for no certificate.
+std::string WhatIsWrong(const absl::Status& database, std::chrono::steady_clock::duration silence) {
+  if (absl::IsFailedPrecondition(database)) return "its schema lacks migrations of this program";
+  if (!database.ok()) return "does not answer";
+  return absl::StrCat("silent for ", std::chrono::duration_cast<std::chrono::seconds>(silence).count(), " s");
+}
+
 }  // namespace
 
 void HealthMonitor::Start() {
@@ -40,13 +47,7 @@ std::pair<bool, std::string> HealthMonitor::Look() const {
   absl::MutexLock lock(&mutex_);
   const auto silence = std::chrono::steady_clock::now() - answered_at_;
   const bool answers = database_.ok() && silence <= fresh_;
-  // Without the database's own words, which may name hosts: they are in the log, and this page asks for no certificate.
-  const std::string database =
-      answers                                                    ? "ok"
-      : !database_.ok() && absl::IsFailedPrecondition(database_) ? "its schema lacks migrations of this program"
-      : !database_.ok()
-          ? "does not answer"
-          : absl::StrCat("silent for ", std::chrono::duration_cast<std::chrono::seconds>(silence).count(), " s");
+  const std::string database = answers ? "ok" : WhatIsWrong(database_, silence);
   const bool ready = answers && listening_ && !stopping_;
   return {ready, absl::StrCat(ready ? "ready" : "not ready", "\ndatabase: ", database, "\nlistening: ",
                               listening_ ? "ok" : "not yet", "\nshutdown: ", stopping_ ? "in progress" : "ok", "\n")};

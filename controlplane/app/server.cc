@@ -137,9 +137,7 @@ absl::Status Server::StartMonitoring() {
   health_->DatabaseAnswered(absl::OkStatus());  // it was migrated a moment ago
   health_->Start();
   if (options_.metrics_listen.empty()) return absl::OkStatus();
-  metrics_.SetCertificateExpiry("server", certificate_->not_after());
-  ASSIGN_OR_RETURN(const absl::Time ca_expiry, FirstExpiry(authority_->trust_bundle_pem()));
-  metrics_.SetCertificateExpiry("ca", ca_expiry);
+  ShowCertificates();
   AddSampledMetrics();
   fleet_reader_ = std::make_unique<FleetReader>(store_.get(), &metrics_, &clock_, options_.heartbeat_interval);
   ASSIGN_OR_RETURN(monitoring_,
@@ -147,6 +145,13 @@ absl::Status Server::StartMonitoring() {
                                                                      .ready = [this] { return health_->Look(); }}));
   LogInfo("monitoring listens", {{"port", monitoring_->port()}});
   return absl::OkStatus();
+}
+
+void Server::ShowCertificates() {
+  metrics_.SetCertificateExpiry("server", certificate_->not_after());
+  if (const auto first = FirstExpiry(authority_->trust_bundle_pem()); first.ok()) {
+    metrics_.SetCertificateExpiry("ca", *first);
+  }
 }
 
 void Server::AddSampledMetrics() {
@@ -214,14 +219,13 @@ void Server::Maintain() {
   if (!database.ok()) return LogError("database is not usable", {{"error", database.ToString()}});
   if (const auto renewed = certificate_->RenewIfDue(); !renewed.ok()) {
     LogError("server certificate not renewed", {{"error", renewed.status().ToString()}});
-  } else if (*renewed) {
-    metrics_.SetCertificateExpiry("server", certificate_->not_after());
   }
   if (const auto ended = orders::EndExpiredPolicies(*store_, clock_.Now()); !ended.ok()) {
     LogError("expired policies not ended", {{"error", ended.status().ToString()}});
   }
   if (clock_.Now() < next_sweep_) return;
   next_sweep_ = clock_.Now() + kSweepInterval;
+  ShowCertificates();
   if (const auto swept = store_->Sweep(); !swept.ok()) {
     LogError("old rows not deleted", {{"error", swept.status().ToString()}});
   }

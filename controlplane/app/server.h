@@ -53,6 +53,8 @@ class Server {
   absl::Status BuildServices();
   absl::Status StartMonitoring();
   void AddSampledMetrics();
+  // When the certificates run out; the CA's may be replaced while this runs.
+  void ShowCertificates();
   void OnChange(const std::string& changed) ABSL_LOCKS_EXCLUDED(fan_out_mutex_);
   void Maintain();
   // The lease, and whether the database is what this program needs.

@@ -11,9 +11,11 @@ namespace {
 
 // One statement, so one moment. Each row: what is counted, by what, and by what else.
 constexpr char kFigures[] = R"(
-SELECT 'open_commands' AS what, state AS a, '' AS b, count(*) AS n FROM commands WHERE finished_at IS NULL GROUP BY state
+SELECT 'open_commands' AS what, state AS a, '' AS b, count(*) AS n
+  FROM commands WHERE finished_at IS NULL GROUP BY state
 UNION ALL
-SELECT 'finished_commands', state, '', count(*) FROM commands WHERE finished_at > now() - interval '1 hour' GROUP BY state
+SELECT 'finished_commands', state, '', count(*)
+  FROM commands WHERE finished_at > now() - interval '1 hour' GROUP BY state
 UNION ALL
 SELECT 'policies', template, CASE WHEN enforced_at IS NULL THEN 'pending' ELSE 'enforced' END, count(*)
   FROM enforcement_policies GROUP BY 2, 3
