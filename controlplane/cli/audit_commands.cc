@@ -68,6 +68,7 @@ absl::Status CheckExpected(Session& session, const AuditHead& expected) {
   v1::ExportAuditRecordsRequest request;
   request.set_from_sequence(expected.sequence);
   request.set_to_sequence(expected.sequence);
+  request.set_page_size(1);
   ASSIGN_OR_RETURN(const auto page, session.Call(&v1::AuditService::Stub::ExportAuditRecords, request));
   if (page.records().empty()) return Tampered(absl::StrCat("record ", expected.sequence, " is missing"));
   if (page.records(0).hash() == expected.hash) return absl::OkStatus();
