@@ -33,6 +33,7 @@ absl::StatusOr<OrderContext> ContextOf(const Caller& caller, const Request& requ
   OrderContext context{.actor = caller.name, .request_id = request.request_id(), .reason = {}, .etag = {}};
   if constexpr (requires { request.reason(); }) context.reason = request.reason();
   if constexpr (requires { request.etag(); }) context.etag = request.etag();
+  context.role = caller.role;
   RETURN_IF_ERROR(ValidateOrderContext(context));
   return context;
 }
