@@ -95,6 +95,8 @@ int RunCli(const std::vector<std::string>& args, Terminal& terminal, const Conne
   AddAuditCommands(root, action);
   AddCommandCommands(root, action);
   AddRolloutCommands(root, action);
+  AddKeyCommands(root, action);
+  AddProposalCommands(root, action);
   AddOwnCommands(root, action);
 
   if (args.size() >= 2 && args[0] == "__complete" && args[1] == "--") {
