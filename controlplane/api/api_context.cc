@@ -3,9 +3,15 @@
 
 #include "common/status_macros.h"
 #include "common/uuid.h"
+#include "controlplane/domain/errors.h"
 #include "controlplane/domain/validate.h"
 
 namespace bulkhead::controlplane {
+
+absl::Status CheckMayBeUnsigned(const ApiContext& api, OrderKind kind) {
+  const uint32_t required = api.order_keys == nullptr ? 0 : api.order_keys->Required(kind);
+  return required == 0 ? absl::OkStatus() : SignatureRequired(OrderKindWord(kind), required);
+}
 
 void AddApiMethods(const ApiContext& api, MethodTable& table) {
   AddSensorReadMethods(api, table);
@@ -18,6 +24,7 @@ void AddApiMethods(const ApiContext& api, MethodTable& table) {
   AddAuditMethods(api, table);
   AddRolloutMethods(api, table);
   AddEventMethods(api, table);
+  AddOrderApprovalMethods(api, table);
 }
 
 absl::StatusOr<std::string> SensorIdOf(const ApiContext& api, const std::string& sensor) {

@@ -148,6 +148,20 @@ ProcessIdentity FromProto(const v1::ProcessIdentity& process, absl::Time now) {
               process.has_not_started_after() ? std::min(FromProto(process.not_started_after()), now) : now};
 }
 
+absl::StatusOr<orders::KillGroup> GroupOf(const v1::KillGroup& group, absl::Time now) {
+  switch (group.target_case()) {
+    case v1::KillGroup::kTree:
+      return FromProto(group.tree(), now);
+    case v1::KillGroup::kFile:
+      return RunningFile{group.file().path(), group.file().sha256()};
+    case v1::KillGroup::kScope:
+      return FromProto(group.scope(), "group.scope");
+    case v1::KillGroup::TARGET_NOT_SET:
+      break;
+  }
+  return InvalidField("group", "must have a tree, a file or a scope");
+}
+
 PolicyAction ActionOr(v1::PolicyAction action, PolicyAction otherwise) {
   return action == v1::POLICY_ACTION_UNSPECIFIED ? otherwise : static_cast<PolicyAction>(action);
 }

@@ -15,6 +15,7 @@
 #include "controlplane/domain/isolation_rule_input.h"
 #include "controlplane/domain/rollout.h"
 #include "controlplane/domain/types.h"
+#include "controlplane/orders/orders.h"
 #include "google/protobuf/duration.pb.h"
 
 namespace bulkhead::controlplane {
@@ -34,6 +35,9 @@ IsolationRuleInput InputOf(const v1::IsolationRule& rule);
 
 // Unset stays "not known"; a not_started_after that is unset or in the future becomes `now`.
 ProcessIdentity FromProto(const v1::ProcessIdentity& process, absl::Time now);
+
+// InvalidField at "group" when it names nothing.
+absl::StatusOr<orders::KillGroup> GroupOf(const v1::KillGroup& group, absl::Time now);
 
 // Unspecified becomes `otherwise`.
 PolicyAction ActionOr(v1::PolicyAction action, PolicyAction otherwise);

@@ -34,6 +34,7 @@ absl::StatusOr<OrderContext> ContextOf(const Caller& caller, const Request& requ
   context.call_id = caller.request_id;
   if constexpr (requires { request.reason(); }) context.reason = request.reason();
   if constexpr (requires { request.etag(); }) context.etag = request.etag();
+  context.role = caller.role;
   RETURN_IF_ERROR(ValidateOrderContext(context));
   return context;
 }

@@ -45,10 +45,14 @@ absl::StatusOr<v1::GetEnforcementPolicyResponse> Get(const ApiContext& api,
   return response;
 }
 
-absl::StatusOr<v1::DeleteEnforcementPolicyResponse> Delete(const ApiContext&, Transaction& tx,
+absl::StatusOr<v1::DeleteEnforcementPolicyResponse> Delete(const ApiContext& api, Transaction& tx,
                                                            const OrderContext& context,
                                                            const v1::DeleteEnforcementPolicyRequest& request) {
   RETURN_IF_ERROR(ValidateUuid("id", request.id()));
+  ASSIGN_OR_RETURN(const Policy wanted, tx.GetPolicy(request.id()));
+  const bool is_wall = wanted.policy_template == PolicyTemplate::kNetworkContainment ||
+                       wanted.policy_template == PolicyTemplate::kNetworkIsolation;
+  RETURN_IF_ERROR(CheckMayBeUnsigned(api, is_wall ? OrderKind::kRelease : OrderKind::kUnblock));
   ASSIGN_OR_RETURN(const Policy policy, orders::DeletePolicy(tx, context, request.id()));
   v1::DeleteEnforcementPolicyResponse response;
   *response.mutable_policy() = ToProto(policy);

@@ -22,9 +22,16 @@ absl::Status CheckInner(const std::string& field, const Request& request) {
   return absl::OkStatus();
 }
 
+OrderKind KindOf(const v1::RolloutOrder& order) {
+  if (order.has_isolate()) return OrderKind::kIsolate;
+  if (order.has_release()) return OrderKind::kRelease;
+  return order.has_block_binary() ? OrderKind::kBlock : OrderKind::kContain;
+}
+
 absl::StatusOr<v1::CreateRolloutResponse> Create(const ApiContext& api, Transaction& tx, const OrderContext& context,
                                                  const v1::CreateRolloutRequest& request) {
   ASSIGN_OR_RETURN(Rollout wanted, RolloutWith(request.order()));
+  RETURN_IF_ERROR(CheckMayBeUnsigned(api, KindOf(request.order())));
   wanted.label_selector = request.label_selector();
   wanted.limits = {.max_in_flight = request.limits().max_in_flight(),
                    .max_per_hour = request.limits().max_per_hour(),

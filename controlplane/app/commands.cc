@@ -8,6 +8,7 @@
 #include "absl/time/clock.h"
 #include "common/errno_status.h"
 #include "common/file_util.h"
+#include "common/order_keys.h"
 #include "common/status_macros.h"
 #include "controlplane/app/database.h"
 #include "controlplane/app/server.h"
@@ -81,6 +82,7 @@ absl::Status CheckConfig(const Options& options) {
   const auto authority = CertificateAuthority::Open(CaDirectory(options));
   if (!authority.ok())
     return Annotate(authority.status(), "opening the CA (make one with `bulkhead-controlplane init`)");
+  if (!options.order_keys.empty()) RETURN_IF_ERROR(OrderKeys::Load(options.order_keys).status());
   std::cout << "configuration is valid\n";
   return absl::OkStatus();
 }

@@ -137,6 +137,11 @@ void Parser::AddCommon() {
                  "Connections a second from one address; more are reset. Behind a load balancer, as --accept-rate")
       ->check(CLI::Range(1, 100'000))
       ->capture_default_str();
+  app.add_option(
+         "--order-keys", options.order_keys,
+         "File of operators' keys as the sensors have it: refuses orders that lack signatures at once, and keeps "
+         "them as proposals until they have all. Default: only the sensors look")
+      ->check(Check(CheckAbsolute, "FILE"));
   app.add_option("--replica-id", options.replica_id,
                  "Unique name of this replica. Default: host name and a random part");
   app.add_option("--log-level", log_level, "Least level that is written")

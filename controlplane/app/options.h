@@ -32,6 +32,7 @@ struct Options {
   int max_streams = 20'000;                                       // of sensors, 1 to 1 million
   int accept_rate = 150;                                          // connections a second, 1 to 100000
   int accept_rate_per_address = 100;                              // the same, from one address
+  std::string order_keys;                                         // file; empty: only sensors want orders signed
   std::string replica_id;                                         // unique among replicas
   LogLevel log_level = LogLevel::kInfo;
   bool log_json = false;

@@ -10,6 +10,7 @@
 #include "bulkhead/v1/audit.pb.h"
 #include "bulkhead/v1/enrollment.pb.h"
 #include "bulkhead/v1/event_service.pb.h"
+#include "bulkhead/v1/order_approval_service.pb.h"
 #include "bulkhead/v1/policy_service.pb.h"
 #include "bulkhead/v1/rollout_service.pb.h"
 #include "bulkhead/v1/sensor_link.pb.h"
@@ -44,7 +45,8 @@ std::vector<const google::protobuf::ServiceDescriptor*> ServedServices() {
   for (const google::protobuf::FileDescriptor* file :
        {v1::ListSensorsRequest::descriptor()->file(), v1::ListEnforcementPoliciesRequest::descriptor()->file(),
         v1::EnrollRequest::descriptor()->file(), v1::ListAuditRecordsRequest::descriptor()->file(),
-        v1::Hello::descriptor()->file(), v1::Rollout::descriptor()->file(), v1::StoredEvent::descriptor()->file()}) {
+        v1::Hello::descriptor()->file(), v1::Rollout::descriptor()->file(), v1::StoredEvent::descriptor()->file(),
+        v1::OrderProposal::descriptor()->file()}) {
     for (int i = 0; i < file->service_count(); ++i) services.push_back(file->service(i));
   }
   return services;
@@ -65,6 +67,9 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Create(const Options& options) {
   ASSIGN_OR_RETURN(server->certificate_,
                    ServerCertificate::Create(server->authority_.get(), &server->clock_,
                                              absl::StrCat(options.state_directory, "/tls"), options.server_names));
+  if (!options.order_keys.empty()) {
+    ASSIGN_OR_RETURN(server->order_keys_, OrderKeys::Load(options.order_keys));
+  }
   RETURN_IF_ERROR(server->OpenStore());
   RETURN_IF_ERROR(server->BuildServices());
   RETURN_IF_ERROR(server->StartMonitoring());
@@ -89,7 +94,8 @@ absl::Status Server::BuildServices() {
                        .clock = &clock_,
                        .workers = &order_workers_,
                        .heartbeat_interval = options_.heartbeat_interval,
-                       .certificate_life = options_.sensor_certificate_life};
+                       .certificate_life = options_.sensor_certificate_life,
+                       .order_keys = order_keys_ ? &*order_keys_ : nullptr};
   AddApiMethods(api, methods_);
   watches_ = std::make_unique<WatchHub>(api);
   watches_->AddMethods(methods_);

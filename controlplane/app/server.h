@@ -2,12 +2,14 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "common/clock.h"
+#include "common/order_keys.h"
 #include "common/uuid.h"
 #include "controlplane/api/watch_hub.h"
 #include "controlplane/app/database.h"
@@ -64,6 +66,7 @@ class Server {
   const RealClock clock_;
   const std::string run_id_ = NewUuid();  // of this run of the replica; what holds its streams in the database
   Metrics metrics_;
+  std::optional<OrderKeys> order_keys_;
   std::unique_ptr<Database> database_;
   std::unique_ptr<Store> store_;
   std::unique_ptr<CertificateAuthority> authority_;

@@ -38,11 +38,13 @@ absl::Status IsolationRuleNotFound(absl::string_view id);
 absl::Status CommandNotFound(absl::string_view id);
 absl::Status TokenNotFound(absl::string_view id);
 absl::Status RolloutNotFound(absl::string_view id);
+absl::Status ProposalNotFound(absl::string_view id);
 
 // ALREADY_EXISTS.
 absl::Status SensorNameTaken(absl::string_view name);
 absl::Status DuplicateIsolationRule();
 absl::Status RequestIdReused(absl::string_view request_id);
+absl::Status OrderAlreadySubmitted();
 absl::Status OperatorRoleDiffers(absl::string_view name, absl::string_view role);
 
 // FAILED_PRECONDITION: change the state first.
@@ -54,6 +56,11 @@ absl::Status TokenAlreadyUsed(absl::string_view id);
 absl::Status NoSensorMatches();
 absl::Status RolloutEnded(absl::string_view id, absl::string_view how);
 absl::Status RolloutNotHalted(absl::string_view id);
+// `kind` as OrderKindWord.
+absl::Status SignatureRequired(absl::string_view kind, uint32_t count);
+absl::Status OrderExpired(absl::Time expired_at);
+absl::Status ProposalEnded(absl::string_view id, absl::string_view how);
+absl::Status SameOperator(absl::string_view name);
 
 // ABORTED: read again, then decide again.
 absl::Status StaleEtag(absl::string_view what, absl::string_view name);

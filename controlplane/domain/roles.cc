@@ -63,6 +63,11 @@ constexpr MethodRow kMethods[] = {
     {"/bulkhead.v1.RolloutService/CreateRollout", "sensors:contain"},
     {"/bulkhead.v1.RolloutService/CancelRollout", "sensors:contain"},
     {"/bulkhead.v1.RolloutService/ResumeRollout", "sensors:contain"},
+    {"/bulkhead.v1.OrderApprovalService/ListOrderProposals", "sensors:read"},
+    {"/bulkhead.v1.OrderApprovalService/GetOrderProposal", "sensors:read"},
+    {"/bulkhead.v1.OrderApprovalService/SubmitOrder", "sensors:contain"},  // to lower a guard, guard:lower too
+    {"/bulkhead.v1.OrderApprovalService/ApproveOrderProposal", "sensors:contain"},
+    {"/bulkhead.v1.OrderApprovalService/RejectOrderProposal", "sensors:contain"},
     {"/bulkhead.v1.PolicyService/ListEnforcementPolicies", "policies:read"},
     {"/bulkhead.v1.PolicyService/GetEnforcementPolicy", "policies:read"},
     {"/bulkhead.v1.PolicyService/DeleteEnforcementPolicy", "sensors:contain"},

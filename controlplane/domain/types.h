@@ -88,6 +88,7 @@ struct Policy {
   OnUnreachable on_unreachable = OnUnreachable::kRollBack;  // network templates only
   std::optional<Scope> scope;                               // none: everything that the sensor was started for
   AllowList allow_list;                                     // allow-list only, which always has a scope
+  std::string signed_order;  // bulkhead.v1.SignedOrder, opaque to domain and store; empty: it was not signed
 };
 
 // What an order for a policy asks for beside its template.
@@ -98,6 +99,7 @@ struct PolicyTerms {
   OnExpiry on_expiry = OnExpiry::kRelease;
   OnUnreachable on_unreachable = OnUnreachable::kRollBack;
   std::optional<Scope> scope;  // checked by ValidateScope
+  std::string signed_order;    // as in Policy
 };
 
 struct IsolationRule {
@@ -171,6 +173,7 @@ struct DesiredState {
   std::string digest;
   std::vector<Policy> policies;
   std::vector<IsolationRule> isolation_rules;
+  std::vector<std::string> signed_releases;  // bulkhead.v1.SignedOrder each
 };
 
 // A stream's claim on its sensor: the epoch that the database gave it. Every write that a stream makes carries it, and
@@ -233,6 +236,7 @@ struct Command {
   std::optional<CommandResult> result;
   std::string created_by;
   std::optional<absl::Time> finished_at;
+  std::string signed_order = {};  // bulkhead.v1.SignedOrder, opaque to domain and store; empty: it was not signed
 };
 
 struct EnrollmentToken {
@@ -271,7 +275,11 @@ struct OrderContext {
   std::string request_id;  // empty: not repeatable
   std::string reason;      // for the audit log
   std::string etag;        // empty: not checked
-  std::string call_id;     // x-request-id of the call that gives it, for the audit log
+  std::string call_id = {};  // x-request-id of the call that gives it, for the audit log
+  std::string role = {};     // the actor's
+  // bulkhead.v1.SignedOrder that a command or a policy is made from; empty: it was not signed.
+  std::string signed_order = {};
+  absl::Time signed_until = absl::InfiniteFuture();  // when that expires
 };
 
 }  // namespace bulkhead::controlplane

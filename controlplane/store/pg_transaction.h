@@ -92,6 +92,13 @@ class PgTransaction final : public Transaction {
 
   absl::StatusOr<OrderedState> CheckOwnership(const Ownership& owner, bool hold) override;
 
+  absl::Status PutSignedRelease(const SignedRelease& release) override;
+  absl::Status InsertProposal(const OrderProposal& proposal) override;
+  absl::StatusOr<OrderProposal> GetProposal(const std::string& proposal_id, bool lock) override;
+  absl::StatusOr<Page<OrderProposal>> ListProposals(std::optional<ProposalState> state, int page_size,
+                                                    const std::string& page_token) override;
+  absl::Status UpdateProposal(const OrderProposal& proposal) override;
+
   absl::Status InsertCommand(const Command& command) override;
   absl::StatusOr<Command> GetCommand(const std::string& command_id) override;
   absl::StatusOr<std::vector<Command>> OpenCommands(const std::string& sensor_id) override;
@@ -140,6 +147,7 @@ class PgTransaction final : public Transaction {
   absl::StatusOr<std::vector<Sensor>> SensorsById(const std::vector<std::string>& sensor_ids);  // without policies
   // The rollout of a row, with what is counted of it.
   absl::StatusOr<RolloutStanding> StandingOf(const pqxx::row& row);
+  absl::StatusOr<std::vector<std::string>> SignedReleases(const std::string& sensor_id);
   absl::Status NotifyRollout(const std::string& rollout_id);
   absl::StatusOr<std::vector<IsolationRule>> AllIsolationRules();
   // Keeps the set of rules as it is until the end: changes of rules (exclusive) wait for changes of sensors (shared),

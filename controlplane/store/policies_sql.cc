@@ -17,7 +17,7 @@ namespace {
 constexpr char kSelect[] =
     "SELECT id, name, sensor_id, template, action, binary_path, binary_sha256, kill_running, forced, created_at,"
     " created_by, etag, expires_at, on_expiry, on_unreachable, scope_kind, scope_name,"
-    " allow_learn, allow_binaries FROM enforcement_policies ";
+    " allow_learn, allow_binaries, signed_order FROM enforcement_policies ";
 
 // One element of allow_binaries; see migration 0009.
 std::string AllowedText(const AllowedBinary& binary) {
@@ -63,6 +63,7 @@ Policy PolicyFrom(const pqxx::row& row) {
   for (const std::string& text : TextArrayFrom(row["allow_binaries"])) {
     policy.allow_list.binaries.push_back(AllowedFrom(text));
   }
+  if (!row["signed_order"].is_null()) policy.signed_order = BytesFrom(row["signed_order"]);
   return policy;
 }
 
@@ -71,15 +72,15 @@ absl::Status PgTransaction::InsertPolicy(const Policy& policy) {
              "store a policy",
              "INSERT INTO enforcement_policies (id, sensor_id, name, template, action, binary_path, binary_sha256,"
              " kill_running, forced, created_by, etag, expires_at, on_expiry, on_unreachable, scope_kind, scope_name,"
-             " allow_learn, allow_binaries)"
+             " allow_learn, allow_binaries, signed_order)"
              " VALUES ($1::uuid, $2::uuid, $3, $4, $5, $6, $7, $8, $9, $10, $11, NULLIF($12, '')::timestamptz,"
-             " $13, $14, $15, $16, $17, $18::text[])",
+             " $13, $14, $15, $16, $17, $18::text[], NULLIF($19, ''::bytea))",
              policy.id, policy.sensor_id, policy.name, ToText(policy.policy_template), ToText(policy.action),
              policy.binary_path, Bytes(policy.binary_sha256), policy.kill_running, policy.forced, policy.created_by,
              policy.etag, TimeText(policy.expires_at), ToText(policy.on_expiry), ToText(policy.on_unreachable),
              policy.scope ? ToText(policy.scope->kind) : std::string(),
              policy.scope ? policy.scope->name : std::string(), policy.allow_list.learn,
-             TextArray(AllowedTexts(policy.allow_list)))
+             TextArray(AllowedTexts(policy.allow_list)), Bytes(policy.signed_order))
       .status();
 }
 

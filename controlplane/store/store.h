@@ -16,6 +16,7 @@
 #include "controlplane/domain/event.h"
 #include "controlplane/domain/fleet_figures.h"
 #include "controlplane/domain/label_selector.h"
+#include "controlplane/domain/order_proposal.h"
 #include "controlplane/domain/rollout.h"
 #include "controlplane/domain/types.h"
 #include "controlplane/store/store_observer.h"
@@ -156,6 +157,19 @@ class Transaction {
   // What is ordered for the sensor of a stream. StreamSuperseded when a newer stream owns it. With `hold` no other
   // stream can take over until the end of the transaction: the fence of every write that follows.
   virtual absl::StatusOr<OrderedState> CheckOwnership(const Ownership& owner, bool hold) = 0;
+
+  // In place of an older one for the same slot.
+  virtual absl::Status PutSignedRelease(const SignedRelease& release) = 0;
+
+  // created_at is the database's time. OrderAlreadySubmitted when there is one with this statement.
+  virtual absl::Status InsertProposal(const OrderProposal& proposal) = 0;
+  // The row stays locked until the end when `lock` is set. ProposalNotFound.
+  virtual absl::StatusOr<OrderProposal> GetProposal(const std::string& proposal_id, bool lock) = 0;
+  // Newest first; no state: all.
+  virtual absl::StatusOr<Page<OrderProposal>> ListProposals(std::optional<ProposalState> state, int page_size,
+                                                            const std::string& page_token) = 0;
+  // Stores state, signed_order, approvals, ended_by and results; ended_at is the database's time.
+  virtual absl::Status UpdateProposal(const OrderProposal& proposal) = 0;
 
   virtual absl::Status InsertCommand(const Command& command) = 0;  // notifies at commit
   virtual absl::StatusOr<Command> GetCommand(const std::string& command_id) = 0;

@@ -20,6 +20,7 @@ struct RawOptions {
   std::string policy_file;
   std::string tamper_guard;  // on, off
   std::string ring_sockets;  // kill, report
+  std::string order_keys;
   std::string log_level;
   std::string log_format;
 };
@@ -33,13 +34,15 @@ struct Options {
   std::string policy_file;        // not empty: this is enforced, and there is no control plane
   bool tamper_guard = false;      // then scope and policy_file are empty
   bool kill_ring_holders = true;  // behind a wall: who has a socket that works past it, or else they are only named
-  std::string config_file;        // where this was read from; empty: nowhere. Filled in by the command line
+  std::string
+      order_keys;  // not empty: file of the keys without whose signatures orders are refused; see order_keys_file.h
+  std::string config_file;  // where this was read from; empty: nowhere. Filled in by the command line
   LogLevel log_level = LogLevel::kInfo;
   bool log_json = false;
 };
 
 // Reads an options file in YAML: control_plane (text or list), state_dir, scope, bpffs, policy_file, tamper_guard,
-// ring_sockets, log.level, log.format. NotFound: no such file. InvalidArgument: not YAML, an unknown key, or a value of
+// ring_sockets, order_keys, log.level, log.format. NotFound: no such file. InvalidArgument: not YAML, an unknown key, or a value of
 // the wrong kind; the message names file and key.
 absl::StatusOr<RawOptions> ReadOptionsFile(const std::string& path);
 

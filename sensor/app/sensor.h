@@ -51,6 +51,7 @@ class Sensor {
   std::vector<ResolvedHost> known_addresses_;
   std::unique_ptr<Datapath> datapath_;
   std::unique_ptr<ProcessKiller> killer_;
+  std::optional<OrderAuthority> authority_;  // none: orders need no signatures
   std::optional<Enforcer> enforcer_;
   EventQueue events_;
   std::optional<GuardKeeper> guard_;

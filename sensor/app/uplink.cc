@@ -247,6 +247,7 @@ Capabilities Uplink::CapabilitiesNow() const {
   if (std::optional<Mechanism> guard = parts_.guard->mechanism(); guard.has_value()) {
     out.mechanisms.push_back(*std::move(guard));
   }
+  if (parts_.enforcer->demands_signatures()) out.mechanisms.push_back({"order_signatures", true, ""});
   return out;
 }
 

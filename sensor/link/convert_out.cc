@@ -307,9 +307,16 @@ v1::DesiredState DesiredStateToProto(const DesiredState& in) {
   out.set_sensor_id(in.sensor_id);
   out.set_generation(in.generation);
   out.set_digest(std::string(in.digest.begin(), in.digest.end()));
-  out.set_contained(in.contained());
-  out.set_isolated(in.isolated());
+  for (const auto& [slot, issued_at] : in.order_marks) {
+    v1::OrderMark* mark = out.add_order_marks();
+    mark->set_slot(slot);
+    *mark->mutable_issued_at() = TimeToProto(issued_at);
+  }
   for (const Policy& policy : in.policies) {
+    // Whatever was refused: the reader compares the flags with the policies before it knows of refusals.
+    const bool of_host = !policy.scope.has_value();
+    if (of_host && policy.policy_template == PolicyTemplate::kNetworkContainment) out.set_contained(true);
+    if (of_host && policy.policy_template == PolicyTemplate::kNetworkIsolation) out.set_isolated(true);
     v1::EnforcementPolicy* added = out.add_enforcement_policies();
     added->set_id(policy.id);
     added->set_name(policy.name);
@@ -320,6 +327,7 @@ v1::DesiredState DesiredStateToProto(const DesiredState& in) {
     added->set_on_expiry(static_cast<v1::OnExpiry>(policy.on_expiry));
     added->set_on_unreachable(static_cast<v1::OnUnreachable>(policy.on_unreachable));
     added->set_refused(Utf8(policy.refused));
+    added->set_kept(Utf8(policy.kept));
     if (policy.scope.has_value()) ScopeToProto(*policy.scope, added->mutable_scope());
     if (policy.policy_template == PolicyTemplate::kAllowList) AllowListToProto(policy, added->mutable_allow_list());
     if (policy.policy_template != PolicyTemplate::kBlockBinary) continue;

@@ -46,8 +46,11 @@ class System {
   Daemon& control_plane() { return *control_plane_; }
   Daemon& sensor() { return *sensor_; }
   void StartPostgres() { postgres_->Start(); }
-  void StartControlPlane();
-  void StartSensor();
+  // With further options; what ran before is stopped.
+  void StartControlPlane(const Arguments& more = {});
+  void StartSensor(const Arguments& more = {});
+  // What a thief of the database can do; returns what psql prints.
+  Result Sql(const std::string& statement) const { return postgres_->Query(statement); }
 
   // Makes a token and enrolls the sensor; `restore` for one that was revoked.
   void Enroll(bool restore);
