@@ -23,10 +23,7 @@ WatchHub::~WatchHub() {
 }
 
 void WatchHub::StopSweeping() {
-  {
-    absl::MutexLock lock(&mutex_);
-    stopping_ = true;
-  }
+  pause_.Stop();
   if (sweeper_.joinable()) sweeper_.join();
 }
 
@@ -84,13 +81,7 @@ void WatchHub::Remove(const Watcher* watcher) {
 }
 
 void WatchHub::Loop() {
-  while (true) {
-    {
-      absl::MutexLock lock(&mutex_);
-      if (mutex_.AwaitWithTimeout(absl::Condition(&stopping_), kSweepInterval)) return;
-    }
-    OnChange("");
-  }
+  while (pause_.For(kSweepInterval)) OnChange("");
 }
 
 std::vector<std::shared_ptr<Watcher>> WatchHub::Watchers() const {

@@ -61,10 +61,10 @@ Server::~Server() {
 absl::StatusOr<std::unique_ptr<Server>> Server::Create(const Options& options) {
   std::unique_ptr<Server> server(new Server(options));
   ASSIGN_OR_RETURN(server->authority_, CertificateAuthority::Open(absl::StrCat(options.state_directory, "/ca")));
+  RETURN_IF_ERROR(server->OpenStore());
   ASSIGN_OR_RETURN(server->certificate_,
                    ServerCertificate::Create(server->authority_.get(), &server->clock_,
                                              absl::StrCat(options.state_directory, "/tls"), options.server_names));
-  RETURN_IF_ERROR(server->OpenStore());
   RETURN_IF_ERROR(server->BuildServices());
   return server;
 }
@@ -73,10 +73,18 @@ absl::Status Server::OpenStore() {
   ASSIGN_OR_RETURN(database_, Database::Start(options_.postgres));
   Store::Options store_options;
   store_options.connection_string = database_->connection_string();
-  // Two more: the lease is renewed, and rollouts go on, however busy the workers are.
-  store_options.pool_size = 2 * kWorkers + 2;
+  store_options.listen_connection_string = options_.postgres_listen;
+  store_options.timeline_file = TimelineFile(options_);
+  // Three more: the lease is renewed, rollouts go on and what is over is ended, however busy the workers are.
+  store_options.pool_size = 2 * kWorkers + 3;
   ASSIGN_OR_RETURN(store_, Store::Open(store_options));
-  return store_->RenewReplica(run_id_, options_.replica_id, kReplicaLease);
+  return Renew();
+}
+
+absl::Status Server::Renew() {
+  ASSIGN_OR_RETURN(const absl::Time now, store_->RenewReplica(run_id_, options_.replica_id, kReplicaLease));
+  clock_.Set(now);
+  return absl::OkStatus();
 }
 
 absl::Status Server::BuildServices() {
@@ -137,6 +145,7 @@ absl::Status Server::Run() {
   for (const uint16_t port : ports())
     LogInfo("control plane listens", {{"port", port}, {"replica", options_.replica_id}});
   NotifySystemd("READY=1");
+  housekeeper_ = std::thread([this] { KeepHouse(); });
   sigset_t ends;
   sigemptyset(&ends);
   sigaddset(&ends, SIGTERM);
@@ -155,20 +164,26 @@ absl::Status Server::Run() {
 }
 
 void Server::Maintain() {
-  const absl::Status reachable = store_->RenewReplica(run_id_, options_.replica_id, kReplicaLease);
+  const absl::Status reachable = Renew();
   grpc_->SetServing(reachable.ok());
   if (!reachable.ok()) return LogError("database does not answer", {{"error", reachable.ToString()}});
   if (const auto renewed = certificate_->RenewIfDue(); !renewed.ok()) {
     LogError("server certificate not renewed", {{"error", renewed.status().ToString()}});
   }
-  if (const auto ended = orders::EndExpiredPolicies(*store_, clock_.Now()); !ended.ok()) {
-    LogError("expired policies not ended", {{"error", ended.status().ToString()}});
-  }
-  if (clock_.Now() < next_sweep_) return;
-  next_sweep_ = clock_.Now() + kSweepInterval;
-  if (const auto swept = store_->Sweep(options_.heartbeat_retention); !swept.ok()) {
-    LogError("old rows not deleted", {{"error", swept.status().ToString()}});
-  }
+}
+
+void Server::KeepHouse() {
+  absl::Time next_sweep = absl::InfinitePast();
+  do {
+    if (const auto ended = orders::EndExpiredPolicies(*store_, clock_.Now()); !ended.ok()) {
+      LogError("expired policies not ended", {{"error", ended.status().ToString()}});
+    }
+    if (clock_.Now() < next_sweep) continue;
+    next_sweep = clock_.Now() + kSweepInterval;
+    if (const auto swept = store_->Sweep(options_.heartbeat_retention); !swept.ok()) {
+      LogError("old rows not deleted", {{"error", swept.status().ToString()}});
+    }
+  } while (house_pause_.For(kMaintenanceInterval));
 }
 
 void Server::Stop() {
@@ -184,6 +199,8 @@ void Server::Stop() {
   // After gRPC, whose last calls still leave work here; before the hubs and the store, which that work uses.
   order_workers_.Stop();
   sensor_workers_.Stop();
+  house_pause_.Stop();
+  if (housekeeper_.joinable()) housekeeper_.join();
   if (!store_) return;
   if (const absl::Status ended = store_->EndReplica(run_id_); !ended.ok()) {
     LogWarning("lease not ended; it ends by itself", {{"error", ended.ToString()}});

@@ -6,6 +6,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "controlplane/store/timeline_fence.h"
 
 namespace bulkhead::controlplane {
 
@@ -23,7 +24,8 @@ absl::StatusOr<std::vector<Migration>> ReadMigrations(const std::string& directo
 
 // Applies the migrations that the database does not have, each in a transaction, under a lock that keeps other replicas
 // waiting. FailedPrecondition, with what to do, when the database has a version that is not among `migrations`, when
-// one that it has was changed since, or when PostgreSQL is older than 15. Nothing is changed then.
-absl::Status Migrate(const std::string& connection_string, const std::vector<Migration>& migrations);
+// one that it has was changed since, or when PostgreSQL is older than 15. Nothing is changed then. `fence` may be null.
+absl::Status Migrate(const std::string& connection_string, const std::vector<Migration>& migrations,
+                     TimelineFence* fence = nullptr);
 
 }  // namespace bulkhead::controlplane

@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
@@ -11,13 +12,17 @@
 #include "controlplane/store/connection_pool.h"
 #include "controlplane/store/pg_transaction.h"
 #include "controlplane/store/store.h"
+#include "controlplane/store/timeline_fence.h"
 
 namespace bulkhead::controlplane {
 
 class PgStore final : public Store {
  public:
-  explicit PgStore(const Options& options)
-      : connection_string_(options.connection_string), pool_(options.connection_string, options.pool_size) {}
+  PgStore(const Options& options, std::unique_ptr<TimelineFence> fence)
+      : listen_connection_string_(options.listen_connection_string.empty() ? options.connection_string
+                                                                           : options.listen_connection_string),
+        fence_(std::move(fence)),
+        pool_(options.connection_string, options.pool_size, fence_.get()) {}
 
   absl::Status Run(absl::FunctionRef<absl::Status(Transaction&)> body) override;
   absl::StatusOr<std::string> RunOrder(const OrderContext& context, const std::string& fingerprint,
@@ -27,7 +32,8 @@ class PgStore final : public Store {
                                             bool heartbeat) override;
   absl::Status RecordPolicyStatus(const Ownership& owner, uint64_t generation, bool applied,
                                   const std::string& message) override;
-  absl::Status RenewReplica(const std::string& run_id, const std::string& name, absl::Duration lease) override;
+  absl::StatusOr<absl::Time> RenewReplica(const std::string& run_id, const std::string& name,
+                                          absl::Duration lease) override;
   absl::Status EndReplica(const std::string& run_id) override;
   absl::StatusOr<Ownership> OpenSession(const std::string& sensor_id, const std::string& run_id) override;
   absl::Status CloseSession(const Ownership& owner) override;
@@ -51,7 +57,8 @@ class PgStore final : public Store {
   // One attempt. `retryable` tells whether another may follow.
   absl::Status RunOnce(Body body, bool* retryable);
 
-  const std::string connection_string_;
+  const std::string listen_connection_string_;
+  const std::unique_ptr<TimelineFence> fence_;
   ConnectionPool pool_;
   std::unique_ptr<ChangeListener> listener_;
 };
