@@ -19,7 +19,7 @@ void Injector::Run(std::chrono::seconds duration) {
 
 void Injector::Break() {
   const int replica = Any(cluster_.size());
-  const int kind = Any(17);
+  const int kind = Any(14);
   // Sensors crash beside everything else, too.
   if (Any(2) == 0) CrashSensors();
   if (kind < 3) return KillReplica(replica);
@@ -27,7 +27,6 @@ void Injector::Break() {
   if (kind < 6) return KillPostgres();
   if (kind < 10) return CutNetwork(replica);
   if (kind < 13) return LosePackets(replica);
-  if (kind < 16) return JumpClock(replica);
   CrashSensors();
 }
 
@@ -77,14 +76,6 @@ void Injector::LosePackets(int i) {
   // Half of the time the client is gone when the packets pass again: the server keeps a connection that is half open.
   if (Any(2) == 0) cluster_.network(i).Cut();
   cluster_.wire(i).Lose(Wire::Loss::kNone);
-}
-
-void Injector::JumpClock(int i) {
-  static constexpr std::chrono::seconds kJumps[] = {std::chrono::hours(-2), std::chrono::seconds(-90),
-                                                    std::chrono::seconds(0), std::chrono::seconds(90),
-                                                    std::chrono::hours(2)};
-  ++made_["jump of a replica's clock"];
-  cluster_.SetClock(i, kJumps[Any(5)]);
 }
 
 void Injector::CrashSensors() {

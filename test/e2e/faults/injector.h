@@ -17,8 +17,8 @@ class Injector {
  public:
   Injector(Cluster& cluster, SimFleet& fleet, uint64_t seed) : cluster_(cluster), fleet_(fleet), random_(seed) {}
 
-  // Returns after about so long, when everything is mended: every process runs, every network forwards. Clocks stay
-  // wrong. Throws when something does not start again.
+  // Returns after about so long, when everything is mended: every process runs, every network forwards. Throws when
+  // something does not start again.
   void Run(std::chrono::seconds duration);
 
   // How often each kind of fault was made, for the report.
@@ -31,7 +31,6 @@ class Injector {
   void KillPostgres();
   void CutNetwork(int i);
   void LosePackets(int i);
-  void JumpClock(int i);
   void CrashSensors();
   void Wait(int least_millis, int most_millis);
   int Any(int count) { return static_cast<int>(random_() % static_cast<uint64_t>(count)); }

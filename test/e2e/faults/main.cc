@@ -126,12 +126,7 @@ Evidence Record(Cluster& cluster, const RunOptions& run) {
 }
 
 int Main(const RunOptions& run) {
-  Cluster cluster({.replicas = 2,
-                   .heartbeat_interval = "1s",
-                   .more_arguments = {},
-                   .database = "",
-                   .wires = true,
-                   .fake_clocks = true});
+  Cluster cluster({.replicas = 2, .heartbeat_interval = "1s", .more_arguments = {}, .database = "", .wires = true});
   const Evidence evidence = Record(cluster, run);
   const std::vector<std::string> problems = Check(evidence);
   for (size_t i = 0; i < problems.size() && i < 20; ++i) std::cout << "BROKEN: " << problems[i] << "\n";

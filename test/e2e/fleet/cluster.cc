@@ -60,7 +60,6 @@ Cluster::Cluster(const Options& options) : options_(options), directory_(MakeTem
       std::filesystem::create_directory(replica.state);
       std::filesystem::copy(replicas_[0].state + "/ca", replica.state + "/ca");
     }
-    if (options.fake_clocks) SetClock(i, std::chrono::seconds(0));
     StartReplica(i);
   }
   const std::string out = directory_ + "/admin";
@@ -104,22 +103,9 @@ void Cluster::StartReplica(int i) {
     serve.insert(serve.end(), {"--listen", replica.wire->near_address() + port});
   }
   serve.insert(serve.end(), options_.more_arguments.begin(), options_.more_arguments.end());
-  Arguments command = ControlPlane(replica, serve);
-  if (options_.fake_clocks) {
-    const Arguments faked = {"env", "LD_PRELOAD=/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1",
-                             "FAKETIME_TIMESTAMP_FILE=" + replica.state + ".clock", "FAKETIME_NO_CACHE=1",
-                             "FAKETIME_DONT_FAKE_MONOTONIC=1"};
-    command.insert(command.begin(), faked.begin(), faked.end());
-  }
-  replica.daemon = std::make_unique<Daemon>(command, replica.log);
+  replica.daemon = std::make_unique<Daemon>(ControlPlane(replica, serve), replica.log);
   const bool up = Eventually(kStartLimit, [&] { return Listens(replica.address) || !replica.daemon->Running(); });
   if (!up || !replica.daemon->Running()) throw std::runtime_error("a control plane did not start" + Logs());
-}
-
-void Cluster::SetClock(int i, std::chrono::seconds ahead) {
-  const std::string file = replicas_[i].state + ".clock";
-  std::ofstream(file + ".new") << (ahead.count() < 0 ? "" : "+") << ahead.count() << "\n";
-  std::filesystem::rename(file + ".new", file);
 }
 
 std::shared_ptr<grpc::Channel> Cluster::OperatorChannel(const std::string& address) const {

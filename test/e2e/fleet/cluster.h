@@ -3,7 +3,6 @@
 
 #include <grpcpp/channel.h>
 
-#include <chrono>
 #include <memory>
 #include <string>
 #include <vector>
@@ -22,8 +21,7 @@ class Cluster {
     std::string heartbeat_interval = "1s";
     std::vector<std::string> more_arguments;  // for every control plane
     std::string database;                     // --postgres; empty: a PostgreSQL of the cluster's own
-    bool wires = false;        // a cable lies between each replica's network and the replica: packets can be lost
-    bool fake_clocks = false;  // each replica's wall clock can be set
+    bool wires = false;  // a cable lies between each replica's network and the replica: packets can be lost
   };
 
   explicit Cluster(const Options& options);
@@ -37,8 +35,6 @@ class Cluster {
   Proxy& network(int i) { return *replicas_[i].proxy; }
   // Of a replica, with Options::wires.
   const Wire& wire(int i) const { return *replicas_[i].wire; }
-  // Sets a replica's wall clock so far ahead of this machine's, with Options::fake_clocks.
-  void SetClock(int i, std::chrono::seconds ahead);
   // Returns when it listens.
   void StartReplica(int i);
 
