@@ -19,7 +19,7 @@ readonly tour_packages=(iproute2 iputils-ping procps)
 readonly test_packages=(
   qemu-system-x86 seabios lz4 busybox-static dash kmod
   python3 nftables iproute2 iputils-ping wireguard-tools util-linux procps systemd perl btrfs-progs e2fsprogs squashfs-tools
-  libclang-rt-14-dev clang-format-14 jq
+  libclang-rt-14-dev clang-format-14 jq haproxy pgbouncer
 )
 
 packages_of() {

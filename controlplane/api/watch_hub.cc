@@ -26,10 +26,7 @@ WatchHub::~WatchHub() {
 }
 
 void WatchHub::StopSweeping() {
-  {
-    absl::MutexLock lock(&mutex_);
-    stopping_ = true;
-  }
+  pause_.Stop();
   if (sweeper_.joinable()) sweeper_.join();
 }
 
@@ -96,11 +93,7 @@ size_t WatchHub::size() const {
 
 void WatchHub::Loop() {
   absl::Duration since_sweep;
-  while (true) {
-    {
-      absl::MutexLock lock(&mutex_);
-      if (mutex_.AwaitWithTimeout(absl::Condition(&stopping_), kEventInterval)) return;
-    }
+  while (pause_.For(kEventInterval)) {
     since_sweep += kEventInterval;
     OnChange(since_sweep < kSweepInterval ? kEventsChange : "");
     if (since_sweep >= kSweepInterval) since_sweep = absl::ZeroDuration();

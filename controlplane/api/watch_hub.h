@@ -9,6 +9,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
+#include "common/pause.h"
 #include "controlplane/api/api_context.h"
 #include "controlplane/api/watcher.h"
 
@@ -38,7 +39,7 @@ class WatchHub {
 
  private:
   absl::StatusOr<std::shared_ptr<StreamHandler>> Admit(std::shared_ptr<Watcher> watcher) ABSL_LOCKS_EXCLUDED(mutex_);
-  void StopSweeping() ABSL_LOCKS_EXCLUDED(mutex_);
+  void StopSweeping();
   void Loop() ABSL_LOCKS_EXCLUDED(mutex_);
   std::vector<std::shared_ptr<Watcher>> Watchers() const ABSL_LOCKS_EXCLUDED(mutex_);
 
@@ -46,7 +47,7 @@ class WatchHub {
   mutable absl::Mutex mutex_;
   std::map<const Watcher*, std::shared_ptr<Watcher>> watchers_ ABSL_GUARDED_BY(mutex_);
   bool shutting_down_ ABSL_GUARDED_BY(mutex_) = false;
-  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  Pause pause_;
   std::thread sweeper_;
 };
 

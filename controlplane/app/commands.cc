@@ -52,10 +52,18 @@ absl::Status WriteIdentity(const Options& options, const KeyAndCertificate& iden
   return WriteFileAtomically(absl::StrCat(out, "/config.yaml"), config, 0644);
 }
 
+absl::StatusOr<std::unique_ptr<Store>> OpenStore(const Options& options, const Database& database) {
+  Store::Options store;
+  store.connection_string = database.connection_string();
+  store.timeline_file = TimelineFile(options);
+  store.pool_size = 1;
+  return Store::Open(store);
+}
+
 absl::Status IssueOperator(const Options& options) {
   ASSIGN_OR_RETURN(const auto authority, CertificateAuthority::Open(CaDirectory(options)));
   ASSIGN_OR_RETURN(const auto database, Database::Attach(options.postgres));
-  ASSIGN_OR_RETURN(const auto store, Store::Open({.connection_string = database->connection_string(), .pool_size = 1}));
+  ASSIGN_OR_RETURN(const auto store, OpenStore(options, *database));
   ASSIGN_OR_RETURN(const KeyAndCertificate identity,
                    authority->IssueOperator(options.operator_name, absl::Now(), options.operator_certificate_life));
   RETURN_IF_ERROR(store->InsertOperator({.name = options.operator_name, .role = options.operator_role},
@@ -69,7 +77,7 @@ absl::Status IssueOperator(const Options& options) {
 
 absl::Status Migrate(const Options& options) {
   ASSIGN_OR_RETURN(const auto database, Database::Attach(options.postgres));
-  RETURN_IF_ERROR(Store::Open({.connection_string = database->connection_string(), .pool_size = 1}).status());
+  RETURN_IF_ERROR(OpenStore(options, *database).status());
   std::cout << "the database's schema is up to date\n";
   if (options.runtime_role.empty()) return absl::OkStatus();
   RETURN_IF_ERROR(GrantRuntimeRole(database->connection_string(), options.runtime_role));

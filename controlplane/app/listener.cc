@@ -1,6 +1,7 @@
 // One thread, poll, accept4.
 #include "controlplane/app/listener.h"
 
+#include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -8,6 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -44,6 +46,14 @@ std::string AddressOf(const sockaddr_storage& peer) {
   }
   const auto* bytes = reinterpret_cast<const char*>(&reinterpret_cast<const sockaddr_in&>(peer).sin_addr);
   return std::string(bytes, 4);
+}
+
+std::string TextOf(const sockaddr_storage& peer) {
+  std::array<char, INET6_ADDRSTRLEN> text{};
+  const void* address = &reinterpret_cast<const sockaddr_in&>(peer).sin_addr;
+  if (peer.ss_family == AF_INET6) address = &reinterpret_cast<const sockaddr_in6&>(peer).sin6_addr;
+  inet_ntop(peer.ss_family, address, text.data(), text.size());
+  return text.data();
 }
 
 }  // namespace
@@ -126,6 +136,12 @@ void Listener::Loop() {
   }
 }
 
+void Listener::Complain(const sockaddr_storage& peer) {
+  if (!complaints_.Take(absl::Now())) return;
+  LogWarning("connections refused: one address opens too many",
+             {{"address", TextOf(peer)}, {"refused", admission_.TakeRefused(AddressOf(peer))}});
+}
+
 bool Listener::AcceptSome(int socket) {
   // Bounded, so that a flood on one socket starves neither the others nor the order to stop.
   for (int i = 0; i < kAcceptsInARow && admission_.Wait(absl::Now()) == absl::ZeroDuration(); ++i) {
@@ -144,6 +160,7 @@ bool Listener::AcceptSome(int socket) {
       // With a reset: a client that is told so at once backs off, and no socket of ours lingers.
       const linger now{1, 0};
       setsockopt(connection.get(), SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+      Complain(peer);
       continue;
     }
     const int on = 1;

@@ -44,9 +44,14 @@ CLI::Validator DurationIn(absl::Duration least, absl::Duration most, absl::Durat
       "DURATION");
 }
 
+std::string CheckPostgresUrl(const std::string& text) {
+  if (absl::StartsWith(text, "postgresql://") || absl::StartsWith(text, "postgres://")) return "";
+  return absl::StrCat("\"", text, "\" must be postgresql://USER@HOST/DATABASE");
+}
+
 std::string CheckPostgres(const std::string& text) {
   if (absl::StartsWith(text, "embedded:/")) return "";
-  if (absl::StartsWith(text, "postgresql://") || absl::StartsWith(text, "postgres://")) return "";
+  if (CheckPostgresUrl(text).empty()) return "";
   return absl::StrCat("\"", text, "\" must be embedded:/ABSOLUTE/DIRECTORY or postgresql://USER@HOST/DATABASE");
 }
 
@@ -100,6 +105,10 @@ void Parser::AddCommon() {
                  "embedded:DIR runs a private PostgreSQL there; postgresql://… uses yours. Default: embedded in the "
                  "state directory")
       ->check(Check(CheckPostgres, "WHERE"));
+  app.add_option("--postgres-listen", options.postgres_listen,
+                 "postgresql://… of the same database without a pooler, for notifications, which a pooler in "
+                 "transaction mode loses. Default: as --postgres")
+      ->check(Check(CheckPostgresUrl, "URL"));
   app.add_option("--listen", options.listen, "Where sensors and operators connect, ADDR:PORT; several may be given")
       ->check(Check(CheckListen, "ADDR:PORT"))
       ->capture_default_str();
@@ -207,6 +216,10 @@ void FillDefaults(Options& options) {
 }
 
 }  // namespace
+
+std::string TimelineFile(const Options& options) {
+  return absl::StrCat(options.state_directory, "/database-timeline");
+}
 
 std::variant<Options, EarlyExit> OptionsFromCommandLine(int argc, const char* const* argv) {
   Parser parser;

@@ -20,6 +20,7 @@ struct Options {
   std::string state_directory =
       "/var/lib/bulkhead-controlplane";                      // absolute; holds ca/, tls/ and, by default, postgres/
   std::string postgres;                                      // "embedded:DIR" or "postgresql://…"
+  std::string postgres_listen;                               // "postgresql://…" without a pooler, or empty
   std::vector<std::string> listen = {"0.0.0.0:7443"};        // ADDR:PORT, numeric; port 0: any free one
   std::string metrics_listen;                                // the same for /metrics and /healthz; empty: nowhere
   std::vector<std::string> server_names;                     // DNS names and addresses in the server's certificate
@@ -54,6 +55,9 @@ struct EarlyExit {
   std::string text;
   int exit_code = 0;
 };
+
+// What the store remembers of the database servers it has met.
+std::string TimelineFile(const Options& options);
 
 // Reads flags, then the YAML file that --config names (same keys as the long flags; flags win). An EarlyExit with exit
 // code 2 says which option is wrong and what would be right.

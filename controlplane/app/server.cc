@@ -64,13 +64,13 @@ Server::~Server() {
 absl::StatusOr<std::unique_ptr<Server>> Server::Create(const Options& options) {
   std::unique_ptr<Server> server(new Server(options));
   ASSIGN_OR_RETURN(server->authority_, CertificateAuthority::Open(absl::StrCat(options.state_directory, "/ca")));
-  ASSIGN_OR_RETURN(server->certificate_,
-                   ServerCertificate::Create(server->authority_.get(), &server->clock_,
-                                             absl::StrCat(options.state_directory, "/tls"), options.server_names));
   if (!options.order_keys.empty()) {
     ASSIGN_OR_RETURN(server->order_keys_, OrderKeys::Load(options.order_keys));
   }
   RETURN_IF_ERROR(server->OpenStore());
+  ASSIGN_OR_RETURN(server->certificate_,
+                   ServerCertificate::Create(server->authority_.get(), &server->clock_,
+                                             absl::StrCat(options.state_directory, "/tls"), options.server_names));
   RETURN_IF_ERROR(server->BuildServices());
   RETURN_IF_ERROR(server->StartMonitoring());
   return server;
@@ -80,12 +80,20 @@ absl::Status Server::OpenStore() {
   ASSIGN_OR_RETURN(database_, Database::Start(options_.postgres));
   Store::Options store_options;
   store_options.connection_string = database_->connection_string();
-  // Four more: the lease is renewed, rollouts go on, heartbeats are stored and monitoring sees, however busy the workers
-  // are.
-  store_options.pool_size = 2 * kWorkers + 4;
+  store_options.listen_connection_string = options_.postgres_listen;
+  store_options.timeline_file = TimelineFile(options_);
+  // Five more: the lease is renewed, rollouts go on, heartbeats are stored, what is over is ended and monitoring sees,
+  // however busy the workers are.
+  store_options.pool_size = 2 * kWorkers + 5;
   store_options.observer = &metrics_;
   ASSIGN_OR_RETURN(store_, Store::Open(store_options));
-  return store_->RenewReplica(run_id_, options_.replica_id, kReplicaLease);
+  return Renew();
+}
+
+absl::Status Server::Renew() {
+  ASSIGN_OR_RETURN(const absl::Time now, store_->RenewReplica(run_id_, options_.replica_id, kReplicaLease));
+  clock_.Set(now);
+  return absl::OkStatus();
 }
 
 absl::Status Server::BuildServices() {
@@ -197,6 +205,7 @@ absl::Status Server::Run() {
   for (const uint16_t port : ports())
     LogInfo("control plane listens", {{"port", port}, {"replica", options_.replica_id}});
   NotifySystemd("READY=1");
+  housekeeper_ = std::thread([this] { KeepHouse(); });
   sigset_t ends;
   sigemptyset(&ends);
   sigaddset(&ends, SIGTERM);
@@ -215,7 +224,7 @@ absl::Status Server::Run() {
 }
 
 absl::Status Server::CheckDatabase() {
-  RETURN_IF_ERROR(store_->RenewReplica(run_id_, options_.replica_id, kReplicaLease));
+  RETURN_IF_ERROR(Renew());
   return store_->CheckSchema();
 }
 
@@ -226,19 +235,26 @@ void Server::Maintain() {
   if (const auto renewed = certificate_->RenewIfDue(); !renewed.ok()) {
     LogError("server certificate not renewed", {{"error", renewed.status().ToString()}});
   }
-  if (const auto ended = orders::EndExpiredPolicies(*store_, clock_.Now()); !ended.ok()) {
-    LogError("expired policies not ended", {{"error", ended.status().ToString()}});
-  }
-  if (clock_.Now() < next_sweep_) return;
-  next_sweep_ = clock_.Now() + kSweepInterval;
   ShowCertificates();
-  if (const auto swept = store_->Sweep(); !swept.ok()) {
-    LogError("old rows not deleted", {{"error", swept.status().ToString()}});
-  }
-  const Retention keep{.heartbeats = options_.heartbeat_retention, .events = options_.event_retention};
-  if (const auto kept = store_->KeepPartitions(keep, clock_.Now()); !kept.ok()) {
-    LogWarning("partitions not made or dropped; the next minute tries again", {{"error", kept.status().ToString()}});
-  }
+}
+
+void Server::KeepHouse() {
+  absl::Time next_sweep = absl::InfinitePast();
+  do {
+    if (const auto ended = orders::EndExpiredPolicies(*store_, clock_.Now()); !ended.ok()) {
+      LogError("expired policies not ended", {{"error", ended.status().ToString()}});
+    }
+    if (clock_.Now() < next_sweep) continue;
+    next_sweep = clock_.Now() + kSweepInterval;
+    if (const auto swept = store_->Sweep(); !swept.ok()) {
+      LogError("old rows not deleted", {{"error", swept.status().ToString()}});
+    }
+    // By this machine's clock, beside the database's: no clock alone can have records removed.
+    const Retention keep{.heartbeats = options_.heartbeat_retention, .events = options_.event_retention};
+    if (const auto kept = store_->KeepPartitions(keep, absl::Now()); !kept.ok()) {
+      LogWarning("partitions not made or dropped; the next minute tries again", {{"error", kept.status().ToString()}});
+    }
+  } while (house_pause_.For(kMaintenanceInterval));
 }
 
 void Server::Stop() {
@@ -259,6 +275,8 @@ void Server::Stop() {
   sensor_workers_.Stop();
   // Last, so that /readyz says what goes on for as long as there is somebody to say it.
   monitoring_.reset();
+  house_pause_.Stop();
+  if (housekeeper_.joinable()) housekeeper_.join();
   if (!store_) return;
   if (const absl::Status ended = store_->EndReplica(run_id_); !ended.ok()) {
     LogWarning("lease not ended; it ends by itself", {{"error", ended.ToString()}});

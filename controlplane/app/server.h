@@ -3,16 +3,18 @@
 
 #include <memory>
 #include <optional>
+#include <thread>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
-#include "common/clock.h"
 #include "common/order_keys.h"
+#include "common/pause.h"
 #include "common/uuid.h"
 #include "controlplane/api/watch_hub.h"
 #include "controlplane/app/database.h"
+#include "controlplane/app/database_clock.h"
 #include "controlplane/app/fleet_reader.h"
 #include "controlplane/app/grpc_server.h"
 #include "controlplane/app/health_monitor.h"
@@ -59,11 +61,15 @@ class Server {
   void ShowCertificates();
   void OnChange(const std::string& changed) ABSL_LOCKS_EXCLUDED(fan_out_mutex_);
   void Maintain();
+  // Renews the lease, and the clock with it.
+  absl::Status Renew();
   // The lease, and whether the database is what this program needs.
   absl::Status CheckDatabase();
+  // The thread of what may have to wait for a standby of the database; the lease must not.
+  void KeepHouse();
 
   const Options options_;
-  const RealClock clock_;
+  DatabaseClock clock_;
   const std::string run_id_ = NewUuid();  // of this run of the replica; what holds its streams in the database
   Metrics metrics_;
   std::optional<OrderKeys> order_keys_;
@@ -87,7 +93,8 @@ class Server {
   absl::Mutex fan_out_mutex_;
   bool fan_out_ ABSL_GUARDED_BY(fan_out_mutex_) = false;
   bool stopped_ = false;
-  absl::Time next_sweep_ = absl::InfinitePast();
+  Pause house_pause_;
+  std::thread housekeeper_;
 };
 
 }  // namespace bulkhead::controlplane

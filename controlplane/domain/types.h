@@ -271,10 +271,10 @@ struct Operator {
 
 // Who gives an order and with which safeguards; the same for every order.
 struct OrderContext {
-  std::string actor;       // operator's name
-  std::string request_id;  // empty: not repeatable
-  std::string reason;      // for the audit log
-  std::string etag;        // empty: not checked
+  std::string actor;         // operator's name
+  std::string request_id;    // empty: not repeatable
+  std::string reason;        // for the audit log
+  std::string etag;          // empty: not checked
   std::string call_id = {};  // x-request-id of the call that gives it, for the audit log
   std::string role = {};     // the actor's
   // bulkhead.v1.SignedOrder that a command or a policy is made from; empty: it was not signed.

@@ -26,10 +26,7 @@ SensorHub::~SensorHub() {
 }
 
 void SensorHub::StopTicking() {
-  {
-    absl::MutexLock lock(&mutex_);
-    stopping_ = true;
-  }
+  pause_.Stop();
   if (ticker_.joinable()) ticker_.join();
 }
 
@@ -128,16 +125,13 @@ size_t SensorHub::queued() const {
 }
 
 void SensorHub::Loop() {
-  absl::Time next_sweep = absl::Now() + kSweepInterval;
-  while (true) {
-    {
-      absl::MutexLock lock(&mutex_);
-      if (mutex_.AwaitWithTimeout(absl::Condition(&stopping_), kTick)) return;
-    }
+  absl::Duration since_sweep = absl::ZeroDuration();
+  while (pause_.For(kTick)) {
+    since_sweep += kTick;
     const auto sessions = Sessions();
     for (const auto& session : sessions) session->Tick();
-    if (sessions.empty() || absl::Now() < next_sweep || sweeping_.exchange(true)) continue;
-    next_sweep = absl::Now() + kSweepInterval;
+    if (sessions.empty() || since_sweep < kSweepInterval || sweeping_.exchange(true)) continue;
+    since_sweep = absl::ZeroDuration();
     if (!context_.workers->Post([this] { Sweep(); })) sweeping_ = false;
   }
 }

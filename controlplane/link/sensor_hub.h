@@ -2,6 +2,7 @@
 // shutdown.
 #pragma once
 
+#include <atomic>
 #include <map>
 #include <memory>
 #include <set>
@@ -11,6 +12,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
+#include "common/pause.h"
 #include "controlplane/link/heartbeat_batcher.h"
 #include "controlplane/link/sensor_session.h"
 #include "controlplane/rpc/method_table.h"
@@ -67,8 +69,8 @@ class SensorHub {
   // How many of sessions_ each sensor has.
   std::map<std::string, int> streams_of_ ABSL_GUARDED_BY(mutex_);
   bool shutting_down_ ABSL_GUARDED_BY(mutex_) = false;
-  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   std::atomic<bool> sweeping_ = false;
+  Pause pause_;
   std::thread ticker_;
 };
 

@@ -237,7 +237,8 @@ absl::Status SensorSession::HandleHello(const v1::Hello& hello) {
   event_run_id_ = event_runs_known_ ? hello.run_id() : NewUuid();
   ASSIGN_OR_RETURN(const Ownership owner, context_->store->OpenSession(sensor_id(), context_->run_id));
   epoch_ = owner.epoch;
-  RETURN_IF_ERROR(CheckTrust(StoreReport(hello.observed(), ReportOf(hello.observed(), host_, capabilities_), /*heartbeat=*/false)));
+  RETURN_IF_ERROR(
+      CheckTrust(StoreReport(hello.observed(), ReportOf(hello.observed(), host_, capabilities_), /*heartbeat=*/false)));
   if (!hub_->Attach(shared_from_this())) return StreamSuperseded();
   v1::ConnectResponse response;
   v1::Welcome& welcome = *response.mutable_welcome();
@@ -261,12 +262,13 @@ absl::Status SensorSession::HandleHeartbeat(const v1::Heartbeat& heartbeat) {
     CollectHeartbeat(heartbeat.sequence(), std::move(report.observed));
     return absl::OkStatus();
   }
-  return AnswerHeartbeat(heartbeat.sequence(), StoreReport(heartbeat.observed(), std::move(report), /*heartbeat=*/true));
+  return AnswerHeartbeat(heartbeat.sequence(),
+                         StoreReport(heartbeat.observed(), std::move(report), /*heartbeat=*/true));
 }
 
 bool SensorSession::IsPlain(const SensorReport& report) const {
-  return !collecting_ && !enforced_untold_ && report.observed_generation == known_generation_ && report.observed_digest == known_digest_ &&
-         WithoutBlobs(report) == last_said_;
+  return !collecting_ && !enforced_untold_ && report.observed_generation == known_generation_ &&
+         report.observed_digest == known_digest_ && WithoutBlobs(report) == last_said_;
 }
 
 void SensorSession::CollectHeartbeat(uint64_t sequence, std::string observed) {
@@ -311,7 +313,8 @@ absl::Status SensorSession::HandlePolicyStatus(const v1::PolicyStatus& status) {
   const std::string sent_digest = known_digest_;
   if (status.has_observed()) {
     RETURN_IF_ERROR(CheckDigest(status.observed()));
-    RETURN_IF_ERROR(CheckTrust(StoreReport(status.observed(), ReportOf(status.observed(), host_, capabilities_), /*heartbeat=*/false)));
+    RETURN_IF_ERROR(CheckTrust(
+        StoreReport(status.observed(), ReportOf(status.observed(), host_, capabilities_), /*heartbeat=*/false)));
   }
   // A refused generation is not pushed again at once; the next heartbeat, which still differs, offers it again.
   known_generation_ = sent;

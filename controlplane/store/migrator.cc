@@ -81,6 +81,9 @@ absl::Status NotMigrated(const std::string& missing) {
 // Applies the next missing migration; false when there is none.
 absl::StatusOr<bool> ApplyNext(pqxx::connection& connection, const std::vector<Migration>& migrations) {
   pqxx::work work(connection);
+  // Building an index may take longer than any statement of normal work, and so may waiting for another replica that
+  // does it. For the transaction only: behind a pooler the session is somebody else's next.
+  work.exec("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0");
   work.exec(kLock);
   const bool may_migrate = MayMigrate(work);
   if (may_migrate) {
@@ -123,17 +126,15 @@ absl::StatusOr<std::vector<Migration>> ReadMigrations(const std::string& directo
   return migrations;
 }
 
-absl::Status Migrate(const std::string& connection_string, const std::vector<Migration>& migrations) {
+absl::Status Migrate(const std::string& connection_string, const std::vector<Migration>& migrations,
+                     TimelineFence* fence) {
   RETURN_IF_ERROR(CheckNumbering(migrations));
-  ASSIGN_OR_RETURN(std::unique_ptr<PgConnection> connection, PgConnection::Open(connection_string));
+  ASSIGN_OR_RETURN(std::unique_ptr<PgConnection> connection, PgConnection::Open(connection_string, fence));
   if (connection->get().server_version() < kOldestServer) {
     return absl::FailedPreconditionError(absl::StrCat("PostgreSQL 15 or newer is needed; this server reports version ",
                                                       connection->get().server_version() / 10000));
   }
   try {
-    // Building an index may take longer than any statement of normal work, and so may waiting for another replica that
-    // does it.
-    pqxx::nontransaction(connection->get()).exec("SET statement_timeout = 0; SET lock_timeout = 0");
     for (;;) {
       ASSIGN_OR_RETURN(const bool applied, ApplyNext(connection->get(), migrations));
       if (!applied) return absl::OkStatus();

@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
@@ -11,16 +12,19 @@
 #include "controlplane/store/connection_pool.h"
 #include "controlplane/store/pg_transaction.h"
 #include "controlplane/store/store.h"
+#include "controlplane/store/timeline_fence.h"
 
 namespace bulkhead::controlplane {
 
 class PgStore final : public Store {
  public:
-  PgStore(const Options& options, size_t migrations)
-      : connection_string_(options.connection_string),
+  PgStore(const Options& options, std::unique_ptr<TimelineFence> fence, size_t migrations)
+      : listen_connection_string_(options.listen_connection_string.empty() ? options.connection_string
+                                                                           : options.listen_connection_string),
+        fence_(std::move(fence)),
         migrations_(migrations),
         observer_(options.observer),
-        pool_(options.connection_string, options.pool_size) {}
+        pool_(options.connection_string, options.pool_size, fence_.get()) {}
 
   absl::Status Run(absl::FunctionRef<absl::Status(Transaction&)> body) override;
   absl::StatusOr<std::string> RunOrder(const OrderContext& context, const std::string& fingerprint,
@@ -36,7 +40,8 @@ class PgStore final : public Store {
                                                             const std::string& digest,
                                                             const std::vector<std::string>& policy_ids) override;
 
-  absl::Status RenewReplica(const std::string& run_id, const std::string& name, absl::Duration lease) override;
+  absl::StatusOr<absl::Time> RenewReplica(const std::string& run_id, const std::string& name,
+                                          absl::Duration lease) override;
   absl::Status EndReplica(const std::string& run_id) override;
   absl::StatusOr<Ownership> OpenSession(const std::string& sensor_id, const std::string& run_id) override;
   absl::Status CloseSession(const Ownership& owner) override;
@@ -79,7 +84,8 @@ class PgStore final : public Store {
   // Tells the observer of a failure of the database; returns it.
   absl::Status Failed(const absl::Status& status) const;
 
-  const std::string connection_string_;
+  const std::string listen_connection_string_;
+  const std::unique_ptr<TimelineFence> fence_;
   const size_t migrations_;  // how many this program has
   StoreObserver* const observer_;
   ConnectionPool pool_;

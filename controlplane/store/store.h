@@ -237,8 +237,11 @@ class Transaction {
 class Store {
  public:
   struct Options {
-    std::string connection_string;  // libpq form
+    std::string connection_string;  // libpq form; several hosts: the one that takes writes is used
+    // The same database without a pooler in between, for what a pooler loses: notifications. Empty: connection_string.
+    std::string listen_connection_string;
     int pool_size = 8;
+    std::string timeline_file;          // for TimelineFence; empty: what was seen is forgotten at exit
     std::string migrations_directory;   // empty: those built into the program
     StoreObserver* observer = nullptr;  // null: nobody counts; not owned, outlives the store
   };
@@ -279,8 +282,10 @@ class Store {
                                                                     const std::vector<std::string>& policy_ids) = 0;
 
   // Keeps the lease of a replica's run (a UUID) for so long from now; the first call of a run ends every other run of
-  // the same name. While the lease lasts, the sensors whose streams the run holds are connected.
-  virtual absl::Status RenewReplica(const std::string& run_id, const std::string& name, absl::Duration lease) = 0;
+  // the same name. While the lease lasts, the sensors whose streams the run holds are connected. Returns the database's
+  // time. Does not wait for standbys, so that replicas stay alive while none of them answers.
+  virtual absl::StatusOr<absl::Time> RenewReplica(const std::string& run_id, const std::string& name,
+                                                  absl::Duration lease) = 0;
   // Ends the lease at once.
   virtual absl::Status EndReplica(const std::string& run_id) = 0;
   // A stream opened at this run: an older stream of the same sensor has lost ownership, and if it is at another replica

@@ -42,8 +42,8 @@ struct Options {
 };
 
 // Reads an options file in YAML: control_plane (text or list), state_dir, scope, bpffs, policy_file, tamper_guard,
-// ring_sockets, order_keys, log.level, log.format. NotFound: no such file. InvalidArgument: not YAML, an unknown key, or a value of
-// the wrong kind; the message names file and key.
+// ring_sockets, order_keys, log.level, log.format. NotFound: no such file. InvalidArgument: not YAML, an unknown key,
+// or a value of the wrong kind; the message names file and key.
 absl::StatusOr<RawOptions> ReadOptionsFile(const std::string& path);
 
 // Values of `flags` win over those of `file`. InvalidArgument names the option, what is wrong and what would be right.

@@ -69,9 +69,16 @@ Arguments System::ControlPlane(const Arguments& arguments) const {
 }
 
 void System::StartControlPlane(const Arguments& more) {
-  Arguments serve = {"serve",         database_, "--listen",             server_,
-                     "--server-name", "127.0.0.1", "--heartbeat-interval", "1s",
-                     "--metrics-listen", "127.0.0.1:" + std::to_string(metrics_port_)};
+  Arguments serve = {"serve",
+                     database_,
+                     "--listen",
+                     server_,
+                     "--server-name",
+                     "127.0.0.1",
+                     "--heartbeat-interval",
+                     "1s",
+                     "--metrics-listen",
+                     "127.0.0.1:" + std::to_string(metrics_port_)};
   serve.insert(serve.end(), more.begin(), more.end());
   control_plane_.reset();
   control_plane_ = std::make_unique<Daemon>(ControlPlane(serve), directory_ + "/control_plane.log");
