@@ -95,6 +95,9 @@ const std::vector<Step>& Steps() {
        "SELECT count(*) = 1 FROM events WHERE detail = 'exec of /tmp/x'"},
       {"INSERT INTO deleted_sensors (id, name) VALUES ('00000000-0000-4000-8000-000000000012', 'gone-1')",
        "SELECT count(*) = 1 FROM deleted_sensors WHERE name = 'gone-1'"},
+      {"INSERT INTO signed_releases (sensor_id, slot, signed_order, expires_at) VALUES"
+       " ('00000000-0000-4000-8000-000000000001', 'containment host', '\\x01', now() + interval '1 day')",
+       "SELECT signed_order = '\\x01' FROM signed_releases WHERE slot = 'containment host'"},
   };
   return steps;
 }

@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "bulkhead/v1/audit.pb.h"
 #include "bulkhead/v1/event_service.pb.h"
+#include "bulkhead/v1/order_approval_service.pb.h"
 #include "bulkhead/v1/policy_service.pb.h"
 #include "bulkhead/v1/rollout_service.pb.h"
 #include "controlplane/domain/roles.h"
@@ -22,7 +23,7 @@ std::vector<std::string> EveryRpc() {
   for (const google::protobuf::Descriptor* any :
        {v1::ListSensorsRequest::descriptor(), v1::ListEnforcementPoliciesRequest::descriptor(),
         v1::EnrollRequest::descriptor(), v1::ListAuditRecordsRequest::descriptor(), v1::Hello::descriptor(),
-        v1::Rollout::descriptor(), v1::StoredEvent::descriptor()}) {
+        v1::Rollout::descriptor(), v1::StoredEvent::descriptor(), v1::OrderProposal::descriptor()}) {
     for (int i = 0; i < any->file()->service_count(); ++i) {
       const auto* service = any->file()->service(i);
       for (int j = 0; j < service->method_count(); ++j)
@@ -56,7 +57,7 @@ TEST_CASE("every RPC is refused without a certificate, but for Enroll") {
   const ControlPlane plane;
   const auto nobody = plane.Connect();
   const auto paths = EveryRpc();
-  CHECK(paths.size() == 43);
+  CHECK(paths.size() == 48);
   for (const std::string& path : paths) {
     INFO(path);
     const grpc::Status status = CallEmpty(nobody, path);

@@ -11,6 +11,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "bulkhead/v1/audit.pb.h"
+#include "bulkhead/v1/event_service.pb.h"
+#include "bulkhead/v1/order_approval_service.pb.h"
 #include "bulkhead/v1/policy_service.pb.h"
 #include "bulkhead/v1/rollout_service.pb.h"
 #include "google/protobuf/dynamic_message.h"
@@ -37,7 +39,9 @@ std::vector<const google::protobuf::FileDescriptor*> ServiceFiles() {
           v1::EnrollRequest::descriptor()->file(),
           v1::ListAuditRecordsRequest::descriptor()->file(),
           v1::Hello::descriptor()->file(),
-          v1::Rollout::descriptor()->file()};
+          v1::Rollout::descriptor()->file(),
+          v1::StoredEvent::descriptor()->file(),
+          v1::OrderProposal::descriptor()->file()};
 }
 
 std::vector<const MethodDescriptor*> EveryMethod() {
