@@ -63,7 +63,8 @@ class Signed {
   // Everything that the sensor says it refused.
   std::string Refusals() const {
     std::string text;
-    for (const v1::ObservedPolicy& policy : system_.GetSensor().observed().policies()) text += policy.refused() + "\n";
+    const v1::Sensor sensor = system_.GetSensor();
+    for (const v1::ObservedPolicy& policy : sensor.observed().policies()) text += policy.refused() + "\n";
     return text;
   }
 
@@ -148,13 +149,14 @@ TEST_CASE("a kill that nobody signed, and one that was signed for something else
   CHECK(victim->Running());
 
   const auto other = std::make_unique<Daemon>(sandbox.Inside({"sleep", "300"}), system.directory() + "/victim.log");
-  const Result killed = orders.Sign({"sensor", "kill", "e2e", std::to_string(other->pid())});
+  const std::string other_pid = std::to_string(other->pid());
+  const Result killed = orders.Sign({"sensor", "kill", "e2e", other_pid});
   INFO(killed.err << killed.out);
   REQUIRE(killed.exit_code == 0);
   CHECK(Eventually(std::chrono::seconds(10), [&] { return !other->Running(); }));
 
   // Its signature under another command, for the same process and for the other one.
-  for (const std::string& target : {std::to_string(other->pid()), pid}) {
+  for (const std::string& target : {other_pid, pid}) {
     const Result inserted = system.Sql(
         "INSERT INTO commands (id, sensor_id, kind, pid, boot_id, executable, not_started_after, created_at, "
         "created_by,"

@@ -169,7 +169,7 @@ TEST_CASE_METHOD(Fixture, "the database, the queues and the certificates are sho
   const std::string text = Metrics();
   CHECK(MetricIn(text, "bulkhead_database_statement_seconds_count{operation=\"commit\"}") > 0);
   CHECK(MetricIn(text, "bulkhead_database_errors_total{code=\"UNAVAILABLE\"}") == 0);
-  CHECK(MetricIn(text, "bulkhead_database_connections{state=\"max\"}") == 11);
+  CHECK(MetricIn(text, "bulkhead_database_connections{state=\"max\"}") == 13);
   CHECK(MetricIn(text, "bulkhead_worker_queue{pool=\"orders\"}") == 0);
   CHECK(MetricIn(text, "bulkhead_connections_total{outcome=\"accepted\"}") > 0);
   CHECK(MetricIn(text, "bulkhead_notifications_total") > 0);

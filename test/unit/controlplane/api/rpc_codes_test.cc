@@ -180,6 +180,9 @@ const std::map<std::string, std::string>& ReasonsForNobody() {
       {"CancelRollout", "ROLLOUT_NOT_FOUND"},
       {"ResumeRollout", "ROLLOUT_NOT_FOUND"},
       {"ListRolloutTargets", "ROLLOUT_NOT_FOUND"},
+      {"GetOrderProposal", "PROPOSAL_NOT_FOUND"},
+      {"ApproveOrderProposal", "PROPOSAL_NOT_FOUND"},
+      {"RejectOrderProposal", "PROPOSAL_NOT_FOUND"},
   };
   return reasons;
 }
@@ -225,6 +228,11 @@ TEST_CASE("every RPC answers an empty request with a code that it documents") {
   }
 }
 
+// Records of a sensor are read by the id of one that is long deleted.
+bool OutlivesItsSensor(const MethodDescriptor& method) {
+  return method.name() == "ListAuditRecords" || method.service()->name() == "EventService";
+}
+
 TEST_CASE("every RPC about one thing answers NOT_FOUND, with a reason, when there is no such thing") {
   const ControlPlane plane;
   const auto admin = plane.ConnectAs("admin");
@@ -235,7 +243,7 @@ TEST_CASE("every RPC about one thing answers NOT_FOUND, with a reason, when ther
     const std::unique_ptr<Message> request(
         google::protobuf::MessageFactory::generated_factory()->GetPrototype(method->input_type())->New());
     NameNobody(request.get(), 0);
-    if (request->ByteSizeLong() == 0 || method->name() == "ListAuditRecords") continue;
+    if (request->ByteSizeLong() == 0 || OutlivesItsSensor(*method)) continue;
     Complete(request.get());
     ++walked;
     const grpc::Status status = CallBytes(admin, PathOf(*method), request->SerializeAsString());
