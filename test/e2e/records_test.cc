@@ -11,7 +11,7 @@ namespace {
 using Catch::Matchers::Contains;
 
 Result Sql(const System& system, const std::string& database, const std::string& sql) {
-  return Run({"psql", "-h", system.directory() + "/postgres", "-U", "postgres", "-d", database, "-XAtqc", sql});
+  return Run({"psql", "-h", system.directory() + "/postgres.run", "-U", "postgres", "-d", database, "-XAtqc", sql});
 }
 
 std::string Trimmed(std::string text) {
@@ -67,7 +67,7 @@ TEST_CASE("a plain heartbeat is stored in batches, and the sensor stays healthy 
 
 TEST_CASE("a role that does not own the tables runs the control plane, and cannot touch the audit log") {
   System& system = System::Get();
-  const std::string where = "@/two_roles?host=" + system.directory() + "/postgres";
+  const std::string where = "@/two_roles?host=" + system.directory() + "/postgres.run";
   REQUIRE(Sql(system, "postgres", "CREATE ROLE rt_owner LOGIN").exit_code == 0);
   REQUIRE(Sql(system, "postgres", "CREATE ROLE rt LOGIN").exit_code == 0);
   REQUIRE(Sql(system, "postgres", "CREATE DATABASE two_roles OWNER rt_owner").exit_code == 0);
@@ -105,7 +105,7 @@ TEST_CASE("a role that does not own the tables runs the control plane, and canno
   for (const char* const sql : {"DELETE FROM audit_log", "UPDATE audit_log SET actor = 'x'", "TRUNCATE audit_log",
                                 "ALTER TABLE audit_log DISABLE TRIGGER ALL", "DROP TABLE audit_log"}) {
     const Result refused =
-        Run({"psql", "-h", system.directory() + "/postgres", "-U", "rt", "-d", "two_roles", "-XAtqc", sql});
+        Run({"psql", "-h", system.directory() + "/postgres.run", "-U", "rt", "-d", "two_roles", "-XAtqc", sql});
     INFO(sql);
     CHECK(refused.exit_code != 0);
     CHECK((refused.err.find("permission denied") != std::string::npos ||

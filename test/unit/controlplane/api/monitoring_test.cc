@@ -41,6 +41,14 @@ struct Fixture {
     UNSCOPED_INFO(series << " is " << Metric(series));
     return false;
   }
+  // Waits for the first.
+  bool Comes(const std::string& series) {
+    for (const absl::Time limit = absl::Now() + absl::Seconds(15); absl::Now() < limit;) {
+      if (Metric(series) > 0) return true;
+      absl::SleepFor(absl::Milliseconds(50));
+    }
+    return false;
+  }
   v1::EnforcementPolicy Contain(const std::string& request_id) {
     v1::ContainSensorRequest request;
     request.set_sensor("web-1");
@@ -172,7 +180,7 @@ TEST_CASE_METHOD(Fixture, "the database, the queues and the certificates are sho
   CHECK(MetricIn(text, "bulkhead_database_connections{state=\"max\"}") == 13);
   CHECK(MetricIn(text, "bulkhead_worker_queue{pool=\"orders\"}") == 0);
   CHECK(MetricIn(text, "bulkhead_connections_total{outcome=\"accepted\"}") > 0);
-  CHECK(MetricIn(text, "bulkhead_notifications_total") > 0);
+  CHECK(Comes("bulkhead_notifications_total"));
   const double now = absl::ToDoubleSeconds(absl::Now() - absl::UnixEpoch());
   CHECK(MetricIn(text, "bulkhead_certificate_expiry_timestamp_seconds{certificate=\"server\"}") > now);
   CHECK(MetricIn(text, "bulkhead_certificate_expiry_timestamp_seconds{certificate=\"ca\"}") > now);
