@@ -167,7 +167,7 @@ TEST_CASE("a server that takes no more writes is not believed, and left for one 
   REQUIRE(GoesOn(trial));
   REQUIRE(pair.db1->Query("ALTER SYSTEM SET default_transaction_read_only = on").exit_code == 0);
   REQUIRE(pair.db1->Query("SELECT pg_reload_conf()").exit_code == 0);
-  CHECK(Eventually(kSoon, [&] { return cluster.ReplicaLog(0).find("database does not answer") != std::string::npos; }));
+  CHECK(Eventually(kSoon, [&] { return cluster.ReplicaLog(0).find("database is not usable") != std::string::npos; }));
   const size_t stuck = trial.orders();
   std::this_thread::sleep_for(kPatience);
   CHECK(trial.orders() == stuck);
