@@ -5,14 +5,20 @@
  * lsm/socket_create                      every new socket                                   families that cgroup_skb does not see
  * lsm/socket_connect, socket_sendmsg     what leaves a socket, old or new, io_uring too     the same
  * lsm/socket_recvmsg                     what a process reads from one                      the same, under isolation
+ * lsm/file_receive                       a socket that another process hands over           the same
  * lsm/tun_dev_create, tun_dev_open       a tun or tap device being made or attached to      all
+ *
+ * lsm/kernel_read_file, kernel_load_data a module or another kernel being loaded                    all
+ *
+ * Modules are refused because the kernel's own can send past every hook (netconsole, pktgen); those that are there when the wall
+ * goes up are unloaded (sensor/kernel/kernel_senders).
  *
  * Where `bpf` is not in the kernel's lsm= list the loader turns each lsm/X into fmod_ret/security_X: the arguments are
  * the same. The hooks run for the whole host and look only at processes inside the scope.
  *
- * Does not stop: an AF_XDP socket bound before the order and driven by poll(2); frames read from a ring that was
- * mapped before the order; RDMA verbs through /dev/infiniband; a tun descriptor opened before the order, whose packets
- * the host forwards.
+ * Does not stop: an AF_XDP socket bound before the order and driven by poll(2), and frames read from a ring that was mapped before
+ * the order: their holders are killed (holders.bpf.c); RDMA verbs through /dev/infiniband; a tun descriptor opened before the order,
+ * whose packets the host forwards.
  *
  * On failure: closed. A published set that cannot be read denies. Nothing published: open.
  *
@@ -141,6 +147,14 @@ int BPF_PROG(bh_f_recvmsg, struct socket___frames *socket)
 	return bh_frames_socket(socket, BH_FRAMES_RECEIVE);
 }
 
+SEC("lsm/file_receive")
+int BPF_PROG(bh_f_receive, struct file *file)
+{
+	struct socket___frames *socket = (void *)bpf_sock_from_file(file);
+
+	return socket ? bh_frames_socket(socket, BH_FRAMES_OPEN) : 0;
+}
+
 SEC("lsm/tun_dev_create")
 int BPF_PROG(bh_f_tun_new)
 {
@@ -151,4 +165,26 @@ SEC("lsm/tun_dev_open")
 int BPF_PROG(bh_f_tun_open)
 {
 	return bh_frames(BH_FAMILY_TUN, BH_FRAMES_OPEN);
+}
+
+enum kernel_read_file_id___frames { READING_MODULE___frames = 2, READING_KEXEC_IMAGE___frames = 3 };
+
+SEC("lsm/kernel_read_file")
+int BPF_PROG(bh_f_read, struct file *file, unsigned int what)
+{
+	if (what != bpf_core_enum_value(enum kernel_read_file_id___frames, READING_MODULE___frames) &&
+	    what != bpf_core_enum_value(enum kernel_read_file_id___frames, READING_KEXEC_IMAGE___frames))
+		return 0;
+	return bh_frames(BH_FAMILY_KERNEL, BH_FRAMES_OPEN);
+}
+
+enum kernel_load_data_id___frames { LOADING_MODULE___frames = 2, LOADING_KEXEC_IMAGE___frames = 3 };
+
+SEC("lsm/kernel_load_data")
+int BPF_PROG(bh_f_load, unsigned int what)
+{
+	if (what != bpf_core_enum_value(enum kernel_load_data_id___frames, LOADING_MODULE___frames) &&
+	    what != bpf_core_enum_value(enum kernel_load_data_id___frames, LOADING_KEXEC_IMAGE___frames))
+		return 0;
+	return bh_frames(BH_FAMILY_KERNEL, BH_FRAMES_OPEN);
 }

@@ -7,6 +7,7 @@
  * task_setrlimit, _setscheduler, _setnice           limits and priorities of the sensor                   always
  * file_open, path_truncate, _chmod, _chown          changing its program, libraries, state                always
  * inode_create, _link, .., _rename, file_lock       the same by directory entries; its pins               always
+ * inode_rmdir                                       removing its cgroup                                   always, lowered too
  * sb_mount, sb_umount, move_mount, sb_pivotroot     hiding or unmounting them                             always
  * file_permission                                   cgroup.kill and such, its /proc/PID, ftrace_enabled   always
  *                                                   sysrq-trigger, debugfs, tracefs                       wall
@@ -188,7 +189,14 @@ BH_ENTRY_HOOK(inode_symlink, bh_g_symlink)
 BH_ENTRY_HOOK(inode_mkdir, bh_g_mkdir)
 BH_ENTRY_HOOK(inode_mknod, bh_g_mknod)
 BH_ENTRY_HOOK(inode_unlink, bh_g_unlink)
-BH_ENTRY_HOOK(inode_rmdir, bh_g_rmdir)
+
+SEC("lsm/inode_rmdir")
+int BPF_PROG(bh_g_rmdir, struct inode___guard *directory, struct dentry___guard *entry)
+{
+	if (bh_keeps_home(entry))
+		return bh_guard_refuse(true, BH_GUARD_DENIED_CGROUP);
+	return bh_guard_refuse(bh_guards_entry(directory, entry), BH_GUARD_DENIED_FILE);
+}
 
 SEC("lsm/inode_link")
 int BPF_PROG(bh_g_link, struct dentry___guard *old, struct inode___guard *directory, struct dentry___guard *entry)

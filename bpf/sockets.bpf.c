@@ -5,7 +5,6 @@
  * iter/tcp  bh_mark_tcp   remembers for connections older than the sensor who opened them: a local port with a listener means others
  * iter/tcp  bh_list_tcp   lists connections that the set in force forbids, for the sensor to destroy
  * iter/udp  bh_list_udp   the same for connected UDP sockets
- * iter/task_file bh_list_xdp  lists who holds an AF_XDP socket: bound before a wall and woken by poll(2), it sends past every hook
  *
  * The kernel's walk shows listeners before connections, which bh_mark_tcp relies on. Sockets outside the scope are skipped.
  *
@@ -146,26 +145,4 @@ int bh_list_udp(struct bpf_iter__udp *ctx)
 	struct udp_sock *udp = ctx->udp_sk;
 
 	return udp ? bh_list(ctx->meta, (struct sock *)udp, false) : 0;
-}
-
-/* Of all network namespaces at once. A descriptor on its way through a Unix socket, or known to io_uring alone, is not seen. */
-SEC("iter/task_file")
-int bh_list_xdp(struct bpf_iter__task_file *ctx)
-{
-	const struct bh_host *host = bh_host_facts();
-	struct task_struct *task = ctx->task;
-	struct file *file = ctx->file;
-	struct socket *socket;
-	struct sock *sk;
-	__u32 tgid;
-
-	if (!task || !file || !host)
-		return 0;
-	socket = bpf_sock_from_file(file);
-	sk = socket ? BPF_CORE_READ(socket, sk) : NULL;
-	if (!sk || BPF_CORE_READ(sk, __sk_common.skc_family) != AF_XDP || !bh_sock_in_scope(sk, host))
-		return 0;
-	tgid = task->tgid;
-	bpf_seq_write(ctx->meta->seq, &tgid, sizeof(tgid));
-	return 0;
 }

@@ -11,15 +11,15 @@ set -euo pipefail
 readonly build_packages=(
   g++ cmake ninja-build ccache lld pkg-config clang-14 bpftool libbpf-dev linux-libc-dev
   libgrpc++-dev libgrpc-dev protobuf-compiler protobuf-compiler-grpc libprotobuf-dev grpc-proto libabsl-dev
-  libssl-dev libpqxx-dev libpq-dev libspdlog-dev libcli11-dev libyaml-cpp-dev
+  libssl-dev libpqxx-dev libpq-dev libspdlog-dev libcli11-dev libyaml-cpp-dev prometheus-cpp-dev
   catch2
 )
 readonly run_packages=(postgresql iproute2 openssl)
 readonly tour_packages=(iproute2 iputils-ping procps)
 readonly test_packages=(
   qemu-system-x86 seabios lz4 busybox-static dash kmod
-  python3 nftables iproute2 iputils-ping util-linux procps perl btrfs-progs e2fsprogs squashfs-tools
-  libclang-rt-14-dev clang-format-14 jq
+  python3 nftables iproute2 iputils-ping wireguard-tools util-linux procps systemd perl btrfs-progs e2fsprogs squashfs-tools
+  libclang-rt-14-dev clang-format-14 jq haproxy pgbouncer
 )
 
 packages_of() {

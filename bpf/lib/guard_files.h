@@ -12,12 +12,17 @@ static __always_inline bool bh_entry_has(const struct dentry___guard *entry, con
 	return bh_protection(BPF_CORE_READ(entry, d_parent, d_inode)) & BH_PROTECT_TREE;
 }
 
-/* The sensor's cgroup must stay: a new one of the same name would have another id. */
-static __always_inline bool bh_is_home(const struct inode___guard *inode)
+/* Does `entry` name the sensor's cgroup, which must stay while there is a guard, also a lowered one? A new cgroup of the
+ * same name would have another id, and no sensor in it would be trusted once the guard is back. A service manager
+ * removes the cgroup of each unit that ends, and goes on with the old one when it cannot. */
+static __always_inline bool bh_keeps_home(const struct dentry___guard *entry)
 {
+	const struct inode___guard *inode = BPF_CORE_READ(entry, d_inode);
 	struct bh_guard *guard = bh_the_guard();
 
-	return guard && BPF_CORE_READ(inode, i_sb, s_magic) == BH_MAGIC_CGROUP2 && BPF_CORE_READ(inode, i_ino) == guard->home[0];
+	if (!guard || !guard->enabled || BPF_CORE_READ(inode, i_sb, s_magic) != BH_MAGIC_CGROUP2)
+		return false;
+	return BPF_CORE_READ(inode, i_ino) == guard->home[0] && !bh_current_is_halt();
 }
 
 /* May somebody remove, replace or rename what `entry` names, or put something new there (when it names nothing)? */
@@ -27,7 +32,7 @@ static __always_inline bool bh_guards_entry(const struct inode___guard *director
 	bool guarded = bh_protection(directory) & BH_PROTECT_TREE;
 
 	if (!guarded && inode)
-		guarded = (bh_protection(inode) & BH_PROTECT_NAME) || bh_is_home(inode);
+		guarded = bh_protection(inode) & BH_PROTECT_NAME;
 	return guarded && bh_level(bh_the_guard()) != BH_GUARD_OFF;
 }
 
@@ -49,14 +54,16 @@ static __always_inline bool bh_guards_open(const struct file___guard *file)
 /* ---- Mounts ---- */
 
 /* Does a change of this mount show in the host's or the sensor's view of the file system? Other namespaces may do as
- * they like, unless what they do is passed on. */
+ * they like, unless what they do is passed on. A mount that is in no namespace reads as 0. */
 static __always_inline bool bh_mount_shows(const struct bh_guard *guard, const struct vfsmount___guard *mnt)
 {
 	const struct mount___guard *mount =
 		(const void *)((const char *)mnt - bpf_core_field_offset(struct mount___guard, mnt));
 	__u32 ns = BPF_CORE_READ(mount, mnt_ns, ns.inum);
 
-	return ns == guard->mount_ns[0] || ns == guard->mount_ns[1] || BPF_CORE_READ(mount, mnt_group_id) != 0;
+	if (ns && (ns == guard->mount_ns[0] || ns == guard->mount_ns[1]))
+		return true;
+	return BPF_CORE_READ(mount, mnt_group_id) != 0;
 }
 
 static __always_inline bool bh_guards_mount(const struct vfsmount___guard *mnt, const struct dentry___guard *entry)

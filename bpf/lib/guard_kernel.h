@@ -149,8 +149,7 @@ static __always_inline int bh_guard_enable(struct bh_guard *guard, const struct 
 		guard->home[i] = i < level ? bpf_get_current_ancestor_cgroup_id(level - i) : 0;
 	guard->abi = BH_GUARD_ABI;
 	guard->program = bh_inode_key(BPF_CORE_READ(bh_current(), mm, exe_file, f_inode));
-	guard->mount_ns[0] = request->mount_ns[0];
-	guard->mount_ns[1] = request->mount_ns[1];
+	guard->mount_ns[0] = request->mount_ns;
 	guard->options = request->options;
 	bh_trust_current(guard, BH_SELF_CONFIRMED);
 	guard->enabled = 1;

@@ -197,8 +197,11 @@ static __always_inline bool bh_shields(const struct task_struct___guard *task)
 
 /* ---- Trust ---- */
 
+/* With the sensor goes its view of the file system. The kernel gives that namespace's number to the next one, which is
+ * likely to be the one that the service manager makes for the next sensor and has to mount in. */
 static __always_inline void bh_forget_self(struct bh_guard *guard)
 {
+	guard->mount_ns[1] = 0;
 	guard->self.state = BH_SELF_NONE;
 	guard->self.task = 0;
 	guard->self.start = 0;
@@ -213,6 +216,7 @@ static __always_inline void bh_trust_current(struct bh_guard *guard, __u32 state
 	guard->self.task = (__u64)leader;
 	guard->self.start = BPF_CORE_READ(leader, start_boottime);
 	guard->self.tgid = bpf_get_current_pid_tgid() >> 32;
+	guard->mount_ns[1] = BPF_CORE_READ(leader, nsproxy, mnt_ns, ns.inum);
 }
 
 /* The right program in the right cgroup, and nobody is in a position to write into it. */

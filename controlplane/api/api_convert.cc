@@ -59,6 +59,29 @@ v1::EnrollmentToken ToProto(const EnrollmentToken& token) {
   return proto;
 }
 
+v1::StoredEvent ToProto(const StoredEvent& event) {
+  v1::StoredEvent out;
+  out.set_id(event.id);
+  out.set_sensor_id(event.sensor_id);
+  out.set_sensor_name(event.sensor_name);
+  *out.mutable_received_at() = ToProto(event.received_at);
+  out.set_lost_before(event.lost_before);
+  v1::Event& said = *out.mutable_event();
+  said.set_sequence(event.event.sequence);
+  if (event.event.time) *said.mutable_time() = ToProto(*event.event.time);
+  said.set_kind(static_cast<v1::EventKind>(event.event.kind));
+  said.set_policy_id(event.event.policy_id);
+  said.set_pid(event.event.pid);
+  said.set_comm(event.event.comm);
+  said.set_detail(event.event.detail);
+  said.set_uid(event.event.uid);
+  said.set_parent_pid(event.event.parent_pid);
+  said.set_parent_comm(event.event.parent_comm);
+  said.set_cgroup(event.event.cgroup);
+  said.set_container(event.event.container);
+  return out;
+}
+
 v1::Rollout ToProto(const Rollout& rollout) {
   v1::Rollout proto;
   proto.set_id(rollout.id);
@@ -128,6 +151,20 @@ ProcessIdentity FromProto(const v1::ProcessIdentity& process, absl::Time now) {
           .executable = process.executable(),
           .not_started_after =
               process.has_not_started_after() ? std::min(FromProto(process.not_started_after()), now) : now};
+}
+
+absl::StatusOr<orders::KillGroup> GroupOf(const v1::KillGroup& group, absl::Time now) {
+  switch (group.target_case()) {
+    case v1::KillGroup::kTree:
+      return FromProto(group.tree(), now);
+    case v1::KillGroup::kFile:
+      return RunningFile{group.file().path(), group.file().sha256()};
+    case v1::KillGroup::kScope:
+      return FromProto(group.scope(), "group.scope");
+    case v1::KillGroup::TARGET_NOT_SET:
+      break;
+  }
+  return InvalidField("group", "must have a tree, a file or a scope");
 }
 
 PolicyAction ActionOr(v1::PolicyAction action, PolicyAction otherwise) {

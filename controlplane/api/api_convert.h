@@ -7,12 +7,15 @@
 #include "absl/time/time.h"
 #include "bulkhead/v1/audit.pb.h"
 #include "bulkhead/v1/enrollment.pb.h"
+#include "bulkhead/v1/event_service.pb.h"
 #include "bulkhead/v1/rollout_service.pb.h"
 #include "bulkhead/v1/sensor_service.pb.h"
 #include "common/status_macros.h"
+#include "controlplane/domain/event.h"
 #include "controlplane/domain/isolation_rule_input.h"
 #include "controlplane/domain/rollout.h"
 #include "controlplane/domain/types.h"
+#include "controlplane/orders/orders.h"
 #include "google/protobuf/duration.pb.h"
 
 namespace bulkhead::controlplane {
@@ -21,6 +24,7 @@ namespace bulkhead::controlplane {
 v1::Sensor ToProto(const Sensor& sensor, absl::Duration interval, absl::Time now);
 v1::EnrollmentToken ToProto(const EnrollmentToken& token);
 v1::AuditRecord ToProto(const AuditRecord& record);
+v1::StoredEvent ToProto(const StoredEvent& event);
 v1::Rollout ToProto(const Rollout& rollout);
 v1::RolloutTarget ToProto(const RolloutTarget& target);
 
@@ -31,6 +35,9 @@ IsolationRuleInput InputOf(const v1::IsolationRule& rule);
 
 // Unset stays "not known"; a not_started_after that is unset or in the future becomes `now`.
 ProcessIdentity FromProto(const v1::ProcessIdentity& process, absl::Time now);
+
+// InvalidField at "group" when it names nothing.
+absl::StatusOr<orders::KillGroup> GroupOf(const v1::KillGroup& group, absl::Time now);
 
 // Unspecified becomes `otherwise`.
 PolicyAction ActionOr(v1::PolicyAction action, PolicyAction otherwise);

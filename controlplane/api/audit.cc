@@ -1,31 +1,21 @@
-// AuditService: list the records, check the chain.
+// AuditService: list the records, check the chain, hand it out.
+#include <optional>
+#include <utility>
+
 #include "absl/strings/str_cat.h"
 #include "bulkhead/v1/audit.pb.h"
-#include "common/uuid.h"
 #include "controlplane/api/api_convert.h"
 #include "controlplane/api/handlers.h"
+#include "controlplane/domain/errors.h"
+#include "controlplane/rpc/convert.h"
 
 namespace bulkhead::controlplane {
 namespace {
 
-// Records outlive their sensor, so an id needs no row; a name needs one to become an id.
-absl::StatusOr<std::string> TargetOf(const ApiContext& api, const std::string& sensor) {
-  if (sensor.empty()) return std::string();
-  RETURN_IF_ERROR(ValidateSensorReference("sensor", sensor));
-  std::string id = sensor;
-  if (!IsUuid(sensor)) {
-    RETURN_IF_ERROR(api.store->Run([&](Transaction& tx) -> absl::Status {
-      ASSIGN_OR_RETURN(const Sensor found, tx.GetSensor(sensor, /*lock=*/false));
-      id = found.id;
-      return absl::OkStatus();
-    }));
-  }
-  return absl::StrCat("sensor/", id);
-}
-
 absl::StatusOr<v1::ListAuditRecordsResponse> List(const ApiContext& api, const v1::ListAuditRecordsRequest& request) {
   ASSIGN_OR_RETURN(const int page_size, ValidatePageSize(request.page_size()));
-  ASSIGN_OR_RETURN(const std::string target, TargetOf(api, request.sensor()));
+  ASSIGN_OR_RETURN(const std::string id, SensorIdOf(api, request.sensor()));
+  const std::string target = id.empty() ? "" : absl::StrCat("sensor/", id);
   ASSIGN_OR_RETURN(const Page<AuditRecord> page, api.store->ListAudit(target, page_size, request.page_token()));
   v1::ListAuditRecordsResponse response;
   for (const AuditRecord& record : page.items) *response.add_records() = ToProto(record);
@@ -43,6 +33,35 @@ absl::StatusOr<v1::VerifyAuditLogResponse> Verify(const ApiContext& api, const v
   return response;
 }
 
+absl::StatusOr<v1::ExportAuditRecordsResponse> Export(const ApiContext& api,
+                                                      const v1::ExportAuditRecordsRequest& request) {
+  ASSIGN_OR_RETURN(const int page_size, ValidatePageSize(request.page_size()));
+  if (request.to_sequence() != 0 && request.to_sequence() < request.from_sequence()) {
+    return InvalidField("to_sequence", "must be 0 or not less than from_sequence");
+  }
+  std::optional<absl::Time> since;
+  if (request.has_since()) since = FromProto(request.since());
+  ASSIGN_OR_RETURN(const Store::AuditSpan span,
+                   api.store->ExportAudit(request.from_sequence(), request.to_sequence(), since, page_size));
+  v1::ExportAuditRecordsResponse response;
+  std::string previous = span.previous_hash;
+  for (const AuditRecord& record : span.records) {
+    v1::AuditRecord& out = *response.add_records();
+    out = ToProto(record);
+    out.set_previous_hash(std::exchange(previous, record.hash));
+  }
+  response.set_next_sequence(span.next);
+  return response;
+}
+
+absl::StatusOr<v1::GetAuditHeadResponse> Head(const ApiContext& api, const v1::GetAuditHeadRequest&) {
+  ASSIGN_OR_RETURN(const Store::AuditHead head, api.store->GetAuditHead());
+  v1::GetAuditHeadResponse response;
+  response.set_sequence(head.sequence);
+  response.set_hash(head.hash);
+  return response;
+}
+
 }  // namespace
 
 void AddAuditMethods(const ApiContext& api, MethodTable& table) {
@@ -50,6 +69,10 @@ void AddAuditMethods(const ApiContext& api, MethodTable& table) {
       api, table, "/bulkhead.v1.AuditService/ListAuditRecords", List);
   AddRead<v1::VerifyAuditLogRequest, v1::VerifyAuditLogResponse>(api, table, "/bulkhead.v1.AuditService/VerifyAuditLog",
                                                                  Verify);
+  AddRead<v1::ExportAuditRecordsRequest, v1::ExportAuditRecordsResponse>(
+      api, table, "/bulkhead.v1.AuditService/ExportAuditRecords", Export);
+  AddRead<v1::GetAuditHeadRequest, v1::GetAuditHeadResponse>(api, table, "/bulkhead.v1.AuditService/GetAuditHead",
+                                                             Head);
 }
 
 }  // namespace bulkhead::controlplane

@@ -31,6 +31,7 @@ void AddRead(const ApiContext& api, MethodTable& table, const std::string& path,
 template <typename Request>
 absl::StatusOr<OrderContext> ContextOf(const Caller& caller, const Request& request) {
   OrderContext context{.actor = caller.name, .request_id = request.request_id(), .reason = {}, .etag = {}};
+  context.call_id = caller.request_id;
   if constexpr (requires { request.reason(); }) context.reason = request.reason();
   if constexpr (requires { request.etag(); }) context.etag = request.etag();
   RETURN_IF_ERROR(ValidateOrderContext(context));

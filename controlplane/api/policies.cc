@@ -1,6 +1,7 @@
 // PolicyService: list, get and lift enforcement policies.
 #include "bulkhead/v1/policy_service.pb.h"
 #include "controlplane/api/handlers.h"
+#include "controlplane/api/read_mask.h"
 #include "controlplane/orders/orders.h"
 #include "controlplane/rpc/convert.h"
 
@@ -11,6 +12,7 @@ absl::StatusOr<v1::ListEnforcementPoliciesResponse> List(const ApiContext& api,
                                                          const v1::ListEnforcementPoliciesRequest& request) {
   ASSIGN_OR_RETURN(const int page_size, ValidatePageSize(request.page_size()));
   if (!request.sensor().empty()) RETURN_IF_ERROR(ValidateSensorReference("sensor", request.sensor()));
+  ASSIGN_OR_RETURN(const ReadMask mask, ReadMask::Parse(request.read_mask(), *v1::EnforcementPolicy::descriptor()));
   Page<Policy> page;
   RETURN_IF_ERROR(api.store->Run([&](Transaction& tx) -> absl::Status {
     std::string sensor_id;
@@ -22,7 +24,11 @@ absl::StatusOr<v1::ListEnforcementPoliciesResponse> List(const ApiContext& api,
     return absl::OkStatus();
   }));
   v1::ListEnforcementPoliciesResponse response;
-  for (const Policy& policy : page.items) *response.add_policies() = ToProto(policy);
+  for (const Policy& policy : page.items) {
+    v1::EnforcementPolicy& listed = *response.add_policies();
+    listed = ToProto(policy);
+    mask.Trim(&listed);
+  }
   response.set_next_page_token(page.next_page_token);
   return response;
 }
@@ -39,10 +45,14 @@ absl::StatusOr<v1::GetEnforcementPolicyResponse> Get(const ApiContext& api,
   return response;
 }
 
-absl::StatusOr<v1::DeleteEnforcementPolicyResponse> Delete(const ApiContext&, Transaction& tx,
+absl::StatusOr<v1::DeleteEnforcementPolicyResponse> Delete(const ApiContext& api, Transaction& tx,
                                                            const OrderContext& context,
                                                            const v1::DeleteEnforcementPolicyRequest& request) {
   RETURN_IF_ERROR(ValidateUuid("id", request.id()));
+  ASSIGN_OR_RETURN(const Policy wanted, tx.GetPolicy(request.id()));
+  const bool is_wall = wanted.policy_template == PolicyTemplate::kNetworkContainment ||
+                       wanted.policy_template == PolicyTemplate::kNetworkIsolation;
+  RETURN_IF_ERROR(CheckMayBeUnsigned(api, is_wall ? OrderKind::kRelease : OrderKind::kUnblock));
   ASSIGN_OR_RETURN(const Policy policy, orders::DeletePolicy(tx, context, request.id()));
   v1::DeleteEnforcementPolicyResponse response;
   *response.mutable_policy() = ToProto(policy);

@@ -4,33 +4,43 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/hex.h"
 #include "common/log.h"
 #include "controlplane/api/api_convert.h"
 #include "controlplane/api/watch_hub.h"
+#include "controlplane/domain/errors.h"
 #include "controlplane/domain/validate.h"
 
 namespace bulkhead::controlplane {
 namespace {
 
-absl::StatusOr<std::string> RolloutIdOf(const std::string& bytes) {
+constexpr size_t kTokenBytes = 64;
+
+absl::StatusOr<v1::WatchRolloutRequest> Parse(const std::string& bytes) {
   v1::WatchRolloutRequest request;
   RETURN_IF_ERROR(ParseStrictly(bytes, &request));
   RETURN_IF_ERROR(ValidateUuid("id", request.id()));
-  return request.id();
+  const std::string& token = request.resume_token();
+  const bool is_token = token.size() == kTokenBytes && token.find_first_not_of("0123456789abcdef") == std::string::npos;
+  if (!token.empty() && !is_token) {
+    return InvalidField("resume_token", "is not a resume_token of a watch of a rollout; watch without it");
+  }
+  return request;
 }
 
 }  // namespace
 
 RolloutWatcher::RolloutWatcher(const ApiContext* api, WatchHub* hub, const Caller& caller,
                                std::shared_ptr<StreamSession> stream)
-    : Watcher(api, caller, std::move(stream)), hub_(hub), strand_(api->workers) {}
+    : Watcher(api, caller, std::move(stream), "sensors:read"), hub_(hub), strand_(api->workers) {}
 
 void RolloutWatcher::OnMessage(std::string bytes) {
-  const absl::StatusOr<std::string> id = RolloutIdOf(bytes);
-  if (!id.ok()) return End(id.status());
+  const absl::StatusOr<v1::WatchRolloutRequest> request = Parse(bytes);
+  if (!request.ok()) return End(request.status());
   {
     absl::MutexLock lock(&mutex_);
-    rollout_id_ = *id;
+    rollout_id_ = request->id();
+    token_ = request->resume_token();
     changed_ = true;
   }
   Wake();
@@ -85,11 +95,13 @@ absl::Status RolloutWatcher::Send(const std::string& rollout_id) {
   }));
   v1::WatchRolloutResponse response;
   *response.mutable_rollout() = ToProto(rollout);
-  std::string bytes = SerializeDeterministically(response);
-  if (bytes != sent_) {
-    sent_ = bytes;
-    stream_->Send(std::move(bytes));
+  response.set_resume_token(ToHex(Sha256(SerializeDeterministically(response))));
+  bool changed = false;
+  {
+    absl::MutexLock lock(&mutex_);
+    changed = std::exchange(token_, response.resume_token()) != response.resume_token();
   }
+  if (changed) stream_->Send(response.SerializeAsString());
   // What is queued is written first.
   if (rollout.ended_at) End(absl::OkStatus());
   return absl::OkStatus();

@@ -30,7 +30,7 @@ class RolloutWatcher final : public Watcher, public std::enable_shared_from_this
   void Wake();
   // On the worker.
   void Step() ABSL_LOCKS_EXCLUDED(mutex_);
-  absl::Status Send(const std::string& rollout_id);
+  absl::Status Send(const std::string& rollout_id) ABSL_LOCKS_EXCLUDED(mutex_);
 
   WatchHub* const hub_;
   Strand strand_;
@@ -38,8 +38,9 @@ class RolloutWatcher final : public Watcher, public std::enable_shared_from_this
   absl::Mutex mutex_;
   std::string rollout_id_ ABSL_GUARDED_BY(mutex_);
   bool changed_ ABSL_GUARDED_BY(mutex_) = false;
-
-  std::string sent_;  // the last answer; on the worker only
+  // Of the last answer, here or in an earlier watch: the hash of what was shown. So it is never too old, and means the
+  // same at every replica.
+  std::string token_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace bulkhead::controlplane

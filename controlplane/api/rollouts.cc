@@ -4,6 +4,7 @@
 #include "absl/strings/str_cat.h"
 #include "controlplane/api/api_convert.h"
 #include "controlplane/api/handlers.h"
+#include "controlplane/api/read_mask.h"
 #include "controlplane/api/rollout_order.h"
 #include "controlplane/domain/errors.h"
 #include "controlplane/orders/orders.h"
@@ -21,9 +22,16 @@ absl::Status CheckInner(const std::string& field, const Request& request) {
   return absl::OkStatus();
 }
 
+OrderKind KindOf(const v1::RolloutOrder& order) {
+  if (order.has_isolate()) return OrderKind::kIsolate;
+  if (order.has_release()) return OrderKind::kRelease;
+  return order.has_block_binary() ? OrderKind::kBlock : OrderKind::kContain;
+}
+
 absl::StatusOr<v1::CreateRolloutResponse> Create(const ApiContext& api, Transaction& tx, const OrderContext& context,
                                                  const v1::CreateRolloutRequest& request) {
   ASSIGN_OR_RETURN(Rollout wanted, RolloutWith(request.order()));
+  RETURN_IF_ERROR(CheckMayBeUnsigned(api, KindOf(request.order())));
   wanted.label_selector = request.label_selector();
   wanted.limits = {.max_in_flight = request.limits().max_in_flight(),
                    .max_per_hour = request.limits().max_per_hour(),
@@ -65,13 +73,18 @@ absl::StatusOr<v1::GetRolloutResponse> Get(const ApiContext& api, const v1::GetR
 
 absl::StatusOr<v1::ListRolloutsResponse> List(const ApiContext& api, const v1::ListRolloutsRequest& request) {
   ASSIGN_OR_RETURN(const int page_size, ValidatePageSize(request.page_size()));
+  ASSIGN_OR_RETURN(const ReadMask mask, ReadMask::Parse(request.read_mask(), *v1::Rollout::descriptor()));
   Page<Rollout> page;
   RETURN_IF_ERROR(api.store->Run([&](Transaction& tx) -> absl::Status {
     ASSIGN_OR_RETURN(page, tx.ListRollouts(page_size, request.page_token()));
     return absl::OkStatus();
   }));
   v1::ListRolloutsResponse response;
-  for (const Rollout& rollout : page.items) *response.add_rollouts() = ToProto(rollout);
+  for (const Rollout& rollout : page.items) {
+    v1::Rollout& listed = *response.add_rollouts();
+    listed = ToProto(rollout);
+    mask.Trim(&listed);
+  }
   response.set_next_page_token(page.next_page_token);
   return response;
 }

@@ -36,6 +36,7 @@ absl::StatusOr<PolicyTerms> NetworkTermsOf(const ApiContext& api, const Request&
 
 absl::StatusOr<v1::ContainSensorResponse> Contain(const ApiContext& api, Transaction& tx, const OrderContext& context,
                                                   const v1::ContainSensorRequest& request) {
+  RETURN_IF_ERROR(CheckMayBeUnsigned(api, OrderKind::kContain));
   ASSIGN_OR_RETURN(const PolicyTerms terms, NetworkTermsOf(api, request));
   ASSIGN_OR_RETURN(const orders::PolicyOrdered ordered, orders::ContainSensor(tx, context, request.sensor(), terms));
   v1::ContainSensorResponse response;
@@ -47,6 +48,7 @@ absl::StatusOr<v1::ContainSensorResponse> Contain(const ApiContext& api, Transac
 
 absl::StatusOr<v1::IsolateSensorResponse> Isolate(const ApiContext& api, Transaction& tx, const OrderContext& context,
                                                   const v1::IsolateSensorRequest& request) {
+  RETURN_IF_ERROR(CheckMayBeUnsigned(api, OrderKind::kIsolate));
   ASSIGN_OR_RETURN(const PolicyTerms terms, NetworkTermsOf(api, request));
   ASSIGN_OR_RETURN(const orders::PolicyOrdered ordered, orders::IsolateSensor(tx, context, request.sensor(), terms));
   v1::IsolateSensorResponse response;
@@ -58,6 +60,7 @@ absl::StatusOr<v1::IsolateSensorResponse> Isolate(const ApiContext& api, Transac
 
 absl::StatusOr<v1::ReleaseSensorResponse> Release(const ApiContext& api, Transaction& tx, const OrderContext& context,
                                                   const v1::ReleaseSensorRequest& request) {
+  RETURN_IF_ERROR(CheckMayBeUnsigned(api, OrderKind::kRelease));
   std::optional<PolicyTemplate> only;
   if (request.only() != v1::POLICY_TEMPLATE_UNSPECIFIED) only = static_cast<PolicyTemplate>(request.only());
   ASSIGN_OR_RETURN(const std::optional<Scope> scope, ScopeOf(request));
@@ -70,6 +73,7 @@ absl::StatusOr<v1::ReleaseSensorResponse> Release(const ApiContext& api, Transac
 
 absl::StatusOr<v1::KillProcessResponse> Kill(const ApiContext& api, Transaction& tx, const OrderContext& context,
                                              const v1::KillProcessRequest& request) {
+  RETURN_IF_ERROR(CheckMayBeUnsigned(api, OrderKind::kKill));
   const absl::Time now = api.clock->Now();
   ASSIGN_OR_RETURN(const Command command,
                    orders::KillProcess(tx, context, request.sensor(), FromProto(request.process(), now),
@@ -79,22 +83,9 @@ absl::StatusOr<v1::KillProcessResponse> Kill(const ApiContext& api, Transaction&
   return response;
 }
 
-absl::StatusOr<orders::KillGroup> GroupOf(const v1::KillGroup& group, absl::Time now) {
-  switch (group.target_case()) {
-    case v1::KillGroup::kTree:
-      return FromProto(group.tree(), now);
-    case v1::KillGroup::kFile:
-      return RunningFile{group.file().path(), group.file().sha256()};
-    case v1::KillGroup::kScope:
-      return FromProto(group.scope(), "group.scope");
-    case v1::KillGroup::TARGET_NOT_SET:
-      break;
-  }
-  return InvalidField("group", "must have a tree, a file or a scope");
-}
-
 absl::StatusOr<v1::KillProcessesResponse> KillGroup(const ApiContext& api, Transaction& tx, const OrderContext& context,
                                                     const v1::KillProcessesRequest& request) {
+  RETURN_IF_ERROR(CheckMayBeUnsigned(api, OrderKind::kKill));
   const absl::Time now = api.clock->Now();
   ASSIGN_OR_RETURN(const orders::KillGroup group, GroupOf(request.group(), now));
   ASSIGN_OR_RETURN(const Command command,
@@ -106,6 +97,7 @@ absl::StatusOr<v1::KillProcessesResponse> KillGroup(const ApiContext& api, Trans
 
 absl::StatusOr<v1::BlockBinaryResponse> Block(const ApiContext& api, Transaction& tx, const OrderContext& context,
                                               const v1::BlockBinaryRequest& request) {
+  RETURN_IF_ERROR(CheckMayBeUnsigned(api, OrderKind::kBlock));
   orders::BinaryOrder order;
   order.path = request.binary().path();
   order.sha256 = request.binary().sha256();
@@ -149,6 +141,7 @@ absl::StatusOr<uint64_t> GiveRolloutOrder(const ApiContext& api, Transaction& tx
 
 absl::StatusOr<v1::SetAllowListResponse> SetList(const ApiContext& api, Transaction& tx, const OrderContext& context,
                                                  const v1::SetAllowListRequest& request) {
+  RETURN_IF_ERROR(CheckMayBeUnsigned(api, OrderKind::kAllowList));
   AllowList list;
   list.learn = request.allow_list().learn();
   for (const v1::AllowedBinary& binary : request.allow_list().binaries()) {

@@ -10,6 +10,7 @@ namespace {
 
 absl::StatusOr<v1::LowerGuardResponse> Lower(const ApiContext& api, Transaction& tx, const OrderContext& context,
                                              const v1::LowerGuardRequest& request) {
+  RETURN_IF_ERROR(CheckMayBeUnsigned(api, OrderKind::kLowerGuard));
   ASSIGN_OR_RETURN(const Command command,
                    orders::LowerGuard(tx, context, request.sensor(), FromProto(request.duration()),
                                       FromProto(request.ttl()), api.clock->Now()));
@@ -22,6 +23,8 @@ absl::StatusOr<v1::LowerGuardResponse> Lower(const ApiContext& api, Transaction&
 absl::StatusOr<v1::CreateGuardCodeResponse> CreateCode(const ApiContext& api, const Caller& caller,
                                                        const v1::CreateGuardCodeRequest& request,
                                                        const std::string& path) {
+  // Whoever has the code needs no order to lower the guard.
+  RETURN_IF_ERROR(CheckMayBeUnsigned(api, OrderKind::kLowerGuard));
   ASSIGN_OR_RETURN(const OrderContext context, ContextOf(caller, request));
   std::string code;
   ASSIGN_OR_RETURN(

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "controlplane/api/event_watcher.h"
 #include "controlplane/api/rollout_watcher.h"
 #include "controlplane/api/sensor_watcher.h"
 
@@ -11,6 +12,8 @@ namespace bulkhead::controlplane {
 namespace {
 
 constexpr absl::Duration kSweepInterval = absl::Seconds(5);
+// Events that another replica stored are looked for this often: nothing is notified of them.
+constexpr absl::Duration kEventInterval = absl::Seconds(1);
 // Each costs a sweep of the sensors every few seconds.
 constexpr size_t kMaxWatchers = 200;
 
@@ -23,10 +26,7 @@ WatchHub::~WatchHub() {
 }
 
 void WatchHub::StopSweeping() {
-  {
-    absl::MutexLock lock(&mutex_);
-    stopping_ = true;
-  }
+  pause_.Stop();
   if (sweeper_.joinable()) sweeper_.join();
 }
 
@@ -44,6 +44,9 @@ void WatchHub::AddMethods(MethodTable& table) {
   });
   add("/bulkhead.v1.RolloutService/WatchRollout", [this](const Caller& caller, std::shared_ptr<StreamSession> stream) {
     return std::make_shared<RolloutWatcher>(&api_, this, caller, std::move(stream));
+  });
+  add("/bulkhead.v1.EventService/WatchEvents", [this](const Caller& caller, std::shared_ptr<StreamSession> stream) {
+    return std::make_shared<EventWatcher>(&api_, this, caller, std::move(stream));
   });
 }
 
@@ -83,13 +86,17 @@ void WatchHub::Remove(const Watcher* watcher) {
   watchers_.erase(watcher);
 }
 
+size_t WatchHub::size() const {
+  absl::MutexLock lock(&mutex_);
+  return watchers_.size();
+}
+
 void WatchHub::Loop() {
-  while (true) {
-    {
-      absl::MutexLock lock(&mutex_);
-      if (mutex_.AwaitWithTimeout(absl::Condition(&stopping_), kSweepInterval)) return;
-    }
-    OnChange("");
+  absl::Duration since_sweep;
+  while (pause_.For(kEventInterval)) {
+    since_sweep += kEventInterval;
+    OnChange(since_sweep < kSweepInterval ? kEventsChange : "");
+    if (since_sweep >= kSweepInterval) since_sweep = absl::ZeroDuration();
   }
 }
 

@@ -9,6 +9,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
+#include "common/pause.h"
 #include "controlplane/api/api_context.h"
 #include "controlplane/api/watcher.h"
 
@@ -21,21 +22,24 @@ class WatchHub {
   explicit WatchHub(ApiContext api);
   ~WatchHub();
 
-  // Adds the rows that serve SensorService.WatchSensors and RolloutService.WatchRollout.
+  // Adds the rows that serve WatchSensors, WatchRollout and WatchEvents.
   void AddMethods(MethodTable& table);
 
-  // What Store::Listen tells: a sensor or a rollout changed, or, empty, anything. Never blocks.
+  // What Store::Listen tells: a sensor or a rollout changed, or, empty, anything; or kEventsChange. Never blocks.
   void OnChange(const std::string& changed) ABSL_LOCKS_EXCLUDED(mutex_);
 
   // Ends every watch with UNAVAILABLE and refuses new ones.
   void Shutdown() ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // Watches that are open.
+  size_t size() const ABSL_LOCKS_EXCLUDED(mutex_);
 
   // From watchers: this one is over.
   void Remove(const Watcher* watcher) ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
   absl::StatusOr<std::shared_ptr<StreamHandler>> Admit(std::shared_ptr<Watcher> watcher) ABSL_LOCKS_EXCLUDED(mutex_);
-  void StopSweeping() ABSL_LOCKS_EXCLUDED(mutex_);
+  void StopSweeping();
   void Loop() ABSL_LOCKS_EXCLUDED(mutex_);
   std::vector<std::shared_ptr<Watcher>> Watchers() const ABSL_LOCKS_EXCLUDED(mutex_);
 
@@ -43,7 +47,7 @@ class WatchHub {
   mutable absl::Mutex mutex_;
   std::map<const Watcher*, std::shared_ptr<Watcher>> watchers_ ABSL_GUARDED_BY(mutex_);
   bool shutting_down_ ABSL_GUARDED_BY(mutex_) = false;
-  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  Pause pause_;
   std::thread sweeper_;
 };
 

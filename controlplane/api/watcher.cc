@@ -18,7 +18,7 @@ absl::Status Watcher::CheckCaller() const {
   if (absl::IsNotFound(found.status())) return OperatorUnknown(caller_.name);
   RETURN_IF_ERROR(found.status());
   if (found->disabled) return OperatorDisabled(caller_.name);
-  if (!OperatorHas(*found, "sensors:read")) return PermissionDenied(found->name, found->role, "sensors:read");
+  if (!OperatorHas(*found, permission_)) return PermissionDenied(found->name, found->role, permission_);
   return absl::OkStatus();
 }
 

@@ -12,8 +12,10 @@ namespace bulkhead::controlplane {
 // Thread safe.
 class Watcher : public StreamHandler {
  public:
-  Watcher(const ApiContext* api, const Caller& caller, std::shared_ptr<StreamSession> stream)
-      : api_(api), caller_(caller), stream_(std::move(stream)) {}
+  // `permission` is what the RPC needs (domain/roles.h), for as long as the watch lasts.
+  Watcher(const ApiContext* api, const Caller& caller, std::shared_ptr<StreamSession> stream,
+          absl::string_view permission)
+      : api_(api), caller_(caller), stream_(std::move(stream)), permission_(permission) {}
 
   // What Store::Listen tells: a sensor's id, or kRolloutChange and a rollout's. Cheap.
   virtual void OnChange(const std::string& changed) = 0;
@@ -23,12 +25,15 @@ class Watcher : public StreamHandler {
   void End(const absl::Status& status);
 
  protected:
-  // Whether the caller may still watch: its certificate and its operator, as of now. Blocks.
+  // Whether the caller may still watch: its certificate, its operator and that one's role, as of now. Blocks.
   absl::Status CheckCaller() const;
 
   const ApiContext* const api_;
   const Caller caller_;
   const std::shared_ptr<StreamSession> stream_;
+
+ private:
+  const std::string permission_;
 };
 
 }  // namespace bulkhead::controlplane

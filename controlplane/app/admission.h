@@ -1,6 +1,7 @@
 // How many connections are accepted: a token bucket for all, and one for each address.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "absl/container/flat_hash_map.h"
@@ -27,15 +28,21 @@ class Admission {
   // nothing.
   bool Admit(const std::string& address, absl::Time now);
 
+  // How many of this address were not served since this was last asked; 0 for one that is not remembered.
+  uint64_t TakeRefused(const std::string& address);
   // Addresses that are remembered; bounded.
   size_t addresses() const { return by_address_.size(); }
 
  private:
+  struct Peer {
+    TokenBucket tokens;
+    uint64_t refused = 0;
+  };
   void Forget(absl::Time now);
 
   const Limits limits_;
   TokenBucket all_;
-  absl::flat_hash_map<std::string, TokenBucket> by_address_;
+  absl::flat_hash_map<std::string, Peer> by_address_;
 };
 
 }  // namespace bulkhead::controlplane

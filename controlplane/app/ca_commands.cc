@@ -10,6 +10,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "common/status_macros.h"
+#include "controlplane/app/command_store.h"
 #include "controlplane/app/database.h"
 #include "controlplane/orders/orders.h"
 
@@ -24,15 +25,11 @@ struct Opened {
   std::unique_ptr<CertificateAuthority> authority;
 };
 
-std::string CaDirectory(const Options& options) {
-  return absl::StrCat(options.state_directory, "/ca");
-}
-
 absl::StatusOr<Opened> Open(const Options& options) {
   Opened out;
   ASSIGN_OR_RETURN(out.authority, CertificateAuthority::Open(CaDirectory(options)));
   ASSIGN_OR_RETURN(out.database, Database::Attach(options.postgres));
-  ASSIGN_OR_RETURN(out.store, Store::Open({.connection_string = out.database->connection_string(), .pool_size = 1}));
+  ASSIGN_OR_RETURN(out.store, OpenStore(options, *out.database));
   return out;
 }
 

@@ -8,19 +8,18 @@
 #include "absl/time/clock.h"
 #include "common/errno_status.h"
 #include "common/file_util.h"
+#include "common/order_keys.h"
 #include "common/status_macros.h"
 #include "controlplane/app/ca_commands.h"
+#include "controlplane/app/command_store.h"
 #include "controlplane/app/database.h"
 #include "controlplane/app/server.h"
 #include "controlplane/pki/pki.h"
+#include "controlplane/store/migrations.h"
 #include "controlplane/store/store.h"
 
 namespace bulkhead::controlplane {
 namespace {
-
-std::string CaDirectory(const Options& options) {
-  return absl::StrCat(options.state_directory, "/ca");
-}
 
 absl::Status Serve(const Options& options) {
   auto server = Server::Create(options);
@@ -54,7 +53,7 @@ absl::Status WriteIdentity(const Options& options, const KeyAndCertificate& iden
 absl::Status IssueOperator(const Options& options) {
   ASSIGN_OR_RETURN(const auto authority, CertificateAuthority::Open(CaDirectory(options)));
   ASSIGN_OR_RETURN(const auto database, Database::Attach(options.postgres));
-  ASSIGN_OR_RETURN(const auto store, Store::Open({.connection_string = database->connection_string(), .pool_size = 1}));
+  ASSIGN_OR_RETURN(const auto store, OpenStore(options, *database));
   RETURN_IF_ERROR(FollowStoredRoots(*store, *authority));
   ASSIGN_OR_RETURN(const KeyAndCertificate identity,
                    authority->IssueOperator(options.operator_name, absl::Now(), options.operator_certificate_life));
@@ -69,8 +68,11 @@ absl::Status IssueOperator(const Options& options) {
 
 absl::Status Migrate(const Options& options) {
   ASSIGN_OR_RETURN(const auto database, Database::Attach(options.postgres));
-  RETURN_IF_ERROR(Store::Open({.connection_string = database->connection_string(), .pool_size = 1}).status());
+  RETURN_IF_ERROR(OpenStore(options, *database).status());
   std::cout << "the database's schema is up to date\n";
+  if (options.runtime_role.empty()) return absl::OkStatus();
+  RETURN_IF_ERROR(GrantRuntimeRole(database->connection_string(), options.runtime_role));
+  std::cout << "role " << options.runtime_role << " has the privileges of the control plane\n";
   return absl::OkStatus();
 }
 
@@ -79,6 +81,7 @@ absl::Status CheckConfig(const Options& options) {
   const auto authority = CertificateAuthority::Open(CaDirectory(options));
   if (!authority.ok())
     return Annotate(authority.status(), "opening the CA (make one with `bulkhead-controlplane init`)");
+  if (!options.order_keys.empty()) RETURN_IF_ERROR(OrderKeys::Load(options.order_keys).status());
   std::cout << "configuration is valid\n";
   return absl::OkStatus();
 }

@@ -92,12 +92,19 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Create(const Options& op
       grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD, MakeCredentials(options));
   made->server_ = builder.BuildAndStart();
   if (!made->server_) return absl::InternalError("gRPC did not start; run with --log-level=debug to see why");
-  made->listener_->Start([acceptor = made->acceptor_.get()](UniqueFd connection) {
-    grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters parameters;
-    parameters.listener_fd = -1;
-    parameters.fd = connection.Release();
-    acceptor->HandleNewConnection(&parameters);
-  });
+  // A service that was never named is unknown to the health service.
+  for (const auto& service : made->services_) {
+    made->server_->GetHealthCheckService()->SetServingStatus(service->name(), false);
+  }
+  made->SetServing(false);
+  made->listener_->Start(
+      [acceptor = made->acceptor_.get()](UniqueFd connection) {
+        grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters parameters;
+        parameters.listener_fd = -1;
+        parameters.fd = connection.Release();
+        acceptor->HandleNewConnection(&parameters);
+      },
+      options.on_admission);
   return made;
 }
 

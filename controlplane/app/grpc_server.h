@@ -23,6 +23,8 @@ class GrpcServer {
     Admission::Limits admission;
     std::string key_path;
     std::string certificate_path;
+    // Told of each connection at the door; see Listener.
+    Listener::OnAdmission on_admission = [](bool) {};
   };
 
   // Listens at once. Reflection and the standard health service are there too; they show the schema and one bit, so
@@ -31,7 +33,8 @@ class GrpcServer {
                                                             std::vector<std::unique_ptr<RpcService>> services);
   ~GrpcServer();
 
-  // What the health service answers.
+  // What the health service answers, for the server ("") and for each service by its name, and tells those that watch
+  // it. NOT_SERVING until the first call.
   void SetServing(bool serving);
 
   // No new connections; calls in progress get `grace`, then they are cancelled. Returns when the last call is over.

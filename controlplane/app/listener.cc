@@ -1,6 +1,7 @@
 // One thread, poll, accept4.
 #include "controlplane/app/listener.h"
 
+#include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -8,6 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -46,6 +48,14 @@ std::string AddressOf(const sockaddr_storage& peer) {
   return std::string(bytes, 4);
 }
 
+std::string TextOf(const sockaddr_storage& peer) {
+  std::array<char, INET6_ADDRSTRLEN> text{};
+  const void* address = &reinterpret_cast<const sockaddr_in&>(peer).sin_addr;
+  if (peer.ss_family == AF_INET6) address = &reinterpret_cast<const sockaddr_in6&>(peer).sin6_addr;
+  inet_ntop(peer.ss_family, address, text.data(), text.size());
+  return text.data();
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Listener>> Listener::Open(const std::vector<std::string>& addresses,
@@ -82,8 +92,9 @@ absl::Status Listener::Bind(const std::string& text) {
   return absl::OkStatus();
 }
 
-void Listener::Start(OnConnection on_connection) {
+void Listener::Start(OnConnection on_connection, OnAdmission on_admission) {
   on_connection_ = std::move(on_connection);
+  on_admission_ = std::move(on_admission);
   thread_ = std::thread([this] { Loop(); });
 }
 
@@ -125,6 +136,12 @@ void Listener::Loop() {
   }
 }
 
+void Listener::Complain(const sockaddr_storage& peer) {
+  if (!complaints_.Take(absl::Now())) return;
+  LogWarning("connections refused: one address opens too many",
+             {{"address", TextOf(peer)}, {"refused", admission_.TakeRefused(AddressOf(peer))}});
+}
+
 bool Listener::AcceptSome(int socket) {
   // Bounded, so that a flood on one socket starves neither the others nor the order to stop.
   for (int i = 0; i < kAcceptsInARow && admission_.Wait(absl::Now()) == absl::ZeroDuration(); ++i) {
@@ -137,10 +154,13 @@ bool Listener::AcceptSome(int socket) {
       if (exhausted || errno == EAGAIN || errno == EWOULDBLOCK) return !exhausted;
       continue;
     }
-    if (!admission_.Admit(AddressOf(peer), absl::Now())) {
+    const bool admitted = admission_.Admit(AddressOf(peer), absl::Now());
+    on_admission_(admitted);
+    if (!admitted) {
       // With a reset: a client that is told so at once backs off, and no socket of ours lingers.
       const linger now{1, 0};
       setsockopt(connection.get(), SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+      Complain(peer);
       continue;
     }
     const int on = 1;

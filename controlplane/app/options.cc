@@ -44,9 +44,14 @@ CLI::Validator DurationIn(absl::Duration least, absl::Duration most, absl::Durat
       "DURATION");
 }
 
+std::string CheckPostgresUrl(const std::string& text) {
+  if (absl::StartsWith(text, "postgresql://") || absl::StartsWith(text, "postgres://")) return "";
+  return absl::StrCat("\"", text, "\" must be postgresql://USER@HOST/DATABASE");
+}
+
 std::string CheckPostgres(const std::string& text) {
   if (absl::StartsWith(text, "embedded:/")) return "";
-  if (absl::StartsWith(text, "postgresql://") || absl::StartsWith(text, "postgres://")) return "";
+  if (CheckPostgresUrl(text).empty()) return "";
   return absl::StrCat("\"", text, "\" must be embedded:/ABSOLUTE/DIRECTORY or postgresql://USER@HOST/DATABASE");
 }
 
@@ -76,10 +81,12 @@ struct Parser {
   std::string log_level = "info";
   std::string log_format = "text";
   // Where the duration checks leave what they read; CLI11 stores the text beside it.
-  std::string heartbeat_text, retention_text, sensor_life_text, operator_life_text, stream_age_text;
+  std::string heartbeat_text, retention_text, event_retention_text, sensor_life_text, operator_life_text,
+      stream_age_text;
 
   void AddCommon();
   void AddCommands();
+  void AddMigrate();
   void AddIssueOperator();
   void AddCa();
 };
@@ -99,9 +106,17 @@ void Parser::AddCommon() {
                  "embedded:DIR runs a private PostgreSQL there; postgresql://… uses yours. Default: embedded in the "
                  "state directory")
       ->check(Check(CheckPostgres, "WHERE"));
+  app.add_option("--postgres-listen", options.postgres_listen,
+                 "postgresql://… of the same database without a pooler, for notifications, which a pooler in "
+                 "transaction mode loses. Default: as --postgres")
+      ->check(Check(CheckPostgresUrl, "URL"));
   app.add_option("--listen", options.listen, "Where sensors and operators connect, ADDR:PORT; several may be given")
       ->check(Check(CheckListen, "ADDR:PORT"))
       ->capture_default_str();
+  app.add_option("--metrics-listen", options.metrics_listen,
+                 "Where /metrics, /healthz and /readyz are served, ADDR:PORT, as plain HTTP to whoever reaches it. "
+                 "Default: nowhere")
+      ->check(Check(CheckListen, "ADDR:PORT"));
   app.add_option("--server-name", options.server_names,
                  "DNS names and addresses under which this server is reached, for its certificate. Default: this "
                  "host's name and loopback");
@@ -109,6 +124,12 @@ void Parser::AddCommon() {
       ->check(DurationIn(absl::Seconds(1), absl::Hours(1), &options.heartbeat_interval));
   app.add_option("--heartbeat-retention", retention_text, "How long the history of heartbeats is kept (default 7d)")
       ->check(DurationIn(absl::Hours(1), absl::Hours(24 * 3650), &options.heartbeat_retention));
+  app.add_option("--event-retention", event_retention_text, "How long events of sensors are kept (default 30d)")
+      ->check(DurationIn(absl::Hours(24), absl::Hours(24 * 3650), &options.event_retention));
+  app.add_option("--event-limit", options.event_limit,
+                 "Events of one kind that are stored for one sensor in a day; more are counted")
+      ->check(CLI::Range(1, 10'000'000))
+      ->capture_default_str();
   app.add_option("--sensor-certificate-life", sensor_life_text,
                  "How long a sensor's certificate lasts; it is renewed at half of it (default 30d)")
       ->check(DurationIn(absl::Hours(1), absl::Hours(24 * 365), &options.sensor_certificate_life));
@@ -133,6 +154,11 @@ void Parser::AddCommon() {
   app.add_option("--peer-calls", options.peer_calls, "Calls and watches of one certificate at once; more are refused")
       ->check(CLI::Range(1, 10'000))
       ->capture_default_str();
+  app.add_option(
+         "--order-keys", options.order_keys,
+         "File of operators' keys as the sensors have it: refuses orders that lack signatures at once, and keeps "
+         "them as proposals until they have all. Default: only the sensors look")
+      ->check(Check(CheckAbsolute, "FILE"));
   app.add_option("--replica-id", options.replica_id,
                  "Unique name of this replica. Default: host name and a random part");
   app.add_option("--log-level", log_level, "Least level that is written")
@@ -147,12 +173,12 @@ void Parser::AddCommands() {
   const std::pair<const char*, std::pair<CommandLineCommand, const char*>> commands[] = {
       {"serve", {CommandLineCommand::kServe, "Run the control plane until SIGTERM"}},
       {"init", {CommandLineCommand::kInit, "Make the certificate authority in the state directory"}},
-      {"migrate", {CommandLineCommand::kMigrate, "Bring the database's schema up to date and leave"}},
       {"check-config", {CommandLineCommand::kCheckConfig, "Check options and configuration file and leave"}},
   };
   for (const auto& [name, what] : commands) {
     app.add_subcommand(name, what.second)->callback([this, command = what.first] { options.command = command; });
   }
+  AddMigrate();
   AddIssueOperator();
   AddCa();
 }
@@ -171,6 +197,13 @@ void Parser::AddCa() {
   for (CLI::App* verb : {begin, finish}) {
     verb->add_option("--reason", options.reason, "Why, for the audit log");
   }
+}
+
+void Parser::AddMigrate() {
+  CLI::App* migrate = app.add_subcommand("migrate", "Bring the database's schema up to date and leave");
+  migrate->callback([this] { options.command = CommandLineCommand::kMigrate; });
+  migrate->add_option("--runtime-role", options.runtime_role,
+                      "Database role that `serve` connects as. It gets what it needs and cannot change the audit log");
 }
 
 void Parser::AddIssueOperator() {
@@ -207,6 +240,14 @@ void FillDefaults(Options& options) {
 }
 
 }  // namespace
+
+std::string CaDirectory(const Options& options) {
+  return absl::StrCat(options.state_directory, "/ca");
+}
+
+std::string TimelineFile(const Options& options) {
+  return absl::StrCat(options.state_directory, "/database-timeline");
+}
 
 std::variant<Options, EarlyExit> OptionsFromCommandLine(int argc, const char* const* argv) {
   Parser parser;

@@ -20,33 +20,18 @@ constexpr absl::Duration kIdle = absl::Seconds(5);
 RolloutDriver::RolloutDriver(Store* store, orders::RolloutOrderer give)
     : store_(store), give_(std::move(give)), thread_([this] { Loop(); }) {}
 
-void RolloutDriver::Wake() {
-  absl::MutexLock lock(&mutex_);
-  woken_ = true;
-}
-
 void RolloutDriver::Stop() {
-  {
-    absl::MutexLock lock(&mutex_);
-    stopping_ = true;
-  }
+  pause_.Stop();
   if (thread_.joinable()) thread_.join();
 }
 
 void RolloutDriver::Loop() {
   absl::Duration pause = absl::ZeroDuration();
-  while (Wait(pause)) {
+  while (pause_.For(pause)) {
     const absl::StatusOr<orders::RolloutPass> pass = orders::DriveRollouts(*store_, give_);
     if (!pass.ok()) LogWarning("rollouts not looked at", {{"error", pass.status().ToString()}});
     pause = !pass.ok() || !pass->open ? kIdle : pass->changed ? kBusy : kWaiting;
   }
-}
-
-bool RolloutDriver::Wait(absl::Duration longest) {
-  absl::MutexLock lock(&mutex_);
-  mutex_.AwaitWithTimeout(absl::Condition(this, &RolloutDriver::WokenOrStops), longest);
-  woken_ = false;
-  return !stopping_;
 }
 
 }  // namespace bulkhead::controlplane

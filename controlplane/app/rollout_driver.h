@@ -3,8 +3,7 @@
 
 #include <thread>
 
-#include "absl/base/thread_annotations.h"
-#include "absl/synchronization/mutex.h"
+#include "common/pause.h"
 #include "controlplane/orders/orders.h"
 #include "controlplane/store/store.h"
 
@@ -19,21 +18,16 @@ class RolloutDriver {
   ~RolloutDriver() { Stop(); }
 
   // Some rollout was created or changed: look now. Never blocks.
-  void Wake() ABSL_LOCKS_EXCLUDED(mutex_);
+  void Wake() { pause_.Wake(); }
   // Returns once the pass that runs has ended. May be called again, from one thread.
-  void Stop() ABSL_LOCKS_EXCLUDED(mutex_);
+  void Stop();
 
  private:
-  void Loop() ABSL_LOCKS_EXCLUDED(mutex_);
-  // False: the end was asked for.
-  bool Wait(absl::Duration longest) ABSL_LOCKS_EXCLUDED(mutex_);
-  bool WokenOrStops() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return woken_ || stopping_; }
+  void Loop();
 
   Store* const store_;
   const orders::RolloutOrderer give_;
-  absl::Mutex mutex_;
-  bool woken_ ABSL_GUARDED_BY(mutex_) = false;
-  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  Pause pause_;
   std::thread thread_;
 };
 

@@ -2,20 +2,28 @@
 #pragma once
 
 #include <memory>
+#include <optional>
+#include <thread>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
-#include "common/clock.h"
+#include "common/order_keys.h"
+#include "common/pause.h"
 #include "common/uuid.h"
 #include "controlplane/api/watch_hub.h"
 #include "controlplane/app/database.h"
+#include "controlplane/app/database_clock.h"
+#include "controlplane/app/fleet_reader.h"
 #include "controlplane/app/grpc_server.h"
+#include "controlplane/app/health_monitor.h"
 #include "controlplane/app/options.h"
 #include "controlplane/app/rollout_driver.h"
 #include "controlplane/app/server_certificate.h"
 #include "controlplane/link/sensor_hub.h"
+#include "controlplane/metrics/metrics.h"
+#include "controlplane/metrics/monitoring_server.h"
 #include "controlplane/pki/pki.h"
 #include "controlplane/rpc/gate.h"
 #include "controlplane/rpc/method_table.h"
@@ -38,12 +46,15 @@ class Server {
   // Ends everything in bounded time. Called by Run and the destructor; may be called again.
   void Stop();
 
-  // What has to be done every few seconds: leases, roots, certificates, clones, old rows. Called by Run.
+  // What has to be done every few seconds and must not wait for a standby of the database: lease, roots, certificates.
+  // Called by Run.
   void Maintain();
 
   // Sensor streams that are open.
   size_t streams() const { return sensors_->size(); }
   const std::vector<uint16_t>& ports() const { return grpc_->ports(); }
+  // Of /metrics; 0 when it is not served.
+  uint16_t metrics_port() const { return monitoring_ ? monitoring_->port() : 0; }
 
  private:
   explicit Server(const Options& options);
@@ -51,11 +62,23 @@ class Server {
   // Takes over the roots that the fleet agreed on, and the keys that were copied here meanwhile.
   absl::Status FollowAuthority();
   absl::Status BuildServices();
+  absl::Status StartMonitoring();
+  void AddSampledMetrics();
+  // When the certificates run out; the CA's may be replaced while this runs.
+  void ShowCertificates();
   void OnChange(const std::string& changed) ABSL_LOCKS_EXCLUDED(fan_out_mutex_);
+  // Renews the lease, and the clock with it.
+  absl::Status Renew();
+  // The lease, and whether the database is what this program needs.
+  absl::Status CheckDatabase();
+  // The thread of what may have to wait for a standby of the database; the lease must not.
+  void KeepHouse();
 
   const Options options_;
-  const RealClock clock_;
+  DatabaseClock clock_;
   const std::string run_id_ = NewUuid();  // of this run of the replica; what holds its streams in the database
+  Metrics metrics_;
+  std::optional<OrderKeys> order_keys_;
   std::unique_ptr<Database> database_;
   std::unique_ptr<Store> store_;
   std::unique_ptr<CertificateAuthority> authority_;
@@ -70,6 +93,9 @@ class Server {
   std::unique_ptr<PeerLimiter> limiter_;
   std::unique_ptr<Gate> gate_;
   std::unique_ptr<GrpcServer> grpc_;
+  std::unique_ptr<HealthMonitor> health_;
+  std::unique_ptr<FleetReader> fleet_reader_;
+  std::unique_ptr<MonitoringServer> monitoring_;
 
   absl::Mutex fan_out_mutex_;
   bool fan_out_ ABSL_GUARDED_BY(fan_out_mutex_) = false;
@@ -77,7 +103,8 @@ class Server {
   // All replicas accept what the newest root issues, so this one may issue from it.
   bool newest_root_may_issue_ = false;
   bool stopped_ = false;
-  absl::Time next_sweep_ = absl::InfinitePast();
+  Pause house_pause_;
+  std::thread housekeeper_;
 };
 
 }  // namespace bulkhead::controlplane

@@ -94,6 +94,7 @@ absl::Status ServerCertificate::Publish() {
   const std::string before = std::exchange(published_, name);
   RemoveOldPairs(directory_, name, before);
   issuer_hex_ = pair.certificate.issuer_hex;
+  not_after_ = pair.certificate.not_after;
   renew_at_ = now + (pair.certificate.not_after - now) / 2;
   LogInfo("server certificate issued",
           {{"serial", pair.certificate.serial_hex}, {"not_after", absl::FormatTime(pair.certificate.not_after)}});

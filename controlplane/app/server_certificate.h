@@ -26,6 +26,9 @@ class ServerCertificate {
   std::string key_path() const;
   std::string certificate_path() const;
 
+  // Of the certificate that is published now.
+  absl::Time not_after() const { return not_after_; }
+
   // Renews when half of the life is over, when another root issues to servers, or when what is on disk is damaged; true
   // when it did. On an error the pair before stays; call again.
   absl::StatusOr<bool> RenewIfDue();
@@ -44,6 +47,7 @@ class ServerCertificate {
   const Clock* const clock_;
   const std::string directory_;
   const std::vector<std::string> names_;
+  absl::Time not_after_;
   absl::Time renew_at_ = absl::InfinitePast();
   std::string issuer_hex_;
   std::string published_;  // directory that `current` points to

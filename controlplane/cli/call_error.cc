@@ -42,6 +42,9 @@ std::string AdviceForReason(const std::string& reason) {
       {"MECHANISM_MISSING",
        "see what the host can enforce: bulkheadctl sensor get SENSOR; --allow-degraded accepts a missing layer "
        "where the host has one at all"},
+      {"SIGNATURE_REQUIRED", "sign it: --sign-key FILE (bulkheadctl key generate makes one)"},
+      {"SAME_OPERATOR", "have another operator approve it: bulkheadctl proposal approve PROPOSAL --sign-key FILE"},
+      {"ORDER_EXPIRED", "give the order again, and sign it again; --valid makes it last longer"},
       {"DANGEROUS_BINARY", "blocking it would break the host; --force does it all the same"},
   };
   const auto found = kAdvice.find(reason);

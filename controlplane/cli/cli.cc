@@ -96,8 +96,11 @@ int RunCli(const std::vector<std::string>& args, Terminal& terminal, const Conne
   AddOperatorCommands(root, action);
   AddTrustCommands(root, action);
   AddAuditCommands(root, action);
+  AddEventCommands(root, action);
   AddCommandCommands(root, action);
   AddRolloutCommands(root, action);
+  AddKeyCommands(root, action);
+  AddProposalCommands(root, action);
   AddOwnCommands(root, action);
 
   if (args.size() >= 2 && args[0] == "__complete" && args[1] == "--") {

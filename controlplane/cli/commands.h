@@ -15,8 +15,11 @@ void AddRoleCommands(CLI::App& root, Action& action);
 void AddOperatorCommands(CLI::App& root, Action& action);
 void AddTrustCommands(CLI::App& root, Action& action);
 void AddAuditCommands(CLI::App& root, Action& action);
+void AddEventCommands(CLI::App& root, Action& action);
 void AddCommandCommands(CLI::App& root, Action& action);
 void AddRolloutCommands(CLI::App& root, Action& action);
+void AddKeyCommands(CLI::App& root, Action& action);
+void AddProposalCommands(CLI::App& root, Action& action);
 
 // The verbs of "sensor", one file for each kind: those that look, those that order the kernel, the one that
 // kills, those that order the tamper guard, those that concern the record.

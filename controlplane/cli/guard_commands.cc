@@ -5,6 +5,7 @@
 #include "controlplane/cli/commands.h"
 #include "controlplane/cli/order.h"
 #include "controlplane/cli/render.h"
+#include "controlplane/cli/signing.h"
 #include "controlplane/cli/wait.h"
 
 namespace bulkhead::controlplane::cli {
@@ -12,11 +13,14 @@ namespace {
 
 constexpr mode_t kSecretMode = 0600;
 
+constexpr absl::Duration kStandardDown = absl::Minutes(10);
+
 struct Flags : OrderFlags {
   std::string sensor;
   absl::Duration duration;
   absl::Duration ttl;
   std::string code_file;
+  SignFlags sign;
 };
 
 // What both orders carry.
@@ -41,6 +45,12 @@ absl::Status LowerGuard(Session& session, const Flags& flags) {
   auto request = MakeRequest<v1::LowerGuardRequest>(flags);
   if (flags.duration != absl::ZeroDuration()) {
     request.mutable_duration()->set_seconds(absl::ToInt64Seconds(flags.duration));
+  }
+  if (flags.sign.given()) {
+    v1::OrderStatement statement;
+    statement.mutable_lower_guard()->mutable_duration()->set_seconds(
+        absl::ToInt64Seconds(flags.duration == absl::ZeroDuration() ? kStandardDown : flags.duration));
+    return SignAndSubmit(session, flags.sign, flags, /*allow_degraded=*/false, flags.sensor, std::move(statement));
   }
   ASSIGN_OR_RETURN(v1::LowerGuardResponse response,
                    session.Call(&v1::SensorService::Stub::LowerGuard, request, flags.request_id));
@@ -91,6 +101,7 @@ void AddSensorGuardVerbs(CLI::App& sensor, Action& action) {
               lower_flags, LowerGuard);
   AddCommonFlags(*lower, *lower_flags);
   AddDuration(*lower, "--for", lower_flags->duration, "How long the guard stays down, 1s to 1h (default 10m)");
+  AddSignFlags(*lower, lower_flags->sign, *lower_flags);
 
   const auto code_flags = std::make_shared<Flags>();
   CLI::App* code =

@@ -7,6 +7,7 @@
 #include "controlplane/cli/outcome.h"
 #include "controlplane/cli/render.h"
 #include "controlplane/cli/scope_flags.h"
+#include "controlplane/cli/signing.h"
 #include "controlplane/cli/wait.h"
 
 namespace bulkhead::controlplane::cli {
@@ -23,6 +24,7 @@ struct KillFlags : OrderFlags {
   std::string boot_id;
   std::string executable;
   absl::Duration ttl;
+  SignFlags sign;
 
   bool names_pid() const { return pid != 0 || tree != 0; }
   bool names_file() const { return !path.empty() || !sha256.empty(); }
@@ -76,6 +78,28 @@ absl::Status Report(Session& session, const KillFlags& flags, Response* response
   return confirmed;
 }
 
+// A signed kill names the boot and the moment itself: nobody fills them in later.
+absl::Status SignKill(Session& session, const KillFlags& flags, v1::OrderStatement statement) {
+  v1::ProcessIdentity* const process = statement.has_kill_process() ? statement.mutable_kill_process()
+                                       : statement.kill_group().has_tree()
+                                           ? statement.mutable_kill_group()->mutable_tree()
+                                           : nullptr;
+  if (process != nullptr) {
+    const int64_t micros = absl::ToUnixMicros(session.now());
+    process->mutable_not_started_after()->set_seconds(micros / 1000000);
+    process->mutable_not_started_after()->set_nanos(static_cast<int32_t>(micros % 1000000) * 1000);
+    if (process->boot_id().empty()) {
+      v1::GetSensorRequest request;
+      request.set_sensor(flags.sensor);
+      ASSIGN_OR_RETURN(const auto found, session.Call(&v1::SensorService::Stub::GetSensor, request));
+      process->set_boot_id(found.sensor().host().boot_id());
+    }
+  }
+  SignFlags sign = flags.sign;
+  if (sign.valid_for == absl::ZeroDuration()) sign.valid_for = flags.ttl;
+  return SignAndSubmit(session, sign, flags, /*allow_degraded=*/false, flags.sensor, std::move(statement));
+}
+
 absl::Status KillGroup(Session& session, const KillFlags& flags) {
   v1::KillProcessesRequest request;
   FillOrder(flags, &request);
@@ -88,6 +112,11 @@ absl::Status KillGroup(Session& session, const KillFlags& flags) {
     }
   }
   FillScope(flags.scope, group);
+  if (flags.sign.given()) {
+    v1::OrderStatement statement;
+    *statement.mutable_kill_group() = group;
+    return SignKill(session, flags, std::move(statement));
+  }
   ASSIGN_OR_RETURN(v1::KillProcessesResponse response,
                    session.Call(&v1::SensorService::Stub::KillProcesses, request, flags.request_id));
   return Report(session, flags, &response);
@@ -99,6 +128,11 @@ absl::Status Kill(Session& session, const KillFlags& flags) {
   v1::KillProcessRequest request;
   FillOrder(flags, &request);
   FillProcess(flags, flags.pid, request.mutable_process());
+  if (flags.sign.given()) {
+    v1::OrderStatement statement;
+    *statement.mutable_kill_process() = request.process();
+    return SignKill(session, flags, std::move(statement));
+  }
   ASSIGN_OR_RETURN(v1::KillProcessResponse response,
                    session.Call(&v1::SensorService::Stub::KillProcess, request, flags.request_id));
   return Report(session, flags, &response);
@@ -142,6 +176,7 @@ void AddSensorKillVerb(CLI::App& sensor, Action& action) {
   kill->add_option("--reason", flags->reason, "Why, for the audit log")->type_name("TEXT");
   AddRequestIdFlag(*kill, *flags);
   AddWaitFlags(*kill, *flags, "there is a result");
+  AddSignFlags(*kill, flags->sign, *flags);
 }
 
 }  // namespace bulkhead::controlplane::cli

@@ -63,8 +63,9 @@ absl::Status ReportOrder(Session& session, const OrderFlags& flags, absl::Time c
                          std::string text) {
   absl::Status confirmed;
   if (flags.wait) {
-    const auto sensors =
-        WaitForKernels(session, {{sensor.id(), sensor.name(), sensor.desired_generation(), policy_id}}, flags.timeout);
+    const auto sensors = WaitForKernels(
+        session, {{sensor.id(), sensor.name(), sensor.desired_generation(), policy_id, policy_id.empty()}},
+        flags.timeout);
     confirmed = sensors.status();
     if (sensors.ok()) {
       sensor = sensors->front();

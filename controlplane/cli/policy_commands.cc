@@ -6,6 +6,7 @@
 #include "controlplane/cli/commands.h"
 #include "controlplane/cli/order.h"
 #include "controlplane/cli/render.h"
+#include "controlplane/cli/signing.h"
 #include "controlplane/cli/words.h"
 
 namespace bulkhead::controlplane::cli {
@@ -17,6 +18,7 @@ struct Flags : OrderFlags {
   std::string sensor;
   std::string id;
   bool paths = false;
+  SignFlags sign;
 };
 
 absl::Status List(Session& session, const Flags& flags) {
@@ -40,7 +42,23 @@ absl::Status Get(Session& session, const Flags& flags) {
   return session.Print(response, RenderPolicy(response.policy()));
 }
 
+// Signed is what is lifted, not the id, which is the control plane's word.
+absl::Status SignDelete(Session& session, const Flags& flags) {
+  v1::GetEnforcementPolicyRequest request;
+  request.set_id(flags.id);
+  ASSIGN_OR_RETURN(const auto found, session.Call(&v1::PolicyService::Stub::GetEnforcementPolicy, request));
+  const v1::EnforcementPolicy& policy = found.policy();
+  v1::OrderStatement statement;
+  v1::PolicySlot& slot = *statement.mutable_lift();
+  slot.set_template_(policy.template_());
+  if (policy.has_scope()) *slot.mutable_scope() = policy.scope();
+  slot.set_path(policy.block_binary().path());
+  if (slot.path().empty()) slot.set_sha256(policy.block_binary().sha256());
+  return SignAndSubmit(session, flags.sign, flags, /*allow_degraded=*/false, policy.sensor_id(), std::move(statement));
+}
+
 absl::Status Delete(Session& session, const Flags& flags) {
+  if (flags.sign.given()) return SignDelete(session, flags);
   v1::DeleteEnforcementPolicyRequest request;
   flags.Fill(request);
   request.set_id(flags.id);
@@ -124,6 +142,7 @@ void AddPolicyCommands(CLI::App& root, Action& action) {
   AddReasonAndEtagFlags(*remove, *delete_flags);
   AddRequestIdFlag(*remove, *delete_flags);
   AddWaitFlags(*remove, *delete_flags, "the kernel has let go of it");
+  AddSignFlags(*remove, delete_flags->sign, *delete_flags);
 }
 
 }  // namespace bulkhead::controlplane::cli

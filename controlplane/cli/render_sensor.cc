@@ -82,6 +82,7 @@ std::string Evidence(const v1::Sensor& sensor, absl::Time now) {
                                  " us, reported ", AgeWord(sensor.observed_at(), now)));
     lines.push_back(absl::StrCat("sockets destroyed ", receipt.sockets_destroyed(), ", drift repaired ",
                                  sensor.observed().drift_repairs(), " times"));
+    for (const std::string& ended : receipt.ended()) lines.push_back(absl::StrCat("ended: ", ended));
   }
   if (!receipt.complete() && Walled(sensor.observed())) {
     lines.push_back("not complete: the wall is not proved yet");

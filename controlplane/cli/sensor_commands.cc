@@ -1,4 +1,5 @@
 // bulkheadctl sensor list, get and watch: those verbs that only look.
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
 #include "controlplane/cli/commands.h"
@@ -13,6 +14,10 @@ constexpr int kPageSize = 500;
 struct ListFlags {
   std::string prefix;
   std::string selector;
+  std::vector<std::string> health;
+  std::vector<std::string> convergence;
+  std::string contained;  // "yes", "no" or empty
+  std::string isolated;
 };
 
 struct GetFlags {
@@ -23,15 +28,34 @@ struct WatchFlags {
   std::vector<std::string> sensors;
 };
 
+// The filters of `flags`, whose words the command line has checked.
+v1::ListSensorsRequest RequestFor(const ListFlags& flags) {
+  v1::ListSensorsRequest request;
+  request.set_page_size(kPageSize);
+  request.set_name_prefix(flags.prefix);
+  request.set_label_selector(flags.selector);
+  for (const std::string& word : flags.health) {
+    v1::Health health = v1::HEALTH_UNSPECIFIED;
+    v1::Health_Parse(absl::StrCat("HEALTH_", absl::AsciiStrToUpper(word)), &health);
+    request.add_health(health);
+  }
+  for (const std::string& word : flags.convergence) {
+    // "unknown" is the one that the proto calls unspecified.
+    v1::ConvergenceState state = v1::CONVERGENCE_STATE_UNSPECIFIED;
+    v1::ConvergenceState_Parse(absl::StrCat("CONVERGENCE_STATE_", absl::AsciiStrToUpper(word)), &state);
+    request.add_convergence(state);
+  }
+  if (!flags.contained.empty()) request.set_is_contained(flags.contained == "yes");
+  if (!flags.isolated.empty()) request.set_is_isolated(flags.isolated == "yes");
+  return request;
+}
+
 absl::Status List(Session& session, const ListFlags& flags) {
+  v1::ListSensorsRequest request = RequestFor(flags);
   v1::ListSensorsResponse all;
   RETURN_IF_ERROR(ForEachPage(
       [&](const std::string& token) {
-        v1::ListSensorsRequest request;
-        request.set_page_size(kPageSize);
         request.set_page_token(token);
-        request.set_name_prefix(flags.prefix);
-        request.set_label_selector(flags.selector);
         return session.Call(&v1::SensorService::Stub::ListSensors, request);
       },
       [&](const v1::ListSensorsResponse& page) { all.mutable_sensors()->MergeFrom(page.sensors()); }));
@@ -82,6 +106,16 @@ void AddSensorViewVerbs(CLI::App& sensor, Action& action) {
   list->add_option("--selector", list_flags->selector,
                    "Only those whose labels match: key=value, key!=value, key, !key, separated by commas")
       ->type_name("SELECTOR");
+  list->add_option("--health", list_flags->health, "Only these: healthy, degraded, offline, critical; comma-separated")
+      ->delimiter(',')
+      ->check(CLI::IsMember({"healthy", "degraded", "offline", "critical"}));
+  list->add_option("--convergence", list_flags->convergence,
+                   "Only these: unknown, synced, pending, failed, drifted, partial; comma-separated")
+      ->delimiter(',')
+      ->check(CLI::IsMember({"unknown", "synced", "pending", "failed", "drifted", "partial"}));
+  list->add_option("--contained", list_flags->contained, "Only those for which containment is, or is not, ordered")
+      ->check(CLI::IsMember({"yes", "no"}));
+  list->add_option("--isolated", list_flags->isolated, "The same for isolation")->check(CLI::IsMember({"yes", "no"}));
 
   const auto get_flags = std::make_shared<GetFlags>();
   CLI::App* get = AddVerb(

@@ -15,6 +15,7 @@
 #include "controlplane/cli/render.h"
 #include "controlplane/cli/rollout_orders.h"
 #include "controlplane/cli/scope_flags.h"
+#include "controlplane/cli/signing.h"
 #include "controlplane/cli/wait.h"
 #include "controlplane/cli/words.h"
 
@@ -44,6 +45,7 @@ struct Flags : OrderFlags {
   std::vector<std::string> allowed_paths;
   std::vector<std::string> allowed_digests;  // hexadecimal digits
   std::string list_file;
+  SignFlags sign;
 };
 
 v1::PolicyAction ActionOf(const std::string& word) {
@@ -139,11 +141,22 @@ std::string Ordered(const Flags& flags, const std::string& what) {
                       shadow ? " in shadow ordered: nothing is cut, only counted and listed" : " ordered");
 }
 
+// The same order, signed: what is signed is the request.
+template <typename Request>
+absl::Status SignPolicy(Session& session, const Flags& flags, const Request& request, v1::PolicyTemplate kind) {
+  const v1::PolicyAction standard =
+      kind == v1::POLICY_TEMPLATE_BLOCK_BINARY ? v1::POLICY_ACTION_SIGKILL : v1::POLICY_ACTION_DENY;
+  v1::OrderStatement statement;
+  *statement.mutable_policy() = ContentOf(request, kind, standard, session.now());
+  return SignAndSubmit(session, flags.sign, flags, flags.allow_degraded, flags.sensor, std::move(statement));
+}
+
 absl::Status Contain(Session& session, const Flags& flags) {
   v1::ContainSensorRequest request;
   flags.Fill(request);
   request.set_sensor(flags.sensor);
   RETURN_IF_ERROR(FillTerms(flags, request));
+  if (flags.sign.given()) return SignPolicy(session, flags, request, v1::POLICY_TEMPLATE_NETWORK_CONTAINMENT);
   const absl::Time called = absl::Now();
   ASSIGN_OR_RETURN(v1::ContainSensorResponse response,
                    session.Call(&v1::SensorService::Stub::ContainSensor, request, flags.request_id));
@@ -160,6 +173,7 @@ absl::Status Isolate(Session& session, const Flags& flags) {
   flags.Fill(request);
   request.set_sensor(flags.sensor);
   RETURN_IF_ERROR(FillTerms(flags, request));
+  if (flags.sign.given()) return SignPolicy(session, flags, request, v1::POLICY_TEMPLATE_NETWORK_ISOLATION);
   const absl::Time called = absl::Now();
   ASSIGN_OR_RETURN(v1::IsolateSensorResponse response,
                    session.Call(&v1::SensorService::Stub::IsolateSensor, request, flags.request_id));
@@ -176,12 +190,34 @@ void FillOnly(const Flags& flags, v1::ReleaseSensorRequest& request) {
   if (flags.only_isolation) request.set_only(v1::POLICY_TEMPLATE_NETWORK_ISOLATION);
 }
 
+// Each of the two is an order of its own. What is not ordered any more may still be in force: the host keeps what was
+// taken out of the database without a signature.
+absl::Status SignRelease(Session& session, const Flags& flags, const v1::ReleaseSensorRequest& request) {
+  if (!flags.sign.out_file.empty() && request.only() == v1::POLICY_TEMPLATE_UNSPECIFIED) {
+    return UsageError("--sign-only signs one order: add --only-containment or --only-isolation");
+  }
+  for (const v1::PolicyTemplate lifted :
+       {v1::POLICY_TEMPLATE_NETWORK_CONTAINMENT, v1::POLICY_TEMPLATE_NETWORK_ISOLATION}) {
+    if (request.only() != v1::POLICY_TEMPLATE_UNSPECIFIED && request.only() != lifted) continue;
+    v1::OrderStatement statement;
+    statement.mutable_lift()->set_template_(lifted);
+    if (request.has_scope()) *statement.mutable_lift()->mutable_scope() = request.scope();
+    OrderFlags order = flags;
+    // Two orders are two requests.
+    order.request_id = absl::StrCat(flags.request_id, "-", static_cast<int>(lifted));
+    RETURN_IF_ERROR(
+        SignAndSubmit(session, flags.sign, order, /*allow_degraded=*/false, flags.sensor, std::move(statement)));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status Release(Session& session, const Flags& flags) {
   v1::ReleaseSensorRequest request;
   flags.Fill(request);
   request.set_sensor(flags.sensor);
   FillScope(flags.scope, request);
   FillOnly(flags, request);
+  if (flags.sign.given()) return SignRelease(session, flags, request);
   const absl::Time called = absl::Now();
   ASSIGN_OR_RETURN(v1::ReleaseSensorResponse response,
                    session.Call(&v1::SensorService::Stub::ReleaseSensor, request, flags.request_id));
@@ -217,6 +253,7 @@ absl::Status BlockBinary(Session& session, const Flags& flags) {
   flags.Fill(request);
   request.set_sensor(flags.sensor);
   RETURN_IF_ERROR(FillBlock(flags, request));
+  if (flags.sign.given()) return SignPolicy(session, flags, request, v1::POLICY_TEMPLATE_BLOCK_BINARY);
   const absl::Time called = absl::Now();
   ASSIGN_OR_RETURN(v1::BlockBinaryResponse response,
                    session.Call(&v1::SensorService::Stub::BlockBinary, request, flags.request_id));
@@ -254,6 +291,7 @@ absl::Status SetAllowList(Session& session, const Flags& flags) {
   request.set_action(ActionOf(flags.action));
   request.set_allow_degraded(flags.allow_degraded);
   RETURN_IF_ERROR(FillLease(flags, request));
+  if (flags.sign.given()) return SignPolicy(session, flags, request, v1::POLICY_TEMPLATE_ALLOW_LIST);
   const absl::Time called = absl::Now();
   ASSIGN_OR_RETURN(v1::SetAllowListResponse response,
                    session.Call(&v1::SensorService::Stub::SetAllowList, request, flags.request_id));
@@ -278,6 +316,7 @@ CLI::App* AddOrder(CLI::App& sensor, Action& action, const std::string& name, co
   AddReasonAndEtagFlags(*verb, *flags);
   AddRequestIdFlag(*verb, *flags);
   AddWaitFlags(*verb, *flags, kKernelHasIt);
+  AddSignFlags(*verb, flags->sign, *flags);
   return verb;
 }
 

@@ -14,6 +14,7 @@
 #include "bulkhead/v1/audit.grpc.pb.h"
 #include "bulkhead/v1/certificate_service.grpc.pb.h"
 #include "bulkhead/v1/enrollment.grpc.pb.h"
+#include "bulkhead/v1/event_service.grpc.pb.h"
 #include "bulkhead/v1/policy_service.grpc.pb.h"
 #include "bulkhead/v1/rollout_service.grpc.pb.h"
 #include "bulkhead/v1/sensor_service.grpc.pb.h"

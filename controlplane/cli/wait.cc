@@ -34,6 +34,17 @@ std::string RefusedBecause(const v1::Sensor& sensor, const Goal& goal) {
   return "";
 }
 
+// Why the sensor keeps what is not ordered any more; empty when it does not. It waits for the operators' signatures.
+std::string KeptBecause(const v1::Sensor& sensor, const Goal& goal) {
+  if (!goal.lifts || sensor.observed().receipt().generation() < goal.generation) return "";
+  for (const v1::ObservedPolicy& policy : sensor.observed().policies()) {
+    const bool ordered = std::any_of(sensor.enforcement_policies().begin(), sensor.enforcement_policies().end(),
+                                     [&](const auto& candidate) { return candidate.id() == policy.policy_id(); });
+    if (!ordered && !policy.refused().empty()) return policy.refused();
+  }
+  return "";
+}
+
 // The rules are in the kernel, and something got past them all the same.
 bool ProbeFailed(const v1::Receipt& receipt) {
   return std::any_of(receipt.probes().begin(), receipt.probes().end(),
@@ -56,6 +67,11 @@ class Progress {
     if (!because.empty()) {
       return NotConverged(absl::StrCat("sensor ", goal->name, " refused this policy, and enforces the others: ",
                                        Printable(because), "\n  to do: bulkheadctl policy delete ", goal->policy_id));
+    }
+    const std::string kept = KeptBecause(change.sensor(), *goal);
+    if (!kept.empty()) {
+      return NotConverged(absl::StrCat("sensor ", goal->name, " keeps a policy in force: ", Printable(kept),
+                                       "\n  to do: lift it with --sign-key"));
     }
     const bool refused = change.sensor().convergence() == v1::CONVERGENCE_STATE_FAILED &&
                          change.sensor().desired_generation() >= goal->generation;

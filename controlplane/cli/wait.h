@@ -19,6 +19,7 @@ struct Goal {
   std::string name;
   uint64_t generation = 0;
   std::string policy_id;  // that must be among what the sensor did not refuse; empty: none in particular
+  bool lifts = false;     // it must keep nothing in force that is not ordered any more
 };
 
 // Watches the sensors until each kernel was read back with its goal's generation or a newer one. Survives a lost

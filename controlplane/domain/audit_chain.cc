@@ -24,7 +24,7 @@ std::string AuditRecordHash(const std::string& previous_hash, const AuditRecord&
 
 bool AuditChainChecker::Take(const AuditRecord& record) {
   if (first_bad_ != 0) return false;
-  const uint64_t expected = records_ + 1;
+  const uint64_t expected = last_ + 1;
   if (record.sequence != expected) {
     return Fail(expected,
                 absl::StrCat("record ", expected, " is missing; the next one has the number ", record.sequence));
@@ -35,16 +35,17 @@ bool AuditChainChecker::Take(const AuditRecord& record) {
   }
   previous_hash_ = record.hash;
   ++records_;
+  last_ = record.sequence;
   return true;
 }
 
 bool AuditChainChecker::Finish(uint64_t head_sequence, const std::string& head_hash) {
   if (first_bad_ != 0) return false;
-  if (head_sequence > records_) {
-    return Fail(records_ + 1, absl::StrCat("records ", records_ + 1, "..", head_sequence, " are missing at the end"));
+  if (head_sequence > last_) {
+    return Fail(last_ + 1, absl::StrCat("records ", last_ + 1, "..", head_sequence, " are missing at the end"));
   }
-  if (head_sequence != records_ || head_hash != previous_hash_) {
-    return Fail(records_, "the last record is not the one that the log's head names");
+  if (head_sequence != last_ || head_hash != previous_hash_) {
+    return Fail(last_, "the last record is not the one that the log's head names");
   }
   return true;
 }

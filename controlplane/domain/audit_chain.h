@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 
 #include "controlplane/domain/types.h"
 
@@ -15,9 +16,14 @@ std::string AuditGenesisHash();
 // microseconds, as the database keeps it. Pure; thread safe.
 std::string AuditRecordHash(const std::string& previous_hash, const AuditRecord& record);
 
-// Walks a log in order of sequence. Not thread safe.
+// Walks a log, or a part of one, in order of sequence. Not thread safe.
 class AuditChainChecker {
  public:
+  // From the first record.
+  AuditChainChecker() = default;
+  // From the record after `before`, which has this hash.
+  AuditChainChecker(uint64_t before, std::string hash) : last_(before), previous_hash_(std::move(hash)) {}
+
   // Takes the next record; returns false, and remembers why, at the first that does not fit. Later calls return false.
   bool Take(const AuditRecord& record);
   // Compares the end of the log with the head that is stored beside it, which tells when records were cut off at the
@@ -25,6 +31,9 @@ class AuditChainChecker {
   bool Finish(uint64_t head_sequence, const std::string& head_hash);
 
   uint64_t records() const { return records_; }
+  // The last record that fits, and its hash.
+  uint64_t last_sequence() const { return last_; }
+  const std::string& last_hash() const { return previous_hash_; }
   uint64_t first_bad_sequence() const { return first_bad_; }
   const std::string& problem() const { return problem_; }
 
@@ -32,6 +41,7 @@ class AuditChainChecker {
   bool Fail(uint64_t sequence, std::string problem);
 
   uint64_t records_ = 0;
+  uint64_t last_ = 0;
   std::string previous_hash_ = AuditGenesisHash();
   uint64_t first_bad_ = 0;
   std::string problem_;

@@ -238,10 +238,47 @@ absl::Status RotationUnconfirmed(const std::vector<std::string>& sensors, const 
                            "again"));
 }
 
+absl::Status SignatureRequired(absl::string_view kind, uint32_t count) {
+  return Make(absl::StatusCode::kFailedPrecondition, "SIGNATURE_REQUIRED",
+              absl::StrCat("orders of kind ", kind, " need the signatures of ", count,
+                           count == 1 ? " operator" : " operators", "; give it with --sign-key"));
+}
+
+absl::Status OrderExpired(absl::Time expired_at) {
+  return Make(absl::StatusCode::kFailedPrecondition, "ORDER_EXPIRED",
+              absl::StrCat("what was signed expired at ", TimeText(expired_at), "; sign the order again"));
+}
+
+absl::Status ProposalEnded(absl::string_view id, absl::string_view how) {
+  return Make(absl::StatusCode::kFailedPrecondition, "PROPOSAL_ENDED",
+              absl::StrCat("proposal ", id, " is ", how, " and takes no more signatures"));
+}
+
+absl::Status SameOperator(absl::string_view name) {
+  return Make(absl::StatusCode::kFailedPrecondition, "SAME_OPERATOR",
+              absl::StrCat(name, " has signed this already; another operator must, with a key of their own"));
+}
+
+absl::Status ProposalNotFound(absl::string_view id) {
+  return Make(absl::StatusCode::kNotFound, "PROPOSAL_NOT_FOUND", absl::StrCat("there is no proposal ", Quoted(id)));
+}
+
+absl::Status OrderAlreadySubmitted() {
+  return Make(absl::StatusCode::kAlreadyExists, "ORDER_ALREADY_SUBMITTED",
+              "this statement was submitted before; see its proposal, or sign the order again");
+}
+
 absl::Status StaleEtag(absl::string_view what, absl::string_view name) {
   return Make(
       absl::StatusCode::kAborted, "STALE_ETAG",
       absl::StrCat(what, " ", Quoted(name), " has changed since you read it; read it again and repeat the order"));
+}
+
+absl::Status ResumeTokenExpired(absl::string_view why) {
+  return AtField(Make(absl::StatusCode::kOutOfRange, "RESUME_TOKEN_EXPIRED",
+                      absl::StrCat("resume_token is of no use any more: ", why,
+                                   "; watch without it, and forget what is not sent before the first bookmark")),
+                 "resume_token");
 }
 
 absl::Status StreamSuperseded() {

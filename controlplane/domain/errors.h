@@ -40,12 +40,14 @@ absl::Status TokenNotFound(absl::string_view id);
 absl::Status RolloutNotFound(absl::string_view id);
 absl::Status RoleNotFound(absl::string_view name);
 absl::Status OperatorNotFound(absl::string_view name);
+absl::Status ProposalNotFound(absl::string_view id);
 
 // ALREADY_EXISTS.
 absl::Status SensorNameTaken(absl::string_view name);
 absl::Status DuplicateIsolationRule();
 absl::Status RoleNameTaken(absl::string_view name);
 absl::Status RequestIdReused(absl::string_view request_id);
+absl::Status OrderAlreadySubmitted();
 absl::Status OperatorRoleDiffers(absl::string_view name, absl::string_view role);
 
 // FAILED_PRECONDITION: change the state first.
@@ -64,9 +66,17 @@ absl::Status LastAdmin(absl::string_view name);
 absl::Status RotationRunning();
 absl::Status NoRotation();
 absl::Status RotationUnconfirmed(const std::vector<std::string>& sensors, const std::vector<std::string>& replicas);
+// `kind` as OrderKindWord.
+absl::Status SignatureRequired(absl::string_view kind, uint32_t count);
+absl::Status OrderExpired(absl::Time expired_at);
+absl::Status ProposalEnded(absl::string_view id, absl::string_view how);
+absl::Status SameOperator(absl::string_view name);
 
 // ABORTED: read again, then decide again.
 absl::Status StaleEtag(absl::string_view what, absl::string_view name);
+
+// OUT_OF_RANGE: start again without the token. `why` completes "the token is of no use any more: ".
+absl::Status ResumeTokenExpired(absl::string_view why);
 
 // To a stream: another one holds the sensor now. Not to be retried on the same stream.
 absl::Status StreamSuperseded();

@@ -28,6 +28,7 @@ constexpr PermissionRow kPermissions[] = {
     {"sensors:read", kViewer | kOperator | kAdmin},   // sensors, their state, their commands
     {"policies:read", kViewer | kOperator | kAdmin},  // enforcement policies and isolation rules
     {"audit:read", kViewer | kOperator | kAdmin},     // the audit log and its check
+    {"events:read", kViewer | kOperator | kAdmin},    // what sensors saw
     {"sensors:contain", kOperator | kAdmin},          // contain, isolate, release, block, kill, lift a policy; rollouts
     {"guard:lower", kAdmin},                          // the tamper guard, and its offline code
     {"agents:manage", kOperator | kAdmin},            // the global isolation rules
@@ -70,6 +71,11 @@ constexpr MethodRow kMethods[] = {
     {"/bulkhead.v1.RolloutService/CreateRollout", "sensors:contain"},
     {"/bulkhead.v1.RolloutService/CancelRollout", "sensors:contain"},
     {"/bulkhead.v1.RolloutService/ResumeRollout", "sensors:contain"},
+    {"/bulkhead.v1.OrderApprovalService/ListOrderProposals", "sensors:read"},
+    {"/bulkhead.v1.OrderApprovalService/GetOrderProposal", "sensors:read"},
+    {"/bulkhead.v1.OrderApprovalService/SubmitOrder", "sensors:contain"},  // to lower a guard, guard:lower too
+    {"/bulkhead.v1.OrderApprovalService/ApproveOrderProposal", "sensors:contain"},
+    {"/bulkhead.v1.OrderApprovalService/RejectOrderProposal", "sensors:contain"},
     {"/bulkhead.v1.PolicyService/ListEnforcementPolicies", "policies:read"},
     {"/bulkhead.v1.PolicyService/GetEnforcementPolicy", "policies:read"},
     {"/bulkhead.v1.PolicyService/DeleteEnforcementPolicy", "sensors:contain"},
@@ -90,6 +96,11 @@ constexpr MethodRow kMethods[] = {
     {"/bulkhead.v1.AccessService/EnableOperator", "access:manage"},
     {"/bulkhead.v1.AuditService/ListAuditRecords", "audit:read"},
     {"/bulkhead.v1.AuditService/VerifyAuditLog", "audit:read"},
+    {"/bulkhead.v1.AuditService/ExportAuditRecords", "audit:read"},
+    {"/bulkhead.v1.AuditService/GetAuditHead", "audit:read"},
+    {"/bulkhead.v1.EventService/ListEvents", "events:read"},
+    {"/bulkhead.v1.EventService/ListEventCounts", "events:read"},
+    {"/bulkhead.v1.EventService/WatchEvents", "events:read"},
 };
 
 unsigned RoleBit(absl::string_view role) {

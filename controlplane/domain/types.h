@@ -88,6 +88,7 @@ struct Policy {
   OnUnreachable on_unreachable = OnUnreachable::kRollBack;  // network templates only
   std::optional<Scope> scope;                               // none: everything that the sensor was started for
   AllowList allow_list;                                     // allow-list only, which always has a scope
+  std::string signed_order;  // bulkhead.v1.SignedOrder, opaque to domain and store; empty: it was not signed
 };
 
 // What an order for a policy asks for beside its template.
@@ -98,6 +99,7 @@ struct PolicyTerms {
   OnExpiry on_expiry = OnExpiry::kRelease;
   OnUnreachable on_unreachable = OnUnreachable::kRollBack;
   std::optional<Scope> scope;  // checked by ValidateScope
+  std::string signed_order;    // as in Policy
 };
 
 struct IsolationRule {
@@ -115,6 +117,7 @@ struct IsolationRule {
 // What a sensor last reported. The three blobs are serialized bulkhead.v1 messages, opaque to domain and store;
 // what the domain needs for its decisions stands beside them.
 struct SensorReport {
+  uint64_t number = 0;       // 1, 2, 3, … in one stream: a report that is stored late does not hide a later one
   std::string host_info;     // bulkhead.v1.HostInfo
   std::string capabilities;  // bulkhead.v1.Capabilities
   std::string observed;      // bulkhead.v1.ObservedState
@@ -130,6 +133,8 @@ struct SensorReport {
   Tier isolation_tier = Tier::kUnknown;
   Tier block_binary_tier = Tier::kUnknown;
   Tier allow_list_tier = Tier::kUnknown;
+
+  friend bool operator==(const SensorReport&, const SensorReport&) = default;
 };
 
 struct Sensor {
@@ -152,6 +157,7 @@ struct Sensor {
   Labels labels;
   std::optional<absl::Time> clone_suspected_at;  // two hosts seem to share its identity
   std::string clone_reason;
+  bool maybe_changed = true;  // since the moment that was asked about, when one was; false is certain
 
   // The policy of a template that is about `scope` exactly, or null.
   const Policy* Find(PolicyTemplate wanted, const std::optional<Scope>& scope = std::nullopt) const {
@@ -169,6 +175,7 @@ struct DesiredState {
   std::string digest;
   std::vector<Policy> policies;
   std::vector<IsolationRule> isolation_rules;
+  std::vector<std::string> signed_releases;  // bulkhead.v1.SignedOrder each
 };
 
 // A stream's claim on its sensor: the epoch that the database gave it. Every write that a stream makes carries it, and
@@ -231,6 +238,7 @@ struct Command {
   std::optional<CommandResult> result;
   std::string created_by;
   std::optional<absl::Time> finished_at;
+  std::string signed_order = {};  // bulkhead.v1.SignedOrder, opaque to domain and store; empty: it was not signed
 };
 
 struct EnrollmentToken {
@@ -266,7 +274,7 @@ struct AuditRecord {
   std::string request_id;
   std::string outcome;
   std::string details_json;
-  std::string hash;
+  std::string hash;  // 32 bytes
 };
 
 struct Operator {
@@ -311,10 +319,14 @@ struct RotationProgress {
 
 // Who gives an order and with which safeguards; the same for every order.
 struct OrderContext {
-  std::string actor;       // operator's name
-  std::string request_id;  // empty: not repeatable
-  std::string reason;      // for the audit log
-  std::string etag;        // empty: not checked
+  std::string actor;         // operator's name
+  std::string request_id;    // empty: not repeatable
+  std::string reason;        // for the audit log
+  std::string etag;          // empty: not checked
+  std::string call_id = {};  // x-request-id of the call that gives it, for the audit log
+  // bulkhead.v1.SignedOrder that a command or a policy is made from; empty: it was not signed.
+  std::string signed_order = {};
+  absl::Time signed_until = absl::InfiniteFuture();  // when that expires
 };
 
 }  // namespace bulkhead::controlplane

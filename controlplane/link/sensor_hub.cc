@@ -18,17 +18,15 @@ constexpr int kMaxStreamsOfSensor = 8;
 
 }  // namespace
 
-SensorHub::SensorHub(LinkContext context) : context_(std::move(context)), ticker_([this] { Loop(); }) {}
+SensorHub::SensorHub(LinkContext context)
+    : context_(std::move(context)), heartbeats_(context_.store), ticker_([this] { Loop(); }) {}
 
 SensorHub::~SensorHub() {
   StopTicking();
 }
 
 void SensorHub::StopTicking() {
-  {
-    absl::MutexLock lock(&mutex_);
-    stopping_ = true;
-  }
+  pause_.Stop();
   if (ticker_.joinable()) ticker_.join();
 }
 
@@ -106,6 +104,7 @@ void SensorHub::Shutdown(absl::Duration limit) {
     absl::MutexLock lock(&mutex_);
     mutex_.AwaitWithTimeout(absl::Condition(this, &SensorHub::Empty), limit);
   }
+  heartbeats_.Stop();
   StopTicking();
 }
 
@@ -119,17 +118,20 @@ size_t SensorHub::size() const {
   return sessions_.size();
 }
 
+size_t SensorHub::queued() const {
+  size_t queued = 0;
+  for (const auto& session : Sessions()) queued += session->queued();
+  return queued;
+}
+
 void SensorHub::Loop() {
-  absl::Time next_sweep = absl::Now() + kSweepInterval;
-  while (true) {
-    {
-      absl::MutexLock lock(&mutex_);
-      if (mutex_.AwaitWithTimeout(absl::Condition(&stopping_), kTick)) return;
-    }
+  absl::Duration since_sweep = absl::ZeroDuration();
+  while (pause_.For(kTick)) {
+    since_sweep += kTick;
     const auto sessions = Sessions();
     for (const auto& session : sessions) session->Tick();
-    if (sessions.empty() || absl::Now() < next_sweep || sweeping_.exchange(true)) continue;
-    next_sweep = absl::Now() + kSweepInterval;
+    if (sessions.empty() || since_sweep < kSweepInterval || sweeping_.exchange(true)) continue;
+    since_sweep = absl::ZeroDuration();
     if (!context_.workers->Post([this] { Sweep(); })) sweeping_ = false;
   }
 }
@@ -153,6 +155,7 @@ void SensorHub::Sweep() {
     }
     // What is left has something to be sent, or was deleted, revoked or taken over: the refresh finds out which.
     for (const auto& [id, session] : stale) session->Refresh();
+    if (context_.observer) context_.observer->OnSweep(stale.size());
   }
   sweeping_ = false;
 }

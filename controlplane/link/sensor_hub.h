@@ -2,6 +2,7 @@
 // shutdown.
 #pragma once
 
+#include <atomic>
 #include <map>
 #include <memory>
 #include <set>
@@ -11,6 +12,8 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
+#include "common/pause.h"
+#include "controlplane/link/heartbeat_batcher.h"
 #include "controlplane/link/sensor_session.h"
 #include "controlplane/rpc/method_table.h"
 
@@ -37,12 +40,16 @@ class SensorHub {
 
   // How many streams are open.
   size_t size() const ABSL_LOCKS_EXCLUDED(mutex_);
+  // Messages that wait to be written to all of them.
+  size_t queued() const ABSL_LOCKS_EXCLUDED(mutex_);
 
   // From sessions: this one has said hello and is now the sensor's stream; an older one is told so and ends. False when
   // a newer one (by its epoch) is there already.
   bool Attach(const std::shared_ptr<SensorSession>& session) ABSL_LOCKS_EXCLUDED(mutex_);
   // From sessions: this one is over.
   void Detach(const SensorSession* session) ABSL_LOCKS_EXCLUDED(mutex_);
+  // From sessions: takes heartbeats that can wait.
+  HeartbeatBatcher& heartbeats() { return heartbeats_; }
 
  private:
   absl::StatusOr<std::shared_ptr<StreamHandler>> Open(const Caller& caller, std::shared_ptr<StreamSession> stream);
@@ -55,14 +62,15 @@ class SensorHub {
   bool Empty() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return sessions_.empty(); }
 
   const LinkContext context_;
+  HeartbeatBatcher heartbeats_;
   mutable absl::Mutex mutex_;
   std::map<const SensorSession*, std::shared_ptr<SensorSession>> sessions_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, std::shared_ptr<SensorSession>> by_sensor_ ABSL_GUARDED_BY(mutex_);
   // How many of sessions_ each sensor has.
   std::map<std::string, int> streams_of_ ABSL_GUARDED_BY(mutex_);
   bool shutting_down_ ABSL_GUARDED_BY(mutex_) = false;
-  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   std::atomic<bool> sweeping_ = false;
+  Pause pause_;
   std::thread ticker_;
 };
 

@@ -1,14 +1,19 @@
 // What each message of a sensor does, and what the sensor is sent.
 #include "controlplane/link/sensor_session.h"
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
 #include "absl/random/random.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/log.h"
 #include "common/status_macros.h"
+#include "common/uuid.h"
 #include "controlplane/domain/errors.h"
+#include "controlplane/domain/validate.h"
+#include "controlplane/link/event_convert.h"
 #include "controlplane/link/sensor_hub.h"
 #include "controlplane/rpc/convert.h"
 #include "controlplane/rpc/grpc_status.h"
@@ -20,9 +25,11 @@ constexpr absl::Duration kHelloDeadline = absl::Seconds(10);
 // How long a peer may take to read its goodbye: revocation must close a stream within a second.
 constexpr absl::Duration kGoodbyeGrace = absl::Milliseconds(500);
 constexpr size_t kMaxInstanceBytes = 64;
-constexpr int kMaxEventsInBatch = 256;
+
+// While the database is away.
+constexpr absl::Duration kEventRetryInterval = absl::Seconds(2);
 // More lines of one batch are counted, not written: a hostile sensor must not fill the log.
-constexpr int kMaxEventsLogged = 10;
+constexpr size_t kMaxEventsLogged = 10;
 
 // Give or take a tenth: streams that were opened together must not all end together.
 absl::Time EndOfAge(absl::Time opened, absl::Duration age) {
@@ -40,8 +47,46 @@ std::string InstanceOf(const v1::HostInfo& host) {
   return host.instance_id().empty() ? host.boot_id() : host.instance_id();
 }
 
-bool IsDigest(const std::string& digest) {
-  return digest.empty() || digest.size() == 32;
+absl::Status CheckDigest(const v1::ObservedState& observed) {
+  const std::string& digest = observed.receipt().digest();
+  if (digest.empty() || digest.size() == 32) return absl::OkStatus();
+  return InvalidField("observed.receipt.digest", "must be empty or 32 bytes");
+}
+
+// The database's trouble, not the sensor's. (StreamSuperseded is Aborted too.)
+bool IsPassing(const absl::Status& status) {
+  return absl::IsUnavailable(status) || (absl::IsAborted(status) && !IsStreamSuperseded(status));
+}
+
+// For whatever collects logs.
+void LogEvents(const std::string& sensor_id, const std::vector<SensorEvent>& events) {
+  for (size_t i = 0; i < std::min(events.size(), kMaxEventsLogged); ++i) {
+    const SensorEvent& event = events[i];
+    LogInfo("sensor event", {{"sensor", sensor_id},
+                             {"sequence", event.sequence},
+                             {"kind", v1::EventKind_Name(static_cast<v1::EventKind>(event.kind))},
+                             {"policy", event.policy_id},
+                             {"pid", event.pid},
+                             {"comm", event.comm},
+                             {"uid", event.uid},
+                             {"parent_pid", event.parent_pid},
+                             {"parent_comm", event.parent_comm},
+                             {"cgroup", event.cgroup},
+                             {"container", event.container},
+                             {"detail", event.detail}});
+  }
+  if (events.size() > kMaxEventsLogged) {
+    LogInfo("more sensor events", {{"sensor", sensor_id}, {"count", events.size() - kMaxEventsLogged}});
+  }
+}
+
+// What is left of a report is what a person or an order may wait for.
+SensorReport WithoutBlobs(SensorReport report) {
+  report.number = 0;
+  report.host_info.clear();
+  report.capabilities.clear();
+  report.observed.clear();
+  return report;
 }
 
 }  // namespace
@@ -110,6 +155,10 @@ void SensorSession::Tick() {
     End(v1::GOODBYE_REASON_SHUTDOWN, absl::UnavailableError("this stream has reached its age; reconnect"));
   }
   stream_->EnforceClose(kGoodbyeGrace, now);
+  if (events_wait_ && now >= next_event_retry_) {
+    next_event_retry_ = now + kEventRetryInterval;
+    Wake();
+  }
 }
 
 void SensorSession::Wake() {
@@ -122,15 +171,21 @@ void SensorSession::Wake() {
 
 void SensorSession::Step() {
   std::optional<std::string> message;
+  decltype(collected_) collected;
   bool refresh = false;
   bool ended = false;
   {
     absl::MutexLock lock(&mutex_);
     message.swap(message_);
+    collected.swap(collected_);
     std::swap(refresh, refresh_);
     ended = ended_;
   }
   if (ended) return Leave();
+  if (collected) {
+    if (const absl::Status status = AnswerCollected(collected->first, collected->second); !status.ok()) Fail(status);
+  }
+  if (unstored_events_) RetryEvents();
   if (message) HandleMessage(*message);
   if (refresh && hello_done_ && !stream_->closed()) {
     if (const absl::Status status = Synchronize(0); !status.ok()) Fail(status);
@@ -142,7 +197,15 @@ void SensorSession::HandleMessage(const std::string& bytes) {
   absl::Status status = ParseLeniently(bytes, &request);
   if (status.ok()) status = Dispatch(request);
   if (!status.ok()) Fail(status);
-  stream_->RequestRead();
+  // With events that could not be stored the sensor waits: a later batch must not be acknowledged before them.
+  if (!unstored_events_) stream_->RequestRead();
+}
+
+void SensorSession::RetryEvents() {
+  if (stream_->closed()) return;
+  const absl::Status status = StoreEvents(*std::exchange(unstored_events_, std::nullopt));
+  if (!status.ok()) Fail(status);
+  if (!unstored_events_) stream_->RequestRead();
 }
 
 absl::Status SensorSession::Dispatch(const v1::ConnectRequest& request) {
@@ -178,12 +241,17 @@ absl::Status SensorSession::HandleHello(const v1::Hello& hello) {
   if (hello.host().instance_id().size() > kMaxInstanceBytes) {
     return InvalidField("hello.host.instance_id", absl::StrCat("must have at most ", kMaxInstanceBytes, " bytes"));
   }
+  if (!hello.run_id().empty()) RETURN_IF_ERROR(ValidateUuid("hello.run_id", hello.run_id()));
+  RETURN_IF_ERROR(CheckDigest(hello.observed()));
   host_ = hello.host();
   capabilities_ = hello.capabilities();
+  event_runs_known_ = !hello.run_id().empty();
+  event_run_id_ = event_runs_known_ ? hello.run_id() : NewUuid();
   ASSIGN_OR_RETURN(const Ownership owner,
                    context_->store->OpenSession(sensor_id(), context_->run_id, InstanceOf(host_)));
   epoch_ = owner.epoch;
-  RETURN_IF_ERROR(CheckTrust(StoreReport(hello.observed(), /*heartbeat=*/false)));
+  RETURN_IF_ERROR(
+      CheckTrust(StoreReport(hello.observed(), ReportOf(hello.observed(), host_, capabilities_), /*heartbeat=*/false)));
   if (!hub_->Attach(shared_from_this())) return StreamSuperseded();
   v1::ConnectResponse response;
   v1::Welcome& welcome = *response.mutable_welcome();
@@ -199,15 +267,52 @@ absl::Status SensorSession::HandleHello(const v1::Hello& hello) {
 
 absl::Status SensorSession::HandleHeartbeat(const v1::Heartbeat& heartbeat) {
   if (heartbeat.sequence() == 0) return InvalidField("heartbeat.sequence", "starts at 1");
-  const absl::StatusOr<OrderedState> ordered = StoreReport(heartbeat.observed(), /*heartbeat=*/true);
-  RETURN_IF_ERROR(CheckTrust(ordered));
+  RETURN_IF_ERROR(CheckDigest(heartbeat.observed()));
   RETURN_IF_ERROR(NoteStored(heartbeat.stored_certificate()));
-  // What nearly every heartbeat is: nothing to say, and one statement was enough to know it.
-  if (Knows(*ordered) && !ordered->open_commands) {
-    AnswerUnchanged(heartbeat.sequence());
+  SensorReport report = ReportOf(heartbeat.observed(), host_, capabilities_);
+  if (IsPlain(report)) {
+    if (context_->observer) context_->observer->OnHeartbeat();
+    CountKernelCounters(heartbeat.observed());
+    CollectHeartbeat(heartbeat.sequence(), std::move(report.observed));
     return absl::OkStatus();
   }
-  return Synchronize(heartbeat.sequence());
+  return AnswerHeartbeat(heartbeat.sequence(),
+                         StoreReport(heartbeat.observed(), std::move(report), /*heartbeat=*/true));
+}
+
+bool SensorSession::IsPlain(const SensorReport& report) const {
+  return !collecting_ && !enforced_untold_ && report.observed_generation == known_generation_ &&
+         report.observed_digest == known_digest_ && WithoutBlobs(report) == last_said_;
+}
+
+void SensorSession::CollectHeartbeat(uint64_t sequence, std::string observed) {
+  collecting_ = true;
+  hub_->heartbeats().Add({.owner = owner(), .number = ++reports_, .observed = std::move(observed)},
+                         [self = shared_from_this(), sequence](absl::StatusOr<OrderedState> ordered) {
+                           {
+                             absl::MutexLock lock(&self->mutex_);
+                             self->collected_.emplace(sequence, std::move(ordered));
+                           }
+                           self->Wake();
+                         });
+}
+
+absl::Status SensorSession::AnswerCollected(uint64_t sequence, const absl::StatusOr<OrderedState>& ordered) {
+  collecting_ = false;
+  // The batcher has logged it, once for all.
+  if (stream_->closed() || IsPassing(ordered.status())) return absl::OkStatus();
+  context_->on_report(sensor_id());
+  return AnswerHeartbeat(sequence, ordered);
+}
+
+absl::Status SensorSession::AnswerHeartbeat(uint64_t sequence, const absl::StatusOr<OrderedState>& ordered) {
+  RETURN_IF_ERROR(CheckTrust(ordered));
+  // What nearly every heartbeat is: nothing to say, and one statement was enough to know it.
+  if (Knows(*ordered) && !ordered->open_commands) {
+    AnswerUnchanged(sequence);
+    return absl::OkStatus();
+  }
+  return Synchronize(sequence);
 }
 
 absl::Status SensorSession::HandlePolicyStatus(const v1::PolicyStatus& status) {
@@ -220,7 +325,11 @@ absl::Status SensorSession::HandlePolicyStatus(const v1::PolicyStatus& status) {
   }
   const uint64_t sent = known_generation_;
   const std::string sent_digest = known_digest_;
-  if (status.has_observed()) RETURN_IF_ERROR(CheckTrust(StoreReport(status.observed(), /*heartbeat=*/false)));
+  if (status.has_observed()) {
+    RETURN_IF_ERROR(CheckDigest(status.observed()));
+    RETURN_IF_ERROR(CheckTrust(
+        StoreReport(status.observed(), ReportOf(status.observed(), host_, capabilities_), /*heartbeat=*/false)));
+  }
   // A refused generation is not pushed again at once; the next heartbeat, which still differs, offers it again.
   known_generation_ = sent;
   known_digest_ = sent_digest;
@@ -247,31 +356,33 @@ absl::Status SensorSession::HandleCommandResult(const v1::CommandResult& result)
 }
 
 absl::Status SensorSession::HandleEvents(const v1::EventBatch& batch) {
-  if (batch.events().empty() || batch.events_size() > kMaxEventsInBatch) {
-    return InvalidField("event_batch.events", absl::StrCat("must hold 1 to ", kMaxEventsInBatch, " events"));
+  EventBatch events = BatchOf(batch, event_run_id_, event_runs_known_);
+  RETURN_IF_ERROR(ValidateEventBatch(events));
+  return StoreEvents(std::move(events));
+}
+
+absl::Status SensorSession::StoreEvents(EventBatch events) {
+  const absl::StatusOr<EventsTaken> taken = context_->store->StoreEvents(owner(), events, context_->event_limit);
+  // One that may be stored already is known by its run and sequence when it is stored again.
+  if (IsPassing(taken.status()) || absl::IsUnknown(taken.status()) || absl::IsResourceExhausted(taken.status())) {
+    unstored_events_ = std::move(events);
+    events_wait_ = true;
+    LogWarning("events of a sensor wait for the database",
+               {{"sensor", sensor_id()}, {"error", taken.status().ToString()}});
+    return absl::OkStatus();
   }
-  int written = 0;
-  for (const v1::Event& event : batch.events()) {
-    if (++written > kMaxEventsLogged) break;
-    LogInfo("sensor event", {{"sensor", sensor_id()},
-                             {"sequence", event.sequence()},
-                             {"kind", v1::EventKind_Name(event.kind())},
-                             {"policy", event.policy_id()},
-                             {"pid", event.pid()},
-                             {"comm", event.comm()},
-                             {"uid", event.uid()},
-                             {"parent_pid", event.parent_pid()},
-                             {"parent_comm", event.parent_comm()},
-                             {"cgroup", event.cgroup()},
-                             {"container", event.container()},
-                             {"detail", event.detail()}});
-  }
-  if (batch.events_size() > kMaxEventsLogged) {
-    LogInfo("more sensor events", {{"sensor", sensor_id()}, {"count", batch.events_size() - kMaxEventsLogged}});
+  events_wait_ = false;
+  RETURN_IF_ERROR(CheckTrust(taken.status()));
+  if (taken->lost > 0 || taken->refused > 0) {
+    LogWarning("events of a sensor are missing",
+               {{"sensor", sensor_id()}, {"lost_by_the_host", taken->lost}, {"over_the_days_limit", taken->refused}});
   }
   v1::ConnectResponse response;
-  response.mutable_event_ack()->set_through_sequence(batch.events(batch.events_size() - 1).sequence());
+  response.mutable_event_ack()->set_through_sequence(events.events.back().sequence);
   Send(response);
+  if (taken->stored == 0) return absl::OkStatus();
+  LogEvents(sensor_id(), events.events);
+  context_->on_events();
   return absl::OkStatus();
 }
 
@@ -312,15 +423,57 @@ bool SensorSession::ShouldRenew() const {
   return now.issuer_hex != held_.issuer_hex || now.trust_bundle_digest != held_.trust_bundle_digest;
 }
 
-absl::StatusOr<OrderedState> SensorSession::StoreReport(const v1::ObservedState& observed, bool heartbeat) {
-  if (!IsDigest(observed.receipt().digest()))
-    return InvalidField("observed.receipt.digest", "must be empty or 32 bytes");
-  ASSIGN_OR_RETURN(const OrderedState ordered,
-                   context_->store->RecordReport(owner(), ReportOf(observed, host_, capabilities_), heartbeat));
-  known_generation_ = observed.receipt().generation();
-  known_digest_ = observed.receipt().digest();
+absl::StatusOr<OrderedState> SensorSession::StoreReport(const v1::ObservedState& observed, SensorReport report,
+                                                        bool heartbeat) {
+  report.number = ++reports_;
+  ASSIGN_OR_RETURN(const OrderedState ordered, context_->store->RecordReport(owner(), report, heartbeat));
+  known_generation_ = report.observed_generation;
+  known_digest_ = report.observed_digest;
   context_->on_report(sensor_id());
+  if (heartbeat && context_->observer) context_->observer->OnHeartbeat();
+  CountKernelCounters(observed);
+  if (Knows(ordered)) RecordEnforced(observed, report);
+  last_said_ = WithoutBlobs(std::move(report));
   return ordered;
+}
+
+void SensorSession::RecordEnforced(const v1::ObservedState& observed, const SensorReport& report) {
+  // A wall that is not proved yet is not called in force; see AssessConvergence.
+  if (enforced_generation_ == known_generation_ || !report.receipt_complete || !report.failed_probe.empty()) return;
+  std::vector<std::string> in_force;
+  for (const v1::ObservedPolicy& policy : observed.policies()) {
+    if (policy.refused().empty() && !policy.expired()) in_force.push_back(policy.policy_id());
+  }
+  if (!in_force.empty()) {
+    const auto enforced = context_->store->RecordEnforced(owner(), known_generation_, known_digest_, in_force);
+    enforced_untold_ = !enforced.ok();
+    if (!enforced.ok()) {
+      // Nothing that matters: the next report tries again.
+      return LogWarning("first receipt not noted", {{"sensor", sensor_id()}, {"error", enforced.status().ToString()}});
+    }
+    for (const NewlyEnforced& policy : *enforced) {
+      if (context_->observer) context_->observer->OnEnforced(policy.policy_template, policy.since_order);
+    }
+  }
+  enforced_generation_ = known_generation_;
+}
+
+void SensorSession::CountKernelCounters(const v1::ObservedState& observed) {
+  uint64_t drops = 0;
+  uint64_t failures = 0;
+  for (const v1::Counter& counter : observed.counters()) {
+    if (absl::StartsWith(counter.name(), "drop_")) drops += counter.value();
+    if (absl::StartsWith(counter.name(), "fail_")) failures += counter.value();
+  }
+  // What was counted before this stream was counted then, here or at another replica. A counter that went back began
+  // anew.
+  if (counted_ && context_->observer) {
+    context_->observer->OnKernelCounters(drops >= drops_ ? drops - drops_ : drops,
+                                         failures >= failures_ ? failures - failures_ : failures);
+  }
+  counted_ = true;
+  drops_ = drops;
+  failures_ = failures;
 }
 
 bool SensorSession::Knows(const OrderedState& ordered) const {
@@ -418,7 +571,7 @@ void SensorSession::Fail(const absl::Status& status) {
   }
   // A stream that is up stays up while the database is away: the host goes on enforcing, and the next heartbeat tries
   // again.
-  if (hello_done_ && (absl::IsUnavailable(status) || absl::IsAborted(status))) {
+  if (hello_done_ && IsPassing(status)) {
     return LogWarning("database did not answer for a sensor", {{"sensor", sensor_id()}, {"error", status.ToString()}});
   }
   LogWarning("stream ended", {{"sensor", sensor_id()}, {"error", status.ToString()}});

@@ -8,12 +8,14 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "bulkhead/v1/sensor_link.pb.h"
 #include "common/clock.h"
+#include "controlplane/link/link_observer.h"
 #include "controlplane/pki/pki.h"
 #include "controlplane/rpc/method_table.h"
 #include "controlplane/rpc/strand.h"
@@ -37,9 +39,14 @@ struct LinkContext {
   absl::Duration max_stream_age = absl::Hours(6);
   // Streams that this replica holds at most; 122 KB each were measured.
   size_t max_streams = 20'000;
+  // Events of one kind that are stored for a sensor in a day.
+  uint64_t event_limit = 10'000;
   // Called on a worker after something that a sensor reported was stored; tells this replica's watchers without a
   // database round trip.
   std::function<void(const std::string& sensor_id)> on_report;
+  // Called on a worker after events were stored.
+  std::function<void()> on_events = [] {};
+  LinkObserver* observer = nullptr;  // null: nobody counts
 };
 
 // One stream of one sensor. gRPC and the hub only leave notes (a message, "something changed"); one worker at a time
@@ -64,6 +71,8 @@ class SensorSession final : public StreamHandler, public std::enable_shared_from
   void Tick();
 
   const std::string& sensor_id() const { return identity_.id; }
+  // Messages that wait to be written. Thread safe.
+  size_t queued() const { return stream_->queued(); }
   // Generation that the sensor was last sent, or reported to have. Thread safe.
   uint64_t known_generation() const { return known_generation_; }
   // What fences its writes; 0 before the hello was stored. Thread safe.
@@ -82,12 +91,24 @@ class SensorSession final : public StreamHandler, public std::enable_shared_from
   absl::Status HandlePolicyStatus(const v1::PolicyStatus& status);
   absl::Status HandleCommandResult(const v1::CommandResult& result);
   absl::Status HandleEvents(const v1::EventBatch& batch);
+  // Stores and acknowledges them, or keeps them for RetryEvents.
+  absl::Status StoreEvents(EventBatch events);
+  void RetryEvents();
   absl::Status HandleRenewal(const v1::RenewCertificate& renewal);
   // The sensor has this certificate, and the trust bundle that was sent with it, on disk.
   absl::Status NoteStored(const std::string& serial_hex);
   // Whether another root issues now, or others are to be trusted, than the sensor knows.
   bool ShouldRenew() const;
-  absl::StatusOr<OrderedState> StoreReport(const v1::ObservedState& observed, bool heartbeat);
+  absl::StatusOr<OrderedState> StoreReport(const v1::ObservedState& observed, SensorReport report, bool heartbeat);
+  // Whether it says what the last report said, but for counters, and the sensor has what it was sent: then it can wait
+  // for a batch, because nobody's order waits for it.
+  bool IsPlain(const SensorReport& report) const;
+  void CollectHeartbeat(uint64_t sequence, std::string observed);
+  absl::Status AnswerCollected(uint64_t sequence, const absl::StatusOr<OrderedState>& ordered);
+  absl::Status AnswerHeartbeat(uint64_t sequence, const absl::StatusOr<OrderedState>& ordered);
+  // Has the policies that this report is the first receipt for marked and counted.
+  void RecordEnforced(const v1::ObservedState& observed, const SensorReport& report);
+  void CountKernelCounters(const v1::ObservedState& observed);
   void AnswerUnchanged(uint64_t sequence);
   // Whether the sensor was sent, or reported, just this.
   bool Knows(const OrderedState& ordered) const;
@@ -118,11 +139,15 @@ class SensorSession final : public StreamHandler, public std::enable_shared_from
   std::atomic<bool> hello_done_ = false;
   std::atomic<uint64_t> known_generation_ = 0;
   std::atomic<int64_t> epoch_ = 0;
+  std::atomic<bool> events_wait_ = false;               // unstored_events_ is set
+  absl::Time next_event_retry_ = absl::InfinitePast();  // on the hub's ticking thread only
 
   Strand strand_;
   // Notes that Step acts on.
   absl::Mutex mutex_;
   std::optional<std::string> message_ ABSL_GUARDED_BY(mutex_);
+  // A collected heartbeat was stored, or was not: its sequence and the answer.
+  std::optional<std::pair<uint64_t, absl::StatusOr<OrderedState>>> collected_ ABSL_GUARDED_BY(mutex_);
   bool refresh_ ABSL_GUARDED_BY(mutex_) = false;
   bool ended_ ABSL_GUARDED_BY(mutex_) = false;
 
@@ -130,6 +155,13 @@ class SensorSession final : public StreamHandler, public std::enable_shared_from
   std::string known_digest_;
   v1::HostInfo host_;
   v1::Capabilities capabilities_;
+  uint64_t reports_ = 0;     // of this stream
+  SensorReport last_said_;   // the last report that was stored at once, without its blobs
+  bool collecting_ = false;  // one heartbeat is in the batcher
+  std::string event_run_id_;
+  bool event_runs_known_ = false;  // the sensor names its runs
+  // The database did not take them; nothing more is read from the sensor until it has. One batch, so bounded.
+  std::optional<EventBatch> unstored_events_;
   std::set<std::string> commands_sent_;
   // A certificate of the sensor and the roots that it was sent with.
   struct Held {
@@ -137,8 +169,13 @@ class SensorSession final : public StreamHandler, public std::enable_shared_from
     std::string issuer_hex;
     std::string trust_bundle_digest;
   };
-  Held held_;                   // the newest that it is known to have
-  std::optional<Held> issued_;  // over this stream, not yet confirmed
+  Held held_;                         // the newest that it is known to have
+  std::optional<Held> issued_;        // over this stream, not yet confirmed
+  uint64_t enforced_generation_ = 0;  // the last whose policies were marked
+  bool enforced_untold_ = false;      // ... and the database could not take the next
+  bool counted_ = false;              // whether the two below are of this stream
+  uint64_t drops_ = 0;
+  uint64_t failures_ = 0;
 };
 
 }  // namespace bulkhead::controlplane

@@ -13,7 +13,7 @@ absl::Status Audit(Transaction& tx, const OrderContext& context, const std::stri
   record.target = target;
   record.request_id = context.request_id;
   record.outcome = unchanged ? "unchanged" : "applied";
-  record.details_json = details.AddIfSet("reason", context.reason).ToString();
+  record.details_json = details.AddIfSet("reason", context.reason).AddIfSet("call", context.call_id).ToString();
   return tx.AppendAudit(record);
 }
 

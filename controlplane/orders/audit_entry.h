@@ -11,7 +11,8 @@
 namespace bulkhead::controlplane::orders {
 
 // Appends the record of an order: who (context.actor), what (`action`), to what (`target`), and whether it changed
-// anything. The caller's reason is added to `details`.
+// anything. The caller's reason, and the id of its
+// call in the access log ("call"), are added to `details`.
 absl::Status Audit(Transaction& tx, const OrderContext& context, const std::string& action, const std::string& target,
                    bool unchanged, JsonObject details = {});
 

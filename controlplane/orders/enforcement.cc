@@ -42,6 +42,7 @@ struct Wanted {
     policy.on_expiry = terms.on_expiry;
     policy.on_unreachable = terms.on_unreachable;
     policy.scope = terms.scope;
+    policy.signed_order = terms.signed_order;
   }
 };
 
@@ -55,11 +56,13 @@ std::string AllowListText(const AllowList& list) {
   return text;
 }
 
-// Everything that an order can choose about a policy but its template and path.
+// Everything that an order can choose about a policy but its template and path. An order that is not signed does not
+// take the signatures of the present one away.
 bool SameTerms(const Policy& a, const Policy& b) {
   return a.action == b.action && a.expires_at == b.expires_at && a.on_expiry == b.on_expiry &&
          a.on_unreachable == b.on_unreachable && a.binary_sha256 == b.binary_sha256 &&
-         a.kill_running == b.kill_running && a.forced == b.forced && a.allow_list == b.allow_list;
+         a.kill_running == b.kill_running && a.forced == b.forced && a.allow_list == b.allow_list &&
+         (b.signed_order.empty() || a.signed_order == b.signed_order);
 }
 
 JsonObject Details(const Wanted& wanted, const Policy& policy) {
@@ -74,6 +77,7 @@ JsonObject Details(const Wanted& wanted, const Policy& policy) {
     if (policy.allow_list.learn) details.AddBool("learn", true);
   }
   if (policy.forced) details.AddBool("forced", true);
+  if (!policy.signed_order.empty()) details.AddBool("signed", true);
   if (wanted.allow_degraded) details.AddBool("allow_degraded", true);
   if (policy.expires_at) {
     details.Add("expires_at", absl::FormatTime(absl::RFC3339_full, *policy.expires_at, absl::UTCTimeZone()));
@@ -248,6 +252,31 @@ absl::StatusOr<Released> ReleaseSensor(Transaction& tx, const OrderContext& cont
   RETURN_IF_ERROR(Audit(tx, context, "sensor_released", SensorTarget(out.sensor.id), out.unchanged, details));
   ASSIGN_OR_RETURN(out.sensor, tx.GetSensor(out.sensor.id, /*lock=*/false));
   return out;
+}
+
+absl::StatusOr<Sensor> LiftSigned(Transaction& tx, const OrderContext& context, const std::string& sensor,
+                                  const PolicySlot& slot) {
+  ASSIGN_OR_RETURN(const Sensor target, LockForOrder(tx, context, sensor));
+  JsonObject details;
+  details.AddIfSet("scope", slot.scope ? ScopeWord(*slot.scope) : "").AddIfSet("path", slot.binary_path);
+  details.AddIfSet("sha256", ToHex(slot.binary_sha256)).AddBool("signed", true);
+  for (const Policy& policy : target.policies) {
+    if (!slot.Holds(policy)) continue;
+    RETURN_IF_ERROR(tx.DeletePolicy(policy.id));
+    details.Add("policy_id", policy.id).Add("policy", policy.name);
+  }
+  const std::string scope = slot.scope ? ScopeWord(*slot.scope) : "";
+  RETURN_IF_ERROR(tx.PutSignedRelease({target.id,
+                                       absl::StrCat(static_cast<int>(slot.policy_template), " ", scope, " ",
+                                                    slot.binary_path, " ", ToHex(slot.binary_sha256)),
+                                       context.signed_order, context.signed_until}));
+  // Also when there was nothing here: the sensor may keep what was taken out of this database without a signature.
+  RETURN_IF_ERROR(tx.BumpGeneration(target.id));
+  const bool is_network = slot.policy_template == PolicyTemplate::kNetworkContainment ||
+                          slot.policy_template == PolicyTemplate::kNetworkIsolation;
+  RETURN_IF_ERROR(
+      Audit(tx, context, is_network ? "sensor_released" : "policy_deleted", SensorTarget(target.id), false, details));
+  return tx.GetSensor(target.id, /*lock=*/false);
 }
 
 absl::StatusOr<Policy> DeletePolicy(Transaction& tx, const OrderContext& context, const std::string& policy_id) {

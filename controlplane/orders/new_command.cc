@@ -24,6 +24,7 @@ absl::StatusOr<Command> NewCommand(const Sensor& sensor, const OrderContext& con
   command.created_at = now;
   command.not_after = now + ttl;
   command.created_by = context.actor;
+  command.signed_order = context.signed_order;
   return command;
 }
 

@@ -51,6 +51,9 @@ struct Released {
 absl::StatusOr<Released> ReleaseSensor(Transaction& tx, const OrderContext& context, const std::string& sensor,
                                        std::optional<PolicyTemplate> only,
                                        const std::optional<Scope>& scope = std::nullopt);
+// Lifts what is in the slot, if anything is, and has the sensor told of `context.signed_order`, which says so.
+absl::StatusOr<Sensor> LiftSigned(Transaction& tx, const OrderContext& context, const std::string& sensor,
+                                  const PolicySlot& slot);
 absl::StatusOr<Policy> DeletePolicy(Transaction& tx, const OrderContext& context, const std::string& policy_id);
 
 // Deletes the policies whose lease ended at or before `now` and does not hold, each with the sensor's generation and an

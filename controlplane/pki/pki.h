@@ -98,4 +98,7 @@ class CertificateAuthority {
   std::string trust_bundle_pem() const { return standing().trust_bundle_pem; }
 };
 
+// When the first certificate of a PEM bundle runs out; InvalidArgument when it holds none.
+absl::StatusOr<absl::Time> FirstExpiry(const std::string& bundle_pem);
+
 }  // namespace bulkhead::controlplane

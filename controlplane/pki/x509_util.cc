@@ -127,4 +127,15 @@ std::string CommonName(const X509* certificate) {
   return text;
 }
 
+absl::StatusOr<absl::Time> FirstExpiry(const std::string& bundle_pem) {
+  const BioPtr bio(BIO_new_mem_buf(bundle_pem.data(), static_cast<int>(bundle_pem.size())));
+  absl::Time first = absl::InfiniteFuture();
+  while (const CertificatePtr certificate{PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr)}) {
+    first = std::min(first, NotAfter(certificate.get()));
+  }
+  ERR_clear_error();
+  if (first == absl::InfiniteFuture()) return absl::InvalidArgumentError("no certificate in PEM");
+  return first;
+}
+
 }  // namespace bulkhead::controlplane

@@ -179,6 +179,7 @@ v1::EnforcementPolicy ToProto(const Policy& policy) {
   if (policy.scope) *proto.mutable_scope() = ScopeToProto(*policy.scope);
   if (policy.policy_template != PolicyTemplate::kBlockBinary && policy.policy_template != PolicyTemplate::kAllowList)
     proto.set_on_unreachable(static_cast<v1::OnUnreachable>(policy.on_unreachable));
+  if (!policy.signed_order.empty()) proto.mutable_signed_order()->ParseFromString(policy.signed_order);
   return proto;
 }
 
@@ -209,6 +210,7 @@ v1::Command ToProto(const Command& command) {
   if (command.result) ResultToProto(command, &proto);
   proto.set_created_by(command.created_by);
   if (command.finished_at) *proto.mutable_finished_at() = ToProto(*command.finished_at);
+  if (!command.signed_order.empty()) proto.mutable_signed_order()->ParseFromString(command.signed_order);
   return proto;
 }
 
@@ -224,6 +226,7 @@ v1::DesiredState ToProto(const DesiredState& state) {
     if (policy.policy_template == PolicyTemplate::kNetworkIsolation) proto.set_isolated(true);
   }
   for (const IsolationRule& rule : state.isolation_rules) *proto.add_isolation_rules() = ToProto(rule);
+  for (const std::string& release : state.signed_releases) proto.add_signed_releases()->ParseFromString(release);
   return proto;
 }
 

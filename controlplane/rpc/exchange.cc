@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/match.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/strip.h"
 #include "absl/time/clock.h"
 #include "common/hex.h"
@@ -30,7 +31,7 @@ std::string NumericAddress(absl::string_view peer) {
 }  // namespace
 
 Exchange::Exchange(std::string path, const Method* method, const Gate* gate, PeerLimiter* limiter, Peer peer,
-                   std::shared_ptr<StreamSession> session)
+                   std::shared_ptr<StreamSession> session, CallObserver* observer)
     : path_(std::move(path)),
       method_(method),
       gate_(gate),
@@ -38,12 +39,13 @@ Exchange::Exchange(std::string path, const Method* method, const Gate* gate, Pee
       peer_(std::move(peer)),
       // The handshake proved that the peer has the key of this certificate, whatever it is worth.
       limited_as_(peer_.leaf_pem.empty() ? NumericAddress(peer_.address) : Sha256(peer_.leaf_pem)),
-      session_(std::move(session)) {}
+      session_(std::move(session)),
+      observer_(observer),
+      began_(absl::Now()) {}
 
 void Exchange::Start() {
-  if (const absl::Status entered = limiter_->Enter(limited_as_, absl::Now()); !entered.ok()) {
-    // Not Refuse: a flood must not fill the log either.
-    LogDebug("call refused", {{"rpc", path_}, {"peer", peer_.address}, {"error", entered.ToString()}});
+  if (observer_) observer_->OnCallStarted(path_, method_->stream != nullptr);
+  if (const absl::Status entered = limiter_->Enter(limited_as_, began_); !entered.ok()) {
     return session_->Close(ToGrpcStatus(entered), absl::Now());
   }
   {
@@ -58,6 +60,12 @@ void Exchange::Admit() {
   if (!caller.ok()) return Refuse(caller.status());
   caller_ = *std::move(caller);
   caller_.address = NumericAddress(peer_.address);
+  caller_.request_id = peer_.request_id;
+  {
+    absl::MutexLock lock(&mutex_);
+    caller_name_ = caller_.name;
+    admitted_ = !method_->stream;
+  }
   if (method_->stream) {
     absl::StatusOr<std::shared_ptr<StreamHandler>> made = method_->stream(caller_, session_);
     if (!made.ok()) return Refuse(made.status());
@@ -65,6 +73,7 @@ void Exchange::Admit() {
     {
       absl::MutexLock lock(&mutex_);
       handler_ = *made;
+      admitted_ = true;
       ended = ended_;
     }
     // The peer left while its handler was being made: OnEnded found none to tell.
@@ -96,37 +105,61 @@ void Exchange::OnDrained() {
   if (const auto receiver = handler()) receiver->OnDrained();
 }
 
-void Exchange::OnEnded() {
+void Exchange::OnEnded(const grpc::Status& status) {
   std::shared_ptr<StreamHandler> receiver;
+  std::string caller;
+  bool admitted = false;
+  bool entered = false;
   {
     absl::MutexLock lock(&mutex_);
     ended_ = true;
+    caller = caller_name_;
+    admitted = admitted_;
     receiver = std::move(handler_);
     handler_.reset();
-    if (std::exchange(entered_, false)) limiter_->Leave(limited_as_);
+    entered = std::exchange(entered_, false);
   }
+  if (entered) limiter_->Leave(limited_as_);
   if (receiver) receiver->OnEnded();
+  // A flood that is refused must not fill the log either.
+  TellEnd(entered ? LogInfo : LogDebug, status, caller, admitted);
+}
+
+void Exchange::TellEnd(LogFunction* log, const grpc::Status& status, const std::string& caller, bool admitted) const {
+  const std::string code = CodeName(status.error_code());
+  const std::string reason = RefusalReason(status);
+  const absl::Duration duration = absl::Now() - began_;
+  log("call", {{"rpc", path_},
+               {"code", code},
+               {"reason", reason},
+               {"duration_ms", absl::StrFormat("%.3f", absl::ToDoubleMilliseconds(duration))},
+               {"caller", caller},
+               {"peer", peer_.address},
+               {"request_id", peer_.request_id},
+               {"message", status.error_message()}});
+  if (observer_) {
+    observer_->OnCallEnded({.path = path_,
+                            .stream = method_->stream != nullptr,
+                            .admitted = admitted,
+                            .code = code,
+                            .reason = reason,
+                            .duration = duration});
+  }
 }
 
 void Exchange::RunUnary(const std::string& request) {
   // Nobody waits for the answer any more: an order whose caller gave up before it began is not carried out.
   if (session_->closed()) return;
-  const absl::Time begin = absl::Now();
   absl::StatusOr<std::string> response = method_->unary(caller_, request);
   if (!response.ok()) return Refuse(response.status());
-  LogDebug("call answered",
-           {{"rpc", path_}, {"caller", caller_.name}, {"micros", absl::ToInt64Microseconds(absl::Now() - begin)}});
   session_->Send(*std::move(response));
   session_->Close(grpc::Status::OK, absl::Now());
 }
 
 void Exchange::Refuse(const absl::Status& status) {
+  // The caller, and with it the access log, is told only that it is our fault.
   if (status.code() == absl::StatusCode::kInternal || status.code() == absl::StatusCode::kUnknown) {
-    LogError("call failed",
-             {{"rpc", path_}, {"caller", caller_.name}, {"peer", peer_.address}, {"error", status.ToString()}});
-  } else {
-    LogInfo("call refused",
-            {{"rpc", path_}, {"caller", caller_.name}, {"peer", peer_.address}, {"error", status.ToString()}});
+    LogError("call failed", {{"rpc", path_}, {"request_id", peer_.request_id}, {"error", status.ToString()}});
   }
   session_->Close(ToGrpcStatus(status), absl::Now());
 }

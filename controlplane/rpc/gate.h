@@ -24,7 +24,8 @@ struct Caller {
   PeerIdentity identity;
   // Of a sensor: TrustBundleDigest of the roots that it was sent with its certificate.
   std::string trust_bundle_digest = {};
-  std::string address = {};  // numeric, without port; a load balancer's when there is one in between
+  std::string address = {};     // numeric, without port; a load balancer's when there is one in between
+  std::string request_id = {};  // of this call
 };
 
 // Thread safe. Asks the database each time, so a revocation works from the next call on. The first call with a renewed

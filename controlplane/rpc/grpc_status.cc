@@ -58,4 +58,32 @@ grpc::Status ToGrpcStatus(const absl::Status& status) {
   return grpc::Status(static_cast<grpc::StatusCode>(status.code()), message, details.SerializeAsString());
 }
 
+grpc::Status WithRequestId(const grpc::Status& status, const std::string& request_id) {
+  if (status.ok()) return status;
+  google::rpc::Status details;
+  if (!details.ParseFromString(status.error_details())) return status;
+  // A status that gRPC's rules ended a call with (a slow reader, a peer that left) has no details yet.
+  details.set_code(status.error_code());
+  details.set_message(status.error_message());
+  google::rpc::RequestInfo info;
+  info.set_request_id(request_id);
+  details.add_details()->PackFrom(info);
+  return grpc::Status(status.error_code(), status.error_message(), details.SerializeAsString());
+}
+
+std::string CodeName(grpc::StatusCode code) {
+  return absl::StatusCodeToString(static_cast<absl::StatusCode>(code));
+}
+
+std::string RefusalReason(const grpc::Status& status) {
+  google::rpc::Status details;
+  google::rpc::ErrorInfo info;
+  if (!status.ok() && details.ParseFromString(status.error_details())) {
+    for (const auto& detail : details.details()) {
+      if (detail.UnpackTo(&info)) return info.reason();
+    }
+  }
+  return CodeName(status.error_code());
+}
+
 }  // namespace bulkhead::controlplane

@@ -5,6 +5,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "controlplane/rpc/exchange.h"
+#include "controlplane/rpc/grpc_status.h"
+#include "controlplane/rpc/request_id.h"
 #include "grpcpp/grpcpp.h"
 #include "grpcpp/impl/codegen/server_callback_handlers.h"
 
@@ -26,7 +28,11 @@ std::string ToBytes(const ByteBuffer& buffer) {
 }
 
 Peer PeerOf(const grpc::CallbackServerContext& context) {
-  Peer peer{.address = context.peer(), .leaf_pem = {}};
+  Peer peer{.address = context.peer(), .leaf_pem = {}, .request_id = {}};
+  const auto asked = context.client_metadata().find(kRequestIdKey);
+  peer.request_id = RequestIdFor(asked == context.client_metadata().end()
+                                     ? absl::string_view()
+                                     : absl::string_view(asked->second.data(), asked->second.size()));
   const auto certificates = context.auth_context()->FindPropertyValues("x509_pem_cert");
   if (!certificates.empty()) peer.leaf_pem.assign(certificates[0].data(), certificates[0].size());
   return peer;
@@ -36,10 +42,12 @@ Peer PeerOf(const grpc::CallbackServerContext& context) {
 class CallReactor final : public grpc::ServerBidiReactor<ByteBuffer, ByteBuffer>, public StreamSession::Transport {
  public:
   CallReactor(grpc::CallbackServerContext* context, const std::string& path, const Method* method, const Gate* gate,
-              PeerLimiter* limiter)
+              PeerLimiter* limiter, CallObserver* observer, const Peer& peer)
       : context_(context),
+        request_id_(peer.request_id),
         session_(std::make_shared<StreamSession>(this, kMaxQueuedMessages)),
-        exchange_(std::make_shared<Exchange>(path, method, gate, limiter, PeerOf(*context), session_)) {
+        exchange_(std::make_shared<Exchange>(path, method, gate, limiter, peer, session_, observer)) {
+    context_->AddInitialMetadata(kRequestIdKey, request_id_);
     exchange_->Start();
   }
 
@@ -58,7 +66,7 @@ class CallReactor final : public grpc::ServerBidiReactor<ByteBuffer, ByteBuffer>
   void OnCancel() override { session_->OnCancelled(); }
   void OnDone() override {
     session_->Detach();
-    exchange_->OnEnded();
+    exchange_->OnEnded(finished_with_);
     delete this;
   }
 
@@ -71,10 +79,15 @@ class CallReactor final : public grpc::ServerBidiReactor<ByteBuffer, ByteBuffer>
     outgoing_ = ByteBuffer(&slice, 1);
     Reactor::StartWrite(&outgoing_);
   }
-  void Finish(const grpc::Status& status) override { Reactor::Finish(status); }
+  void Finish(const grpc::Status& status) override {
+    finished_with_ = WithRequestId(status, request_id_);
+    Reactor::Finish(finished_with_);
+  }
   void Cancel() override { context_->TryCancel(); }
 
   grpc::CallbackServerContext* const context_;
+  const std::string request_id_;
+  grpc::Status finished_with_;  // gRPC calls OnDone after Finish, once
   ByteBuffer incoming_;
   ByteBuffer outgoing_;
   const std::shared_ptr<StreamSession> session_;
@@ -85,25 +98,27 @@ class CallReactor final : public grpc::ServerBidiReactor<ByteBuffer, ByteBuffer>
 
 absl::StatusOr<std::unique_ptr<RpcService>> RpcService::Create(const google::protobuf::ServiceDescriptor& service,
                                                                const MethodTable& table, const Gate& gate,
-                                                               PeerLimiter& limiter) {
+                                                               PeerLimiter& limiter, CallObserver* observer) {
   std::unique_ptr<RpcService> made(new RpcService());
+  made->name_ = service.full_name();
   made->paths_.reserve(service.method_count());
   for (int i = 0; i < service.method_count(); ++i) {
     const std::string path = absl::StrCat("/", service.full_name(), "/", service.method(i)->name());
     const Method* method = table.Find(path);
     if (method == nullptr) return absl::FailedPreconditionError(absl::StrCat("nothing answers ", path));
-    made->AddRow(path, *method, gate, limiter);
+    made->AddRow(path, *method, gate, limiter, observer);
   }
   return made;
 }
 
-void RpcService::AddRow(const std::string& path, const Method& method, const Gate& gate, PeerLimiter& limiter) {
+void RpcService::AddRow(const std::string& path, const Method& method, const Gate& gate, PeerLimiter& limiter,
+                        CallObserver* observer) {
   paths_.push_back(path);
   // To a server a unary call is a stream of one message each way, so one reactor serves every shape.
   AddMethod(
       new grpc::internal::RpcServiceMethod(paths_.back().c_str(), grpc::internal::RpcMethod::BIDI_STREAMING, nullptr));
-  const auto react = [path, &method, &gate, &limiter](grpc::CallbackServerContext* context) {
-    return new CallReactor(context, path, &method, &gate, &limiter);
+  const auto react = [path, &method, &gate, &limiter, observer](grpc::CallbackServerContext* context) {
+    return new CallReactor(context, path, &method, &gate, &limiter, observer, PeerOf(*context));
   };
   MarkMethodRawCallback(rows_++, new grpc::internal::CallbackBidiHandler<ByteBuffer, ByteBuffer>(react));
 }

@@ -36,7 +36,8 @@ void StreamSession::Close(const grpc::Status& status, absl::Time now) {
 
 void StreamSession::EnforceClose(absl::Duration grace, absl::Time now) {
   absl::MutexLock lock(&mutex_);
-  if (!closing_ || finished_ || transport_ == nullptr || now - closed_at_ < grace) return;
+  // Either way: the two times may be of clocks that differ.
+  if (!closing_ || finished_ || transport_ == nullptr || absl::AbsDuration(now - closed_at_) < grace) return;
   transport_->Cancel();
 }
 
@@ -48,6 +49,11 @@ bool StreamSession::closed() const {
 bool StreamSession::idle() const {
   absl::MutexLock lock(&mutex_);
   return !writing_ && queue_.empty();
+}
+
+size_t StreamSession::queued() const {
+  absl::MutexLock lock(&mutex_);
+  return queue_.size();
 }
 
 void StreamSession::OnReadDone() {

@@ -49,6 +49,9 @@ class StreamSession {
   // True when nothing is queued or in flight: a handler that produces on demand may send the next message.
   bool idle() const ABSL_LOCKS_EXCLUDED(mutex_);
 
+  // Messages that wait behind the one in flight.
+  size_t queued() const ABSL_LOCKS_EXCLUDED(mutex_);
+
   // From the transport.
   void OnReadDone() ABSL_LOCKS_EXCLUDED(mutex_);
   void OnWriteDone(bool ok) ABSL_LOCKS_EXCLUDED(mutex_);

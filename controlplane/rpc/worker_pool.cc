@@ -25,6 +25,11 @@ bool WorkerPool::Post(std::function<void()> task) {
   return true;
 }
 
+size_t WorkerPool::waiting() const {
+  absl::MutexLock lock(&mutex_);
+  return tasks_.size();
+}
+
 void WorkerPool::Loop() {
   while (true) {
     std::function<void()> task;

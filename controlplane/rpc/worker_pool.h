@@ -26,12 +26,15 @@ class WorkerPool {
   // False when the queue is full or the pool is stopping; then the task is not run.
   bool Post(std::function<void()> task) ABSL_LOCKS_EXCLUDED(mutex_);
 
+  // Tasks that wait.
+  size_t waiting() const ABSL_LOCKS_EXCLUDED(mutex_);
+
  private:
   void Loop();
   bool HasWorkOrStops() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return stopping_ || !tasks_.empty(); }
 
   const size_t capacity_;
-  absl::Mutex mutex_;
+  mutable absl::Mutex mutex_;
   std::deque<std::function<void()>> tasks_ ABSL_GUARDED_BY(mutex_);
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   std::vector<std::thread> threads_;

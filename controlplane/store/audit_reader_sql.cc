@@ -107,4 +107,47 @@ absl::StatusOr<Store::AuditCheck> PgStore::VerifyAudit() {
   return check;
 }
 
+absl::StatusOr<Store::AuditHead> PgStore::GetAuditHead() {
+  AuditHead head;
+  RETURN_IF_ERROR(RunPg([&](PgTransaction& tx) -> absl::Status {
+    ASSIGN_OR_RETURN(const Head read, ReadHead(tx));
+    head = {read.sequence, read.hash};
+    return absl::OkStatus();
+  }));
+  return head;
+}
+
+absl::StatusOr<Store::AuditSpan> PgStore::ExportAudit(uint64_t from, uint64_t to, std::optional<absl::Time> since,
+                                                      int limit) {
+  AuditSpan span;
+  RETURN_IF_ERROR(RunPg([&](PgTransaction& tx) -> absl::Status {
+    // Times do not grow with the sequence if a clock was set back: the span starts at the first record that is late
+    // enough, and has no gaps.
+    ASSIGN_OR_RETURN(
+        const pqxx::result rows,
+        tx.Execute(
+            "export the audit log",
+            absl::StrCat(kSelect,
+                         "WHERE sequence >= $1 AND ($2 = 0 OR sequence <= $2) AND ($3 = '' OR sequence >="
+                         " (SELECT min(sequence) FROM audit_log WHERE recorded_at >= NULLIF($3, '')::timestamptz))"
+                         " ORDER BY sequence LIMIT $4"),
+            from, to, TimeText(since), limit + 1));
+    ASSIGN_OR_RETURN(span.records, ReadRows("export the audit log", rows, RecordFrom));
+    span.next = 0;
+    if (span.records.size() > static_cast<size_t>(limit)) {
+      span.next = span.records.back().sequence;
+      span.records.pop_back();
+    }
+    span.previous_hash = AuditGenesisHash();
+    if (span.records.empty() || span.records.front().sequence == 1) return absl::OkStatus();
+    ASSIGN_OR_RETURN(const pqxx::result before,
+                     tx.Execute("export the audit log", "SELECT hash FROM audit_log WHERE sequence = $1",
+                                span.records.front().sequence - 1));
+    // None: the log is broken here, and its reader will find that.
+    if (!before.empty()) span.previous_hash = BytesFrom(before.front()[0]);
+    return absl::OkStatus();
+  }));
+  return span;
+}
+
 }  // namespace bulkhead::controlplane

@@ -25,9 +25,15 @@ absl::Status PgTransaction::AppendAudit(const AuditRecord& record) {
               next.sequence, TimeText(next.time), next.actor, next.action, next.target, next.request_id, next.outcome,
               next.details_json, Bytes(next.hash))
           .status());
+  audited_.emplace_back(next.action, next.outcome);
   return Execute("move the head of the audit log", "UPDATE audit_heads SET sequence = $1, hash = $2 WHERE only_row",
                  next.sequence, Bytes(next.hash))
       .status();
+}
+
+void PgTransaction::TellCommitted() const {
+  if (observer_ == nullptr) return;
+  for (const auto& [action, outcome] : audited_) observer_->OnAudited(action, outcome);
 }
 
 }  // namespace bulkhead::controlplane

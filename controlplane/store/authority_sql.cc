@@ -80,11 +80,13 @@ absl::StatusOr<RotationProgress> PgTransaction::GetRotationProgress(const std::s
 absl::StatusOr<bool> PgStore::ReportAuthority(const std::string& run_id, const std::string& trust_bundle_digest,
                                               const std::string& issuer_hex) {
   bool all = false;
+  // Committed without waiting for standbys, as the lease in the same row: what a failover loses is told again.
   RETURN_IF_ERROR(RunPg([&](PgTransaction& tx) -> absl::Status {
     RETURN_IF_ERROR(tx.Execute("tell what a replica verifies by",
                                "UPDATE replicas SET trust_bundle = $2, issuer = decode($3, 'hex')"
                                " WHERE id = $1::uuid AND (trust_bundle, issuer) IS DISTINCT FROM"
-                               " ($2::bytea, decode($3, 'hex'))",
+                               " ($2::bytea, decode($3, 'hex'))"
+                               " RETURNING set_config('synchronous_commit', 'local', true)",
                                run_id, Bytes(trust_bundle_digest), issuer_hex)
                         .status());
     ASSIGN_OR_RETURN(const pqxx::result rows,

@@ -14,7 +14,7 @@ constexpr char kSelect[] =
     "SELECT id, sensor_id, kind, pid, start_time_ticks, boot_id, executable, not_started_after, guard_down_seconds,"
     " guard_code_hash, file_path, file_sha256, scope_kind, scope_name, created_at, created_by, not_after, state, "
     "outcome,"
-    " found, message, evidence, finished_at FROM commands ";
+    " found, message, evidence, finished_at, signed_order FROM commands ";
 
 // What is ordered: the columns of the command's kind.
 void ReadOrder(const pqxx::row& row, Command* command) {
@@ -53,6 +53,7 @@ Command CommandFrom(const pqxx::row& row) {
   command.not_after = TimeFrom(row["not_after"]);
   command.state = CommandStateFrom(row["state"]);
   command.finished_at = OptionalTimeFrom(row["finished_at"]);
+  if (!row["signed_order"].is_null()) command.signed_order = BytesFrom(row["signed_order"]);
   if (!row["outcome"].is_null()) {
     command.result = CommandResult{static_cast<CommandOutcome>(row["outcome"].as<int>()), row["found"].c_str(),
                                    row["message"].c_str()};
@@ -73,15 +74,17 @@ absl::Status PgTransaction::InsertCommand(const Command& command) {
           "store a command",
           "INSERT INTO commands (id, sensor_id, kind, pid, start_time_ticks, boot_id, executable, not_started_after,"
           " guard_down_seconds, guard_code_hash, created_at, created_by, not_after, file_path, file_sha256, scope_kind,"
-          " scope_name) VALUES ($1::uuid, $2::uuid, $3, $4, $5, $6, $7, $8::timestamptz, $9, NULLIF($10, ''::bytea),"
-          " $11::timestamptz, $12, $13::timestamptz, $14, $15, $16, $17)",
+          " scope_name, signed_order) VALUES ($1::uuid, $2::uuid, $3, $4, $5, $6, $7, $8::timestamptz, $9, NULLIF($10, "
+          "''::bytea),"
+          " $11::timestamptz, $12, $13::timestamptz, $14, $15, $16, $17,"
+          " NULLIF($18, ''::bytea))",
           command.id, command.sensor_id, ToText(command.kind),
           names_process ? std::optional(process.pid) : std::nullopt, process.start_time_ticks, process.boot_id,
           process.executable, names_process ? std::optional(TimeText(process.not_started_after)) : std::nullopt,
           lowers ? std::optional(absl::ToInt64Seconds(command.guard_down)) : std::nullopt,
           Bytes(command.guard_code_hash), TimeText(command.created_at), command.created_by, TimeText(command.not_after),
           command.file.path, Bytes(command.file.sha256), of_scope ? ToText(command.scope.kind) : std::string(),
-          of_scope ? command.scope.name : std::string())
+          of_scope ? command.scope.name : std::string(), Bytes(command.signed_order))
           .status());
   return Touch(command.sensor_id);
 }

@@ -22,7 +22,7 @@ absl::StatusOr<DesiredState> PgTransaction::GetDesiredState(const std::string& s
               "SELECT s.desired_generation, s.desired_digest, p.id, p.name, p.sensor_id, p.template, p.action,"
               " p.binary_path, p.binary_sha256, p.kill_running, p.forced, p.created_at, p.created_by, p.etag,"
               " p.expires_at, p.on_expiry, p.on_unreachable, p.scope_kind, p.scope_name,"
-              " p.allow_learn, p.allow_binaries"
+              " p.allow_learn, p.allow_binaries, p.signed_order"
               " FROM sensors s LEFT JOIN enforcement_policies p ON p.sensor_id = s.id"
               " WHERE s.id = $1::uuid ORDER BY p.created_at, p.id",
               sensor_id));
@@ -37,6 +37,7 @@ absl::StatusOr<DesiredState> PgTransaction::GetDesiredState(const std::string& s
   if (ReadsIsolationRules(state.policies)) {
     ASSIGN_OR_RETURN(state.isolation_rules, AllIsolationRules());
   }
+  ASSIGN_OR_RETURN(state.signed_releases, SignedReleases(sensor_id));
   return state;
 }
 

@@ -6,6 +6,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "controlplane/store/timeline_fence.h"
 
 namespace bulkhead::controlplane {
 
@@ -24,6 +25,15 @@ absl::StatusOr<std::vector<Migration>> ReadMigrations(const std::string& directo
 // Applies the migrations that the database does not have, each in a transaction, under a lock that keeps other replicas
 // waiting. FailedPrecondition, with what to do, when the database has a version that is not among `migrations`, when
 // one that it has was changed since, or when PostgreSQL is older than 15. Nothing is changed then.
-absl::Status Migrate(const std::string& connection_string, const std::vector<Migration>& migrations);
+// A role that may not create tables can only find that nothing is missing; else FailedPrecondition, with what to do.
+// `fence` may be null.
+absl::Status Migrate(const std::string& connection_string, const std::vector<Migration>& migrations,
+                     TimelineFence* fence = nullptr);
+
+// Gives `role` what the control plane needs at run time and nothing more: it can append to the audit log and read it,
+// and add and read events; it cannot change or remove either, nor the schema. To be run as the tables' owner after each
+// migration. NotFound when there is no such role; FailedPrecondition when it is a superuser or owns the tables, as then
+// nothing binds it.
+absl::Status GrantRuntimeRole(const std::string& connection_string, const std::string& role);
 
 }  // namespace bulkhead::controlplane

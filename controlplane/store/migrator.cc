@@ -66,11 +66,31 @@ absl::Status CheckApplied(const pqxx::result& applied, const std::vector<Migrati
   return absl::OkStatus();
 }
 
+// Whether this role may make tables; one that may not still finds out that none is missing.
+bool MayMigrate(pqxx::work& work) {
+  return work.exec("SELECT coalesce(has_schema_privilege(current_schema(), 'CREATE'), false)").front()[0].as<bool>();
+}
+
+absl::Status NotMigrated(const std::string& missing) {
+  return absl::FailedPreconditionError(
+      absl::StrCat("the database lacks migration ", missing,
+                   ", and this role may not change the schema; run `bulkhead-controlplane migrate --runtime-role ROLE` "
+                   "as the role that owns the tables"));
+}
+
 // Applies the next missing migration; false when there is none.
 absl::StatusOr<bool> ApplyNext(pqxx::connection& connection, const std::vector<Migration>& migrations) {
   pqxx::work work(connection);
+  // Building an index may take longer than any statement of normal work, and so may waiting for another replica that
+  // does it. For the transaction only: behind a pooler the session is somebody else's next.
+  work.exec("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0");
   work.exec(kLock);
-  work.exec(kCreateTable);
+  const bool may_migrate = MayMigrate(work);
+  if (may_migrate) {
+    work.exec(kCreateTable);
+  } else if (work.exec("SELECT to_regclass('schema_migrations') IS NULL").front()[0].as<bool>()) {
+    return NotMigrated(migrations.front().name);
+  }
   const pqxx::result applied = work.exec("SELECT version, name, checksum FROM schema_migrations ORDER BY version");
   RETURN_IF_ERROR(CheckApplied(applied, migrations));
   const size_t next = applied.size();
@@ -79,6 +99,7 @@ absl::StatusOr<bool> ApplyNext(pqxx::connection& connection, const std::vector<M
     return false;
   }
   const Migration& migration = migrations[next];
+  if (!may_migrate) return NotMigrated(migration.name);
   work.exec(migration.sql);
   work.exec_params("INSERT INTO schema_migrations (version, name, checksum) VALUES ($1, $2, $3)", next + 1,
                    migration.name, pqxx::binarystring(Sha256(migration.sql)));
@@ -105,17 +126,15 @@ absl::StatusOr<std::vector<Migration>> ReadMigrations(const std::string& directo
   return migrations;
 }
 
-absl::Status Migrate(const std::string& connection_string, const std::vector<Migration>& migrations) {
+absl::Status Migrate(const std::string& connection_string, const std::vector<Migration>& migrations,
+                     TimelineFence* fence) {
   RETURN_IF_ERROR(CheckNumbering(migrations));
-  ASSIGN_OR_RETURN(std::unique_ptr<PgConnection> connection, PgConnection::Open(connection_string));
+  ASSIGN_OR_RETURN(std::unique_ptr<PgConnection> connection, PgConnection::Open(connection_string, fence));
   if (connection->get().server_version() < kOldestServer) {
     return absl::FailedPreconditionError(absl::StrCat("PostgreSQL 15 or newer is needed; this server reports version ",
                                                       connection->get().server_version() / 10000));
   }
   try {
-    // Building an index may take longer than any statement of normal work, and so may waiting for another replica that
-    // does it.
-    pqxx::nontransaction(connection->get()).exec("SET statement_timeout = 0; SET lock_timeout = 0");
     for (;;) {
       ASSIGN_OR_RETURN(const bool applied, ApplyNext(connection->get(), migrations));
       if (!applied) return absl::OkStatus();

@@ -28,6 +28,10 @@ PgFailure FromSqlState(const pqxx::sql_error& error, absl::string_view what) {
     return Make(absl::StatusCode::kUnavailable, true, what, error.what(),
                 "the database is starting or stopping, try again");
   }
+  // The primary was demoted or fenced; another server takes writes, or soon will.
+  if (state == "25006") {
+    return Make(absl::StatusCode::kUnavailable, true, what, error.what(), "this server takes no writes, try again");
+  }
   if (state == "57014" || state == "55P03") {
     return Make(absl::StatusCode::kUnavailable, false, what, error.what(),
                 "the database is overloaded or locked, try again");

@@ -13,8 +13,8 @@ struct PgFailure {
 };
 
 // For use inside a catch block. `what` names what was being done, as in "store a heartbeat".
-// Serialization failure, deadlock: Aborted, retryable. Lost connection, database starting or stopping, timeout:
-// Unavailable, retryable but for the timeout. Commit of unknown outcome: Unknown. Unique: AlreadyExists. Other
+// Serialization failure, deadlock: Aborted, retryable. Lost connection, database starting, stopping or read-only,
+// timeout: Unavailable, retryable but for the timeout. Commit of unknown outcome: Unknown. Unique: AlreadyExists. Other
 // constraints: FailedPrecondition. A value that the database cannot hold: InvalidArgument. Disk full:
 // ResourceExhausted. The rest: Internal. Texts of the database's own errors are kept.
 PgFailure FailureFromCurrentException(absl::string_view what);

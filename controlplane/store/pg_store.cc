@@ -23,7 +23,9 @@ void Pause(int attempt) {
   absl::SleepFor(kFirstPause * (1 << attempt) * jitter / 100);
 }
 
-// The stored answer to an order that was given before; no value when this transaction is the first to give it.
+// The stored answer to an order that was given before; no value when this transaction is the first to give it. The lock
+// makes the commit wait for the synchronous standby: after a crash the primary shows what was committed there and never
+// reached the standby, and who repeats the order must not be told that it is safe.
 absl::StatusOr<std::optional<std::string>> StoredAnswer(PgTransaction& tx, const OrderContext& context,
                                                         const std::string& fingerprint) {
   // A duplicate that is still running makes this insert wait for its end.
@@ -35,7 +37,8 @@ absl::StatusOr<std::optional<std::string>> StoredAnswer(PgTransaction& tx, const
   if (first.affected_rows() == 1) return std::nullopt;
   ASSIGN_OR_RETURN(const pqxx::result rows,
                    tx.Execute("read a stored answer",
-                              "SELECT fingerprint, answer FROM order_requests WHERE actor = $1 AND request_id = $2",
+                              "SELECT fingerprint, answer FROM order_requests WHERE actor = $1 AND request_id = $2"
+                              " FOR NO KEY UPDATE",
                               context.actor, context.request_id));
   if (rows.empty()) return absl::AbortedError("the stored answer was removed just now; repeat the call");
   if (BytesFrom(rows.front()[0]) != fingerprint) return RequestIdReused(context.request_id);
@@ -48,6 +51,7 @@ absl::Status PgTransaction::Attempt(absl::FunctionRef<absl::Status()> body) {
   RETURN_IF_ERROR(Execute("begin an attempt", "SAVEPOINT attempt").status());
   const bool rules_locked = rules_locked_;
   const bool rules_locked_exclusively = rules_locked_exclusively_;
+  const size_t audited = audited_.size();
   absl::Status status = body();
   if (!failure_.status.ok()) {
     // The connection or the whole transaction is lost; nothing goes on from here.
@@ -57,6 +61,7 @@ absl::Status PgTransaction::Attempt(absl::FunctionRef<absl::Status()> body) {
     status = std::exchange(failure_, PgFailure()).status;
   }
   if (status.ok()) return Execute("end an attempt", "RELEASE SAVEPOINT attempt").status();
+  audited_.resize(audited);
   // Locks that were taken in between are given back.
   rules_locked_ = rules_locked;
   rules_locked_exclusively_ = rules_locked_exclusively;
@@ -69,8 +74,9 @@ absl::StatusOr<std::unique_ptr<Store>> Store::Open(const Options& options) {
   if (!options.migrations_directory.empty()) {
     ASSIGN_OR_RETURN(migrations, ReadMigrations(options.migrations_directory));
   }
-  RETURN_IF_ERROR(Migrate(options.connection_string, migrations));
-  return std::unique_ptr<Store>(std::make_unique<PgStore>(options));
+  ASSIGN_OR_RETURN(std::unique_ptr<TimelineFence> fence, TimelineFence::Load(options.timeline_file));
+  RETURN_IF_ERROR(Migrate(options.connection_string, migrations, fence.get()));
+  return std::unique_ptr<Store>(std::make_unique<PgStore>(options, std::move(fence), migrations.size()));
 }
 
 absl::Status PgStore::Run(absl::FunctionRef<absl::Status(Transaction&)> body) {
@@ -117,29 +123,42 @@ absl::Status PgStore::RunPg(Body body) {
 
 absl::Status PgStore::RunOnce(Body body, bool* retryable) {
   absl::StatusOr<ConnectionPool::Lease> connection = pool_.Acquire();
-  if (!connection.ok()) return connection.status();
+  if (!connection.ok()) return Failed(connection.status());
   try {
     pqxx::work work(connection->get());
-    PgTransaction tx(work);
+    PgTransaction tx(work, observer_);
     const absl::Status status = body(tx);
     // A failed statement dooms the transaction, whatever the body made of it: committing would silently roll back.
     if (!tx.failure().status.ok()) {
       *retryable = tx.failure().retryable;
-      return tx.failure().status;
+      return Failed(tx.failure().status);
     }
     if (!status.ok()) return status;
-    work.commit();
+    {
+      const StatementTimer timer(observer_, "commit");
+      work.commit();
+    }
+    tx.TellCommitted();
     return absl::OkStatus();
   } catch (...) {
     const PgFailure failure = FailureFromCurrentException("run a database transaction");
     *retryable = failure.retryable;
-    return failure.status;
+    return Failed(failure.status);
   }
+}
+
+absl::Status PgStore::Failed(const absl::Status& status) const {
+  if (observer_) observer_->OnFailure(status.code());
+  return status;
 }
 
 absl::Status PgStore::Listen(std::function<void(const std::string& sensor_id)> on_change) {
   if (listener_ != nullptr) return absl::FailedPreconditionError("Listen may be called once");
-  ASSIGN_OR_RETURN(listener_, ChangeListener::Start(connection_string_, std::move(on_change)));
+  const auto tell = [this, told = std::move(on_change)](const std::string& changed) {
+    if (observer_) observer_->OnNotification();
+    told(changed);
+  };
+  ASSIGN_OR_RETURN(listener_, ChangeListener::Start(listen_connection_string_, tell, fence_.get()));
   return absl::OkStatus();
 }
 

@@ -8,6 +8,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/clock.h"
 #include "controlplane/store/pg_errors.h"
 #include "controlplane/store/store.h"
 
@@ -16,6 +17,23 @@ namespace bulkhead::controlplane {
 // The channel on which every replica hears of changes; the payload is a sensor's id, or kRolloutChange and a rollout's.
 inline constexpr char kChangeChannel[] = "bulkhead_changes";
 
+// Tells an observer, if there is one, how long its own life was.
+class StatementTimer {
+ public:
+  StatementTimer(StoreObserver* observer, absl::string_view operation)
+      : observer_(observer), operation_(operation), begin_(observer ? absl::GetCurrentTimeNanos() : 0) {}
+  ~StatementTimer() {
+    if (observer_) observer_->OnStatement(operation_, absl::Nanoseconds(absl::GetCurrentTimeNanos() - begin_));
+  }
+  StatementTimer(const StatementTimer&) = delete;
+  StatementTimer& operator=(const StatementTimer&) = delete;
+
+ private:
+  StoreObserver* const observer_;
+  const absl::string_view operation_;
+  const int64_t begin_;
+};
+
 // After a statement failed, every later one returns the same failure: the database would refuse it anyway. Not thread
 // safe.
 //
@@ -23,12 +41,13 @@ inline constexpr char kChangeChannel[] = "bulkhead_changes";
 // enrollment token, sensor (several: by id), a rollout's target, end of the audit log.
 class PgTransaction final : public Transaction {
  public:
-  explicit PgTransaction(pqxx::work& work) : work_(work) {}
+  explicit PgTransaction(pqxx::work& work, StoreObserver* observer = nullptr) : work_(work), observer_(observer) {}
 
   // Runs one statement with bound parameters. `what` is for the error message.
   template <typename... Args>
   absl::StatusOr<pqxx::result> Execute(absl::string_view what, const std::string& sql, const Args&... args) {
     if (!failure_.status.ok()) return failure_.status;
+    const StatementTimer timer(observer_, what);
     try {
       return work_.exec_params(sql, args...);
     } catch (...) {
@@ -37,13 +56,17 @@ class PgTransaction final : public Transaction {
     }
   }
 
+  // Tells the observer of what was committed with this transaction.
+  void TellCommitted() const;
+
   // The first failure of a statement; its status is OK when there was none.
   const PgFailure& failure() const { return failure_; }
 
   absl::StatusOr<Sensor> GetSensor(const std::string& reference, bool lock) override;
-  absl::StatusOr<Page<Sensor>> ListSensors(const std::string& name_prefix, const LabelSelector& selector,
-                                           const std::string& selector_text, int page_size,
+  absl::StatusOr<Page<Sensor>> ListSensors(const SensorQuery& query, int page_size,
                                            const std::string& page_token) override;
+  absl::StatusOr<ChangeMoment> Moment() override;
+  absl::StatusOr<std::vector<DeletedSensor>> DeletedSince(uint64_t transaction) override;
   absl::Status InsertSensor(const Sensor& sensor) override;
   absl::Status SetTrust(const std::string& sensor_id, Trust trust) override;
   absl::Status SetDisabled(const std::string& sensor_id, bool disabled) override;
@@ -68,6 +91,13 @@ class PgTransaction final : public Transaction {
   absl::StatusOr<DesiredState> GetDesiredState(const std::string& sensor_id) override;
 
   absl::StatusOr<OrderedState> CheckOwnership(const Ownership& owner, bool hold) override;
+
+  absl::Status PutSignedRelease(const SignedRelease& release) override;
+  absl::Status InsertProposal(const OrderProposal& proposal) override;
+  absl::StatusOr<OrderProposal> GetProposal(const std::string& proposal_id, bool lock) override;
+  absl::StatusOr<Page<OrderProposal>> ListProposals(std::optional<ProposalState> state, int page_size,
+                                                    const std::string& page_token) override;
+  absl::Status UpdateProposal(const OrderProposal& proposal) override;
 
   absl::Status InsertCommand(const Command& command) override;
   absl::StatusOr<Command> GetCommand(const std::string& command_id) override;
@@ -134,6 +164,7 @@ class PgTransaction final : public Transaction {
   absl::StatusOr<std::vector<Sensor>> SensorsById(const std::vector<std::string>& sensor_ids);  // without policies
   // The rollout of a row, with what is counted of it.
   absl::StatusOr<RolloutStanding> StandingOf(const pqxx::row& row);
+  absl::StatusOr<std::vector<std::string>> SignedReleases(const std::string& sensor_id);
   absl::Status NotifyRollout(const std::string& rollout_id);
   absl::StatusOr<std::vector<IsolationRule>> AllIsolationRules();
   // Keeps the set of rules as it is until the end: changes of rules (exclusive) wait for changes of sensors (shared),
@@ -143,8 +174,17 @@ class PgTransaction final : public Transaction {
   absl::Status Touch(const std::string& sensor_id);
   absl::Status Notify(const std::vector<std::string>& changes);
 
+  // The next sensors behind the name `after`, with policies; `query.keep` is not asked.
+  absl::StatusOr<std::vector<Sensor>> ReadSensors(const SensorQuery& query, const SensorParts& parts,
+                                                  const std::string& after, int limit);
+  // Those that `query.keep` keeps, without the big parts.
+  absl::StatusOr<std::vector<Sensor>> FindSensors(const SensorQuery& query, std::string after, int limit);
+  absl::Status FillParts(const SensorParts& parts, std::vector<Sensor>* sensors);
+
   pqxx::work& work_;
+  StoreObserver* const observer_;
   PgFailure failure_;
+  std::vector<std::pair<std::string, std::string>> audited_;  // action and outcome
   bool rules_locked_ = false;
   bool rules_locked_exclusively_ = false;
 };

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/hex.h"
 #include "controlplane/domain/json_object.h"
 
 namespace bulkhead::controlplane {
@@ -176,6 +177,13 @@ std::string TextArray(const std::vector<std::string>& items) {
     out += '"';
   }
   return out + "}";
+}
+
+std::string BytesArray(const std::vector<std::string>& items) {
+  std::vector<std::string> texts;
+  texts.reserve(items.size());
+  for (const std::string& item : items) texts.push_back(absl::StrCat("\\x", ToHex(item)));
+  return TextArray(texts);
 }
 
 std::vector<std::string> TextArrayFrom(const pqxx::field& field) {

@@ -8,6 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "controlplane/domain/rollout.h"
@@ -54,6 +56,13 @@ std::string BytesFrom(const pqxx::field& field);
 
 // text[] (also good for uuid[]). NUL bytes, which PostgreSQL cannot hold, are left out.
 std::string TextArray(const std::vector<std::string>& items);
+// bytea[].
+std::string BytesArray(const std::vector<std::string>& items);
+// bigint[] and the like.
+template <typename Number>
+std::string NumberArray(const std::vector<Number>& items) {
+  return absl::StrCat("{", absl::StrJoin(items, ","), "}");
+}
 std::vector<std::string> TextArrayFrom(const pqxx::field& field);
 
 // jsonb and jsonb[]: one object of all labels, and one object for each pair.

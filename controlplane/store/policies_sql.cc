@@ -1,4 +1,5 @@
 // Enforcement policies in the database.
+#include "absl/container/flat_hash_map.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "common/hex.h"
@@ -16,7 +17,7 @@ namespace {
 constexpr char kSelect[] =
     "SELECT id, name, sensor_id, template, action, binary_path, binary_sha256, kill_running, forced, created_at,"
     " created_by, etag, expires_at, on_expiry, on_unreachable, scope_kind, scope_name,"
-    " allow_learn, allow_binaries FROM enforcement_policies ";
+    " allow_learn, allow_binaries, signed_order FROM enforcement_policies ";
 
 // One element of allow_binaries; see migration 0009.
 std::string AllowedText(const AllowedBinary& binary) {
@@ -62,6 +63,7 @@ Policy PolicyFrom(const pqxx::row& row) {
   for (const std::string& text : TextArrayFrom(row["allow_binaries"])) {
     policy.allow_list.binaries.push_back(AllowedFrom(text));
   }
+  if (!row["signed_order"].is_null()) policy.signed_order = BytesFrom(row["signed_order"]);
   return policy;
 }
 
@@ -70,15 +72,15 @@ absl::Status PgTransaction::InsertPolicy(const Policy& policy) {
              "store a policy",
              "INSERT INTO enforcement_policies (id, sensor_id, name, template, action, binary_path, binary_sha256,"
              " kill_running, forced, created_by, etag, expires_at, on_expiry, on_unreachable, scope_kind, scope_name,"
-             " allow_learn, allow_binaries)"
+             " allow_learn, allow_binaries, signed_order)"
              " VALUES ($1::uuid, $2::uuid, $3, $4, $5, $6, $7, $8, $9, $10, $11, NULLIF($12, '')::timestamptz,"
-             " $13, $14, $15, $16, $17, $18::text[])",
+             " $13, $14, $15, $16, $17, $18::text[], NULLIF($19, ''::bytea))",
              policy.id, policy.sensor_id, policy.name, ToText(policy.policy_template), ToText(policy.action),
              policy.binary_path, Bytes(policy.binary_sha256), policy.kill_running, policy.forced, policy.created_by,
              policy.etag, TimeText(policy.expires_at), ToText(policy.on_expiry), ToText(policy.on_unreachable),
              policy.scope ? ToText(policy.scope->kind) : std::string(),
              policy.scope ? policy.scope->name : std::string(), policy.allow_list.learn,
-             TextArray(AllowedTexts(policy.allow_list)))
+             TextArray(AllowedTexts(policy.allow_list)), Bytes(policy.signed_order))
       .status();
 }
 
@@ -140,10 +142,11 @@ absl::Status PgTransaction::AttachPolicies(std::vector<Sensor>* sensors) {
   std::vector<std::string> ids;
   for (const Sensor& sensor : *sensors) ids.push_back(sensor.id);
   ASSIGN_OR_RETURN(std::vector<Policy> policies, PoliciesOf(ids));
-  for (Sensor& sensor : *sensors) {
-    for (Policy& policy : policies) {
-      if (policy.sensor_id == sensor.id) sensor.policies.push_back(policy);
-    }
+  absl::flat_hash_map<std::string, Sensor*> by_id;
+  for (Sensor& sensor : *sensors) by_id[sensor.id] = &sensor;
+  for (Policy& policy : policies) {
+    const auto owner = by_id.find(policy.sensor_id);
+    if (owner != by_id.end()) owner->second->policies.push_back(std::move(policy));
   }
   return absl::OkStatus();
 }

@@ -11,14 +11,17 @@ namespace {
 
 // A run that has the same name and is not this one is over: names are unique among replicas. Only at the first call,
 // so that two replicas that were given one name by mistake do not end each other for ever.
+// Committed without waiting for standbys: a lease that is lost in a failover is renewed at once.
 constexpr char kRenewReplica[] = R"(
 WITH renewed AS (
   INSERT INTO replicas (id, name, lease_until)
   VALUES ($1::uuid, $2, now() + make_interval(secs => $3::double precision))
   ON CONFLICT ON CONSTRAINT replicas_pkey DO UPDATE SET lease_until = excluded.lease_until
-  RETURNING id, xmax = 0 AS is_new)
-DELETE FROM replicas r USING renewed n
-WHERE r.id <> n.id AND ((n.is_new AND r.name = $2) OR r.lease_until < now() - interval '1 hour'))";
+  RETURNING id, xmax = 0 AS is_new),
+ended AS (
+  DELETE FROM replicas r USING renewed n
+  WHERE r.id <> n.id AND ((n.is_new AND r.name = $2) OR r.lease_until < now() - interval '1 hour'))
+SELECT clock_timestamp(), set_config('synchronous_commit', 'local', true))";
 
 // An instance that is in the list and not its head has come back after another. A host that is set back to a snapshot
 // of its memory does so too, once: hence the count, and that it begins anew after a day.
@@ -26,6 +29,7 @@ WHERE r.id <> n.id AND ((n.is_new AND r.name = $2) OR r.lease_until < now() - in
 // The epoch is what fences, so it must be on disk before the stream says anything: never with synchronous_commit off.
 constexpr char kOpenSession[] = R"(
 UPDATE sensor_reports r SET session_epoch = r.session_epoch + 1, session_holder = $2::uuid,
+  report_number = 0,
   instances = CASE WHEN $4 = '' OR r.instances[1] = $4 THEN r.instances
                    ELSE ($4 || array_remove(r.instances, $4))[1:8] END,
   instance_returns = CASE WHEN $4 = '' OR r.instances[1] = $4 OR NOT $4 = ANY (r.instances) THEN r.instance_returns
@@ -82,15 +86,26 @@ absl::StatusOr<OrderedState> PgTransaction::CheckOwnership(const Ownership& owne
   return ReadRow("check who owns a sensor", rows.front(), OrderedStateFrom);
 }
 
-absl::Status PgStore::RenewReplica(const std::string& run_id, const std::string& name, absl::Duration lease) {
-  return RunPg([&](PgTransaction& tx) {
-    return tx.Execute("renew a replica's lease", kRenewReplica, run_id, name, absl::ToDoubleSeconds(lease)).status();
-  });
+absl::StatusOr<absl::Time> PgStore::RenewReplica(const std::string& run_id, const std::string& name,
+                                                 absl::Duration lease) {
+  absl::Time now;
+  RETURN_IF_ERROR(RunPg([&](PgTransaction& tx) -> absl::Status {
+    ASSIGN_OR_RETURN(const pqxx::result rows,
+                     tx.Execute("renew a replica's lease", kRenewReplica, run_id, name, absl::ToDoubleSeconds(lease)));
+    ASSIGN_OR_RETURN(
+        now, ReadRow("renew a replica's lease", rows.front(), [](const pqxx::row& row) { return TimeFrom(row[0]); }));
+    return absl::OkStatus();
+  }));
+  return now;
 }
 
 absl::Status PgStore::EndReplica(const std::string& run_id) {
   return RunPg([&](PgTransaction& tx) {
-    return tx.Execute("end a replica's lease", "DELETE FROM replicas WHERE id = $1::uuid", run_id).status();
+    return tx
+        .Execute("end a replica's lease",
+                 "DELETE FROM replicas WHERE id = $1::uuid RETURNING set_config('synchronous_commit', 'local', true)",
+                 run_id)
+        .status();
   });
 }
 

@@ -13,9 +13,13 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "controlplane/domain/event.h"
+#include "controlplane/domain/fleet_figures.h"
 #include "controlplane/domain/label_selector.h"
+#include "controlplane/domain/order_proposal.h"
 #include "controlplane/domain/rollout.h"
 #include "controlplane/domain/types.h"
+#include "controlplane/store/store_observer.h"
 
 namespace bulkhead::controlplane {
 
@@ -28,6 +32,9 @@ struct Page {
 
 // What Store::Listen puts before a rollout's id.
 inline constexpr char kRolloutChange[] = "rollout/";
+// What a replica tells its own watchers when it has stored events. Not sent through the database: each event would wait
+// for the commit of the one before, whatever the sensor.
+inline constexpr char kEventsChange[] = "events";
 
 // One certificate that was issued to a sensor.
 struct SensorCertificate {
@@ -50,6 +57,65 @@ struct CloneSign {
   int superseded_shown = 0;  // how often one of its superseded certificates was shown
 };
 
+// What a sensor says when nothing but its counters has changed since its last report.
+struct PlainHeartbeat {
+  Ownership owner;
+  uint64_t number = 0;   // of the report in its stream; see SensorReport.number
+  std::string observed;  // bulkhead.v1.ObservedState
+};
+
+// How long records are kept. Whole days go at once: a record may be kept up to a day longer.
+struct Retention {
+  absl::Duration heartbeats = absl::Hours(24 * 7);
+  absl::Duration events = absl::Hours(24 * 30);
+};
+
+// The big parts of a sensor; what is false is neither read nor filled in.
+struct SensorParts {
+  bool observed = true;
+  bool host = true;
+  bool capabilities = true;
+};
+
+// A moment in the life of one database, as ChangeMoment names it and ListSensors compares with it. Opaque to others.
+struct ChangeMoment {
+  std::string database;      // changes when the database's history does: another cluster, or a failover
+  uint64_t transaction = 0;  // every transaction below it had ended
+  absl::Time time;           // the database's
+};
+
+// Which sensors, and what of them.
+struct SensorQuery {
+  std::string name_prefix;
+  LabelSelector selector;
+  // Beyond what SQL can say; sees the sensor with its policies and without the big parts. Null: all.
+  std::function<bool(const Sensor&)> keep;
+  // What selector and keep were made from: page tokens are bound to it.
+  std::string filter_text;
+  SensorParts parts;
+  // Fills in Sensor::maybe_changed, from ChangeMoment.transaction; 0: not asked.
+  uint64_t changed_since = 0;
+};
+
+// A sensor that is gone.
+struct DeletedSensor {
+  std::string id;
+  std::string name;
+};
+
+// Connections to the database.
+struct PoolFigures {
+  int size = 0;  // at most
+  int lent = 0;
+  int idle = 0;
+};
+
+// A policy of which the first receipt was just stored.
+struct NewlyEnforced {
+  PolicyTemplate policy_template = PolicyTemplate::kNetworkContainment;
+  absl::Duration since_order;  // by the database's clock
+};
+
 // A database transaction. Statements fail with: NotFound, AlreadyExists (unique), FailedPrecondition (check
 // constraint), Aborted (serialization, deadlock: retried by Store), Unavailable (connection lost), Internal. Not thread
 // safe; lives inside Store::Run*.
@@ -59,10 +125,13 @@ class Transaction {
 
   // `reference` is an id or a name. The row stays locked until the end when `lock` is set. Policies are filled in.
   virtual absl::StatusOr<Sensor> GetSensor(const std::string& reference, bool lock) = 0;
-  // By name. `selector_text` is what the selector was parsed from: page tokens are bound to it.
-  virtual absl::StatusOr<Page<Sensor>> ListSensors(const std::string& name_prefix, const LabelSelector& selector,
-                                                   const std::string& selector_text, int page_size,
+  // By name.
+  virtual absl::StatusOr<Page<Sensor>> ListSensors(const SensorQuery& query, int page_size,
                                                    const std::string& page_token) = 0;
+  // Now, for changed_since later: what is committed and visible here is before it.
+  virtual absl::StatusOr<ChangeMoment> Moment() = 0;
+  // Deleted since then, in any order.
+  virtual absl::StatusOr<std::vector<DeletedSensor>> DeletedSince(uint64_t transaction) = 0;
   // SensorNameTaken when there is one of that name.
   virtual absl::Status InsertSensor(const Sensor& sensor) = 0;
   virtual absl::Status SetTrust(const std::string& sensor_id, Trust trust) = 0;
@@ -99,6 +168,19 @@ class Transaction {
   // What is ordered for the sensor of a stream. StreamSuperseded when a newer stream owns it. With `hold` no other
   // stream can take over until the end of the transaction: the fence of every write that follows.
   virtual absl::StatusOr<OrderedState> CheckOwnership(const Ownership& owner, bool hold) = 0;
+
+  // In place of an older one for the same slot.
+  virtual absl::Status PutSignedRelease(const SignedRelease& release) = 0;
+
+  // created_at is the database's time. OrderAlreadySubmitted when there is one with this statement.
+  virtual absl::Status InsertProposal(const OrderProposal& proposal) = 0;
+  // The row stays locked until the end when `lock` is set. ProposalNotFound.
+  virtual absl::StatusOr<OrderProposal> GetProposal(const std::string& proposal_id, bool lock) = 0;
+  // Newest first; no state: all.
+  virtual absl::StatusOr<Page<OrderProposal>> ListProposals(std::optional<ProposalState> state, int page_size,
+                                                            const std::string& page_token) = 0;
+  // Stores state, signed_order, approvals, ended_by and results; ended_at is the database's time.
+  virtual absl::Status UpdateProposal(const OrderProposal& proposal) = 0;
 
   virtual absl::Status InsertCommand(const Command& command) = 0;  // notifies at commit
   virtual absl::StatusOr<Command> GetCommand(const std::string& command_id) = 0;
@@ -197,9 +279,13 @@ class Transaction {
 class Store {
  public:
   struct Options {
-    std::string connection_string;  // libpq form
+    std::string connection_string;  // libpq form; several hosts: the one that takes writes is used
+    // The same database without a pooler in between, for what a pooler loses: notifications. Empty: connection_string.
+    std::string listen_connection_string;
     int pool_size = 8;
-    std::string migrations_directory;  // empty: those built into the program
+    std::string timeline_file;          // for TimelineFence; empty: what was seen is forgotten at exit
+    std::string migrations_directory;   // empty: those built into the program
+    StoreObserver* observer = nullptr;  // null: nobody counts; not owned, outlives the store
   };
 
   // Connects and applies missing migrations under a lock. FailedPrecondition when the schema is newer than this
@@ -222,13 +308,26 @@ class Store {
   // when a newer stream owns the sensor; then nothing is stored.
   virtual absl::StatusOr<OrderedState> RecordReport(const Ownership& owner, const SensorReport& report,
                                                     bool heartbeat) = 0;
+  // Stores what they say that no later report of their stream has said, and a row of history for each, in one statement
+  // that waits for no lock: a sensor that somebody has locked now keeps its older report. Answers each in its place, as
+  // RecordReport would.
+  virtual absl::StatusOr<std::vector<absl::StatusOr<OrderedState>>> RecordHeartbeats(
+      const std::vector<PlainHeartbeat>& heartbeats) = 0;
   // Stores what became of a generation. A report of `applied` clears an older failure. StreamSuperseded as above.
   virtual absl::Status RecordPolicyStatus(const Ownership& owner, uint64_t generation, bool applied,
                                           const std::string& message) = 0;
 
+  // A receipt showed `generation` with `digest` in force. Marks those of the policies that it is the first receipt for,
+  // and returns them; none when something else is ordered by now, or a newer stream owns the sensor.
+  virtual absl::StatusOr<std::vector<NewlyEnforced>> RecordEnforced(const Ownership& owner, uint64_t generation,
+                                                                    const std::string& digest,
+                                                                    const std::vector<std::string>& policy_ids) = 0;
+
   // Keeps the lease of a replica's run (a UUID) for so long from now; the first call of a run ends every other run of
-  // the same name. While the lease lasts, the sensors whose streams the run holds are connected.
-  virtual absl::Status RenewReplica(const std::string& run_id, const std::string& name, absl::Duration lease) = 0;
+  // the same name. While the lease lasts, the sensors whose streams the run holds are connected. Returns the database's
+  // time. Does not wait for standbys, so that replicas stay alive while none of them answers.
+  virtual absl::StatusOr<absl::Time> RenewReplica(const std::string& run_id, const std::string& name,
+                                                  absl::Duration lease) = 0;
   // Ends the lease at once.
   virtual absl::Status EndReplica(const std::string& run_id) = 0;
   // A stream opened at this run: an older stream of the same sensor has lost ownership, and if it is at another replica
@@ -261,6 +360,24 @@ class Store {
   virtual absl::Status InsertOperator(const Operator& op, const std::string& fingerprint_hex,
                                       const std::string& issuer_hex = "") = 0;
 
+  // Stores the events of a valid batch that were not stored before, at most `daily_limit` of a kind and UTC day, and
+  // counts those that are missing or too many. On disk when it returns. StreamSuperseded as above.
+  virtual absl::StatusOr<EventsTaken> StoreEvents(const Ownership& owner, const EventBatch& batch,
+                                                  uint64_t daily_limit) = 0;
+  // Newest first.
+  virtual absl::StatusOr<Page<StoredEvent>> ListEvents(const EventFilter& filter, int page_size,
+                                                       const std::string& page_token) = 0;
+  // The next events after `cursor`, at most `limit`, in an order that no later event can change: one that is stored by
+  // a transaction which began before another is waited for. Moves the cursor behind them, or, when there are fewer,
+  // behind all that is certain. InvalidField("resume_token") when the cursor is not of this database.
+  virtual absl::StatusOr<std::vector<StoredEvent>> FollowEvents(const EventFilter& filter, int limit,
+                                                                EventCursor* cursor) = 0;
+  // The cursor behind all that is stored now.
+  virtual absl::StatusOr<EventCursor> EndOfEvents() = 0;
+  // Newest day first. Empty sensor_id: of all.
+  virtual absl::StatusOr<Page<EventCount>> ListEventCounts(const std::string& sensor_id, int page_size,
+                                                           const std::string& page_token) = 0;
+
   virtual absl::StatusOr<Page<AuditRecord>> ListAudit(const std::string& target, int page_size,
                                                       const std::string& page_token) = 0;
   struct AuditCheck {
@@ -269,10 +386,34 @@ class Store {
     std::string problem;
   };
   virtual absl::StatusOr<AuditCheck> VerifyAudit() = 0;
+  struct AuditHead {
+    uint64_t sequence = 0;  // of the last record; 0: none
+    std::string hash;
+  };
+  virtual absl::StatusOr<AuditHead> GetAuditHead() = 0;
+  // Some records in order. Their hashes chain: each record's previous hash is that of the one before it.
+  struct AuditSpan {
+    std::vector<AuditRecord> records;
+    std::string previous_hash;  // of the record before the first
+    uint64_t next = 0;          // where to go on; 0: that was all
+  };
+  // From `from` (0: the first) to `to` (0: the last), of `since` or later when it is given, at most `limit`.
+  virtual absl::StatusOr<AuditSpan> ExportAudit(uint64_t from, uint64_t to, std::optional<absl::Time> since,
+                                                int limit) = 0;
 
-  // Deletes heartbeat history older than `keep` and expires commands and answers; returns rows deleted. Called about
-  // once a minute.
-  virtual absl::StatusOr<int64_t> Sweep(absl::Duration keep) = 0;
+  // Deletes old answers to orders and what is known of sensors deleted long ago, and expires commands; returns rows
+  // deleted. Called about once a minute.
+  virtual absl::StatusOr<int64_t> Sweep() = 0;
+  // Makes the partitions of the next days, and removes records that are too old both by the database's clock and by
+  // `now`, so that no clock alone can have them removed. Returns partitions and rows removed. Called about once a
+  // minute by every replica; Unavailable when somebody reads what is to go, to be tried again.
+  virtual absl::StatusOr<int64_t> KeepPartitions(const Retention& keep, absl::Time now) = 0;
+
+  // For monitoring; a few indexed counts.
+  virtual absl::StatusOr<StoredFigures> ReadFigures() = 0;
+  virtual PoolFigures Pool() const = 0;
+  // OK when every migration of this program is applied. (A newer program may have applied more: a rolling upgrade.)
+  virtual absl::Status CheckSchema() = 0;
 
   // Calls `on_change(id)` for every change that any replica commits, with the id of a sensor, or kRolloutChange and
   // that of a rollout, from a thread of its own, until the store is destroyed. An empty id means "anything may have

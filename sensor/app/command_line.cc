@@ -13,6 +13,7 @@
 #include "common/status_macros.h"
 #include "sensor/app/commands.h"
 #include "sensor/app/options.h"
+#include "sensor/app/order_keys_file.h"
 #include "sensor/app/sensor.h"
 
 namespace bulkhead::sensor {
@@ -58,6 +59,14 @@ void AddRunFlags(CLI::App* app, Flags* flags) {
   app->add_option("--tamper-guard", flags->raw.tamper_guard,
                   "Keep root on this host from stopping, changing or removing the sensor (default off)")
       ->type_name("on|off");
+  app->add_option(
+         "--ring-sockets", flags->raw.ring_sockets,
+         "Processes with a socket that works past a wall (AF_XDP, the ring of a packet socket): kill them when "
+         "the wall goes up, or only report them (default kill)")
+      ->type_name("kill|report");
+  app->add_option("--order-keys", flags->raw.order_keys,
+                  "Refuse orders without the operators' signatures that this file asks for (default: none are needed)")
+      ->type_name("FILE");
 }
 
 void AddLowerGuardFlags(CLI::App* app, Flags* flags) {
@@ -109,6 +118,9 @@ absl::Status Dispatch(const std::string& name, const Options& options, const Fla
   if (name == "run") return RunSensor(options);
   if (name == "status") return PrintStatus(options);
   if (name == "lower-guard") return LowerGuardByCode(options, flags.lower);
+  if (name == "check-config" && !options.order_keys.empty()) {
+    RETURN_IF_ERROR(ReadOrderKeys(options.order_keys).status());
+  }
   if (name != "check-config") return DispatchUnguarded(name, options, flags);
   std::cout << "options are valid\n";  // LoadOptions has checked them
   return absl::OkStatus();

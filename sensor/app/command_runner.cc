@@ -44,7 +44,12 @@ std::optional<CommandResultMessage> CommandRunner::Take(const LinkCommand& incom
                                 {CommandOutcome::kRefused, "",
                                  absl::StrCat("the command is malformed: ", incoming.command.status().message())}};
   }
-  const Command& command = *incoming.command;
+  Command command = *incoming.command;
+  if (authority_ != nullptr && !log_.Knows(command.id)) {
+    const absl::Status authorized = authority_->AuthorizeCommand(&command, std::string(own_sensor_id), now);
+    // Not in the log: whoever has no keys must not be able to fill it.
+    if (!authorized.ok()) return NotAuthorized(command, authorized);
+  }
   switch (log_.Take(command, own_sensor_id, now)) {
     case CommandDecision::kInFlight:
       return std::nullopt;
@@ -64,6 +69,11 @@ std::optional<CommandResultMessage> CommandRunner::Take(const LinkCommand& incom
   if (!worker_->Start(command)) return refuse("too many commands wait on this host");
   LogInfo("kill started", {{"command", command.id}, {"of", Describe(command)}});
   return std::nullopt;
+}
+
+CommandResultMessage CommandRunner::NotAuthorized(const Command& command, const absl::Status& why) {
+  LogError("a command is not authorized", {{"command", command.id}, {"reason", why.message()}});
+  return {command.id, {CommandOutcome::kRefused, "", absl::StrCat("not authorized: ", why.message())}, command.kind()};
 }
 
 CommandResultMessage CommandRunner::Finish(const std::string& id, CommandResult result, CommandKind kind) {

@@ -11,6 +11,7 @@
 #include "sensor/app/kill_worker.h"
 #include "sensor/domain/command_log.h"
 #include "sensor/domain/control_plane_link.h"
+#include "sensor/domain/order_authority.h"
 #include "sensor/store/command_log_store.h"
 
 namespace bulkhead::sensor {
@@ -20,6 +21,9 @@ class CommandRunner {
  public:
   // Loads the log; a damaged one is told in `problem()`, and the log begins empty.
   CommandRunner(CommandLogStore* store, KillWorker* worker, GuardKeeper* guard);
+
+  // From now on commands need the operators' signatures that `authority` wants; it outlives this.
+  void Demand(const OrderAuthority* authority) { authority_ = authority; }
 
   // Starts a kill, carries out an order to the tamper guard, or returns the result that is known already.
   std::optional<CommandResultMessage> Take(const LinkCommand& incoming, absl::string_view own_sensor_id,
@@ -37,12 +41,14 @@ class CommandRunner {
   const std::string& problem() const { return problem_; }
 
  private:
+  static CommandResultMessage NotAuthorized(const Command& command, const absl::Status& why);
   CommandResultMessage Finish(const std::string& id, CommandResult result, CommandKind kind);
   absl::Status Save();
 
   CommandLogStore* const store_;
   KillWorker* const worker_;
   GuardKeeper* const guard_;
+  const OrderAuthority* authority_ = nullptr;  // null: nothing needs to be signed
   CommandLog log_;
   std::string problem_;
 };

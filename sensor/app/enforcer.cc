@@ -75,8 +75,23 @@ absl::Status Enforcer::Accept(const DesiredState& incoming, const SensorFacts& f
   if (decision.action == ReconcileAction::kRefuse) return absl::FailedPreconditionError(decision.reason);
   if (decision.action == ReconcileAction::kAlreadyInForce && KernelHas(incoming)) return absl::OkStatus();
   if (!decision.reason.empty()) LogWarning("control plane went back in time", {{"decision", decision.reason}});
-  const DesiredState state = WithRefusals(incoming, facts);
-  return ApplyAndStore(state, /*with_trial=*/start_proof_ != nullptr && state.has_wall());
+  const Authorized authorized = Authorize(incoming);
+  const DesiredState state = WithRefusals(authorized.state, facts);
+  return ApplyAndStore(state, /*with_trial=*/start_proof_ != nullptr && state.has_wall(), authorized.lifts);
+}
+
+// What is on trial is enforced too: it is not lifted without a signature either.
+Authorized Enforcer::Authorize(const DesiredState& incoming) {
+  if (authority_ == nullptr) return {incoming};
+  Authorized out = authority_->Authorize(incoming, trial_.has_value() ? trial_->state : in_force_, absl::Now());
+  rules_problem_ = authority_->trusts_isolation_rules() || incoming.isolation_rules.empty()
+                       ? ""
+                       : absl::StrCat(incoming.isolation_rules.size(),
+                                      " isolation rules are left out: this host's order keys say isolation-rules none");
+  for (const Policy& policy : out.state.policies) {
+    if (!policy.kept.empty()) LogError("a policy is kept", {{"policy", policy.name}, {"reason", policy.kept}});
+  }
+  return out;
 }
 
 absl::Status Enforcer::AcceptLocal(const DesiredState& incoming, const SensorFacts& facts) {
@@ -92,11 +107,17 @@ absl::Status Enforcer::AcceptLocal(const DesiredState& incoming, const SensorFac
 // A verdict stays with its policy's id: asked again after somebody swapped a file, it could lift a block.
 DesiredState Enforcer::WithRefusals(const DesiredState& incoming, const SensorFacts& facts) {
   DesiredState state = incoming;
+  DesiredState known_here = in_force_;
+  // About those nobody was asked yet.
+  std::erase_if(known_here.policies, IsUnauthorized);
   for (Policy& policy : state.policies) {
-    const Policy* known = in_force_.FindId(policy.id);
+    policy.signed_order.reset();
+    if (IsUnauthorized(policy) || !policy.kept.empty()) continue;
+    const Policy* known = known_here.FindId(policy.id);
     policy.refused = known != nullptr ? known->refused : std::string(CheckPolicy(policy, facts).message());
   }
-  AddRefusalsOfHost(&state, in_force_);
+  state.releases.clear();
+  AddRefusalsOfHost(&state, known_here);
   return state;
 }
 
@@ -125,8 +146,11 @@ bool Enforcer::CanRollBackFrom(const DesiredState& incoming) {
   return observed->receipt.generation == 0 || observed->receipt.generation == incoming.generation;
 }
 
-absl::Status Enforcer::ApplyAndStore(const DesiredState& state, bool with_trial) {
+absl::Status Enforcer::ApplyAndStore(const DesiredState& state, bool with_trial, bool must_be_stored) {
   absl::Status stored = store_->Stage(EncodeDesiredState(state, absl::Now()));
+  if (!stored.ok() && must_be_stored) {
+    return Annotate(stored, "a signed release cannot be stored, so what it lifts could be ordered again");
+  }
   const bool hold = with_trial && (HoldsUnreachable(state, in_force_) || !CanRollBackFrom(state));
   const absl::Status applied = datapath_->Apply(state.Enforceable());
   if (!applied.ok()) {
@@ -256,6 +280,7 @@ ObservedState Enforcer::Observe() {
   observed->receipt.complete = proved_ && !trial_.has_value();
   observed->degraded.insert(observed->degraded.end(), start_problems_.begin(), start_problems_.end());
   ReportRefused(trial_.has_value() ? trial_->state : in_force_, &*observed);
+  if (!rules_problem_.empty()) observed->degraded.push_back(rules_problem_);
   if (!disk_problem_.empty()) observed->degraded.push_back(disk_problem_);
   if (!trial_note_.empty()) observed->degraded.push_back(trial_note_);
   return *std::move(observed);
@@ -264,12 +289,20 @@ ObservedState Enforcer::Observe() {
 void Enforcer::ReportRefused(const DesiredState& state, ObservedState* observed) {
   if (observed->receipt.generation != state.generation) return;
   for (const Policy& policy : state.policies) {
+    if (!policy.kept.empty()) ReportKept(policy, observed);
     if (policy.refused.empty()) continue;
     ObservedPolicy entry;
     entry.policy_id = policy.id;
     entry.refused = policy.refused;
     observed->policies.push_back(std::move(entry));
     observed->degraded.push_back(absl::StrCat("policy ", policy.name, " is refused: ", policy.refused));
+  }
+}
+
+void Enforcer::ReportKept(const Policy& policy, ObservedState* observed) {
+  observed->degraded.push_back(absl::StrCat("policy ", policy.name, " is kept: ", policy.kept));
+  for (ObservedPolicy& entry : observed->policies) {
+    if (entry.policy_id == policy.id) entry.refused = policy.kept;
   }
 }
 

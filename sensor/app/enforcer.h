@@ -12,6 +12,7 @@
 #include "sensor/app/proof_worker.h"
 #include "sensor/domain/datapath.h"
 #include "sensor/domain/desired_state_check.h"
+#include "sensor/domain/order_authority.h"
 #include "sensor/domain/reconcile.h"
 #include "sensor/domain/trial.h"
 #include "sensor/store/desired_state_store.h"
@@ -35,6 +36,10 @@ class Enforcer {
   // From now on walls are put on trial: `start` begins a proof with a ticket, whose end comes to ProofEnded. Without it
   // (there is no control plane) every state is committed at once.
   void StartProofsWith(std::function<void(uint64_t ticket)> start) { start_proof_ = std::move(start); }
+
+  // From now on orders need the operators' signatures that `authority` wants; it outlives this.
+  void Demand(const OrderAuthority* authority) { authority_ = authority; }
+  bool demands_signatures() const { return authority_ != nullptr; }
 
   // At start, before the network is used: enforces the stored state again. When there is none, or it cannot be used,
   // the kernel stays as it is and ObservedState::degraded says so.
@@ -93,13 +98,15 @@ class Enforcer {
     std::string reason;
   };
 
+  Authorized Authorize(const DesiredState& incoming);
   DesiredState WithRefusals(const DesiredState& incoming, const SensorFacts& facts);
   void AddRefusalsOfHost(DesiredState* state, const DesiredState& in_force);
+  static void ReportKept(const Policy& policy, ObservedState* observed);
   static void ReportRefused(const DesiredState& state, ObservedState* observed);
   bool RestoreOne(const StoredState& stored, const DesiredState& previous);
   bool KernelHas(const DesiredState& state);
   bool CanRollBackFrom(const DesiredState& incoming);
-  absl::Status ApplyAndStore(const DesiredState& state, bool with_trial);
+  absl::Status ApplyAndStore(const DesiredState& state, bool with_trial, bool must_be_stored = false);
   void Commit(const DesiredState& state, absl::Status stored);
   void ProveWall();
   void StartProof();
@@ -112,6 +119,7 @@ class Enforcer {
 
   Datapath* const datapath_;
   DesiredStateStore* const store_;
+  const OrderAuthority* authority_ = nullptr;  // null: nothing needs to be signed
   std::function<void(uint64_t)> start_proof_;
   Reconciler reconciler_;
   DesiredState in_force_;
@@ -125,6 +133,7 @@ class Enforcer {
   std::vector<std::string> scope_moves_;         // not yet taken
   std::set<std::string> ended_leases_;           // ids that were told
   std::vector<std::string> start_problems_;      // found by Restore; gone once a state was applied
+  std::string rules_problem_;                    // why isolation rules were left out; empty when none were
   std::string disk_problem_;                     // last failure to store; empty when the disk has what is in force
 };
 

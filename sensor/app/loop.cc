@@ -18,7 +18,9 @@
 namespace bulkhead::sensor {
 namespace {
 
-constexpr absl::Duration kMaintenanceInterval = absl::Seconds(1);
+// What somebody changed in the kernel is put back, and told, within a second.
+constexpr absl::Duration kMaintenanceInterval = absl::Milliseconds(500);
+constexpr absl::Duration kGuardInterval = absl::Seconds(1);
 constexpr absl::Duration kStatusInterval = absl::Seconds(30);
 constexpr absl::Duration kGoodbyeTimeout = absl::Seconds(2);
 constexpr size_t kMostEventsAtOnce = 1024;
@@ -98,7 +100,7 @@ void Loop::Maintain(absl::Duration now) {
     LogWarning("drift repaired", {{"what", text}});
     parts_.events->Push(Event{absl::Now(), EventKind::kDriftRepaired, "", 0, "", text});
   }
-  const bool guard_changed = !parts_.keep_guard().empty();
+  const bool guard_changed = KeepGuard(now);
   const std::vector<std::string> ended = parts_.enforcer->TakeEndedLeases();
   for (const std::string& name : ended) LogInfo("lease ended; the kernel let go", {{"policy", name}});
   const std::vector<std::string> moved = parts_.enforcer->TakeScopeMoves();
@@ -106,6 +108,12 @@ void Loop::Maintain(absl::Duration now) {
   if (repaired.empty() && ended.empty() && moved.empty() && !guard_changed) return;
   next_status_ = now;
   if (parts_.uplink != nullptr) parts_.uplink->ObservedChanged(now);
+}
+
+bool Loop::KeepGuard(absl::Duration now) {
+  if (now < next_guard_) return false;
+  next_guard_ = now + kGuardInterval;
+  return !parts_.keep_guard().empty();
 }
 
 void Loop::Stop() {

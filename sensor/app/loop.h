@@ -47,11 +47,13 @@ class Loop {
   void HandleMailbox(absl::Duration now);
   void HandleKernelEvents();
   void Maintain(absl::Duration now);
+  bool KeepGuard(absl::Duration now);  // whether something changed
   void Stop();
 
   LoopParts parts_;
   UniqueFd epoll_;
   absl::Duration next_maintenance_ = absl::ZeroDuration();
+  absl::Duration next_guard_ = absl::ZeroDuration();
   absl::Duration next_status_ = absl::ZeroDuration();
   bool stop_requested_ = false;
 };

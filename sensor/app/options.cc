@@ -70,6 +70,8 @@ absl::Status ReadDocument(const YAML::Node& document, RawOptions* out) {
       {"bpffs", SetText(&out->bpffs)},
       {"policy_file", SetText(&out->policy_file)},
       {"tamper_guard", SetText(&out->tamper_guard)},
+      {"ring_sockets", SetText(&out->ring_sockets)},
+      {"order_keys", SetText(&out->order_keys)},
       {"log", [&log](const YAML::Node& node) { return ReadMap(node, "log.", log); }}};
   if (document.IsNull()) return absl::OkStatus();
   return ReadMap(document, "", top);
@@ -94,6 +96,14 @@ absl::Status SetTamperGuard(const std::string& value, Options* out) {
     return absl::InvalidArgumentError(
         "tamper_guard: cannot be combined with policy_file; without a control plane nobody could lower the guard");
   }
+  return absl::OkStatus();
+}
+
+absl::Status SetRingSockets(const std::string& value, Options* out) {
+  if (!value.empty() && value != "kill" && value != "report") {
+    return absl::InvalidArgumentError(absl::StrCat("ring_sockets: \"", value, "\" is not kill or report"));
+  }
+  out->kill_ring_holders = value != "report";
   return absl::OkStatus();
 }
 
@@ -140,6 +150,11 @@ absl::StatusOr<Options> CheckOptions(const RawOptions& file, const RawOptions& f
         "policy_file: cannot be combined with control_plane; choose who gives the orders");
   }
   RETURN_IF_ERROR(SetTamperGuard(Choose(flags.tamper_guard, file.tamper_guard), &out));
+  RETURN_IF_ERROR(SetRingSockets(Choose(flags.ring_sockets, file.ring_sockets), &out));
+  RETURN_IF_ERROR(SetPath("order_keys", Choose(flags.order_keys, file.order_keys), &out.order_keys));
+  if (!out.order_keys.empty() && !out.policy_file.empty()) {
+    return absl::InvalidArgumentError("order_keys: cannot be combined with policy_file, which nobody signs");
+  }
   const std::string& level = Choose(flags.log_level, file.log_level);
   if (!level.empty() && !ParseLogLevel(level, &out.log_level)) {
     return absl::InvalidArgumentError(

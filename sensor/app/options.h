@@ -19,6 +19,8 @@ struct RawOptions {
   std::string bpffs;
   std::string policy_file;
   std::string tamper_guard;  // on, off
+  std::string ring_sockets;  // kill, report
+  std::string order_keys;
   std::string log_level;
   std::string log_format;
 };
@@ -29,16 +31,19 @@ struct Options {
   std::string state_dir = "/var/lib/bulkhead-sensor";
   std::string scope;  // empty: the whole host
   std::string bpffs = "/sys/fs/bpf";
-  std::string policy_file;    // not empty: this is enforced, and there is no control plane
-  bool tamper_guard = false;  // then scope and policy_file are empty
-  std::string config_file;    // where this was read from; empty: nowhere. Filled in by the command line
+  std::string policy_file;        // not empty: this is enforced, and there is no control plane
+  bool tamper_guard = false;      // then scope and policy_file are empty
+  bool kill_ring_holders = true;  // behind a wall: who has a socket that works past it, or else they are only named
+  std::string
+      order_keys;  // not empty: file of the keys without whose signatures orders are refused; see order_keys_file.h
+  std::string config_file;  // where this was read from; empty: nowhere. Filled in by the command line
   LogLevel log_level = LogLevel::kInfo;
   bool log_json = false;
 };
 
 // Reads an options file in YAML: control_plane (text or list), state_dir, scope, bpffs, policy_file, tamper_guard,
-// log.level, log.format. NotFound: no such file. InvalidArgument: not YAML, an unknown key, or a value of the wrong
-// kind; the message names file and key.
+// ring_sockets, order_keys, log.level, log.format. NotFound: no such file. InvalidArgument: not YAML, an unknown key,
+// or a value of the wrong kind; the message names file and key.
 absl::StatusOr<RawOptions> ReadOptionsFile(const std::string& path);
 
 // Values of `flags` win over those of `file`. InvalidArgument names the option, what is wrong and what would be right.

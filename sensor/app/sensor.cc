@@ -15,8 +15,10 @@
 #include "common/log.h"
 #include "common/status_macros.h"
 #include "sensor/app/host_facts.h"
+#include "sensor/app/order_keys_file.h"
 #include "sensor/app/policy_file.h"
 #include "sensor/app/status_text.h"
+#include "sensor/kernel/guard/guarded_files.h"
 #include "sensor/kernel/guard/tamper_guard.h"
 #include "sensor/link/grpc_link.h"
 #include "sensor/link/state_codec.h"
@@ -58,13 +60,19 @@ absl::StatusOr<std::unique_ptr<Datapath>> OpenKernelFor(const Options& options) 
   DatapathOptions kernel;
   kernel.scope = options.scope;
   kernel.bpffs = options.bpffs;
+  kernel.kill_ring_holders = options.kill_ring_holders;
   // Before the first socket is made: a socket carries the cgroup in which it was created.
   ASSIGN_OR_RETURN(kernel.sensor_cgroup, EnterSensorCgroup());
   return OpenDatapath(kernel);
 }
 
+absl::Status RequireOwnGuard(const Options& options) {
+  return CheckGuardIsOurs(options.scope.empty() ? HostPinDirectory(options.bpffs) : "");
+}
+
 absl::Status RequireGuardDown(const Options& options) {
-  return options.scope.empty() ? CheckGuardIsDown(HostPinDirectory(options.bpffs)) : absl::OkStatus();
+  if (options.scope.empty()) RETURN_IF_ERROR(CheckGuardIsDown(HostPinDirectory(options.bpffs)));
+  return RequireOwnGuard(options);
 }
 
 std::string StatusFile(const Options& options) {
@@ -87,11 +95,16 @@ Sensor::~Sensor() {
 }
 
 absl::StatusOr<std::unique_ptr<Sensor>> Sensor::Create(const Options& options) {
+  RETURN_IF_ERROR(RequireOwnGuard(options));
   std::unique_ptr<Sensor> sensor(new Sensor(options));
   ASSIGN_OR_RETURN(sensor->signals_, TakeSignals());
   RETURN_IF_ERROR(PrepareStateDir(options.state_dir));
   ASSIGN_OR_RETURN(sensor->state_lock_, LockStateDir(options.state_dir));
   unlink(StatusFile(options).c_str());  // of an earlier run
+  if (!options.order_keys.empty()) {
+    ASSIGN_OR_RETURN(OrderKeys keys, ReadOrderKeys(options.order_keys));
+    sensor->authority_.emplace(std::move(keys));
+  }
   RETURN_IF_ERROR(sensor->OpenKernel());
   if (!options.policy_file.empty()) {
     RETURN_IF_ERROR(sensor->EnforcePolicyFile());
@@ -121,6 +134,7 @@ absl::Status Sensor::OpenKernel() {
   const std::vector<ControlPlaneEndpoint> endpoints = EndpointsOf(known_addresses_);
   if (!endpoints.empty()) RETURN_IF_ERROR(datapath_->SetControlPlane(endpoints));
   enforcer_.emplace(datapath_.get(), &desired_states_);
+  if (authority_.has_value()) enforcer_->Demand(&*authority_);
   if (options_.policy_file.empty()) enforcer_->Restore();
   return absl::OkStatus();
 }
@@ -135,8 +149,9 @@ absl::Status Sensor::OpenGuard() {
   guard.rule_set_directory = HostRuleSetDirectory(options_.bpffs);
   guard.files.assign(std::begin(kUnitFiles), std::end(kUnitFiles));
   if (!options_.config_file.empty()) guard.files.push_back(options_.config_file);
+  if (!options_.order_keys.empty()) guard.files.push_back(options_.order_keys);
   guard.trees = {options_.state_dir, guard.pin_directory};
-  guard.told = options_.state_dir;
+  ASSIGN_OR_RETURN(guard.told, DescribeDirectory(options_.state_dir));
   ASSIGN_OR_RETURN(console_, GuardConsole::Open(options_.state_dir));
   absl::StatusOr<std::unique_ptr<KernelTamperGuard>> opened = KernelTamperGuard::Open(guard);
   // Without a guard that is up, a kernel that refuses the programs costs the guard, not the sensor.
@@ -157,6 +172,7 @@ absl::Status Sensor::ConnectTo(const std::vector<HostPort>& control_planes) {
   }
   worker_.emplace(killer_.get(), [this](KillDone done) { mailbox_.Post(std::move(done)); });
   commands_.emplace(&command_log_, &*worker_, &*guard_);
+  if (authority_.has_value()) commands_->Demand(&*authority_);
   renewer_.emplace(&identities_, *std::move(identity), Uniform);
   GrpcLinkOptions link;
   link.control_planes = control_planes;

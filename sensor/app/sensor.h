@@ -51,6 +51,7 @@ class Sensor {
   std::vector<ResolvedHost> known_addresses_;
   std::unique_ptr<Datapath> datapath_;
   std::unique_ptr<ProcessKiller> killer_;
+  std::optional<OrderAuthority> authority_;  // none: orders need no signatures
   std::optional<Enforcer> enforcer_;
   EventQueue events_;
   std::optional<GuardKeeper> guard_;
@@ -68,7 +69,12 @@ class Sensor {
 // Puts this process into the sensor's cgroup and opens the kernel for it; what was enforced before still is.
 absl::StatusOr<std::unique_ptr<Datapath>> OpenKernelFor(const Options& options);
 
-// OK when no tamper guard of this host is up; FailedPrecondition, with what to do, when one is. A scope has none.
+// OK when no tamper guard that is up takes this process for its sensor although these options are not that sensor's;
+// else FailedPrecondition, and PermissionDenied to whom is not root. Ask before anything is changed.
+absl::Status RequireOwnGuard(const Options& options);
+
+// OK when no tamper guard of this host is up; FailedPrecondition, with what to do, when one is. A scope has none of its
+// own. Else as RequireOwnGuard.
 absl::Status RequireGuardDown(const Options& options);
 
 // The file in the state directory that `status` shows.

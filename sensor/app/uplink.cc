@@ -110,7 +110,7 @@ void Uplink::HandleOne(const LinkResolved& message, Monotonic) {
     if (saved.ok()) saved_addresses_ = message.hosts;
     if (!saved.ok()) LogError("control plane's addresses were not stored", {{"error", saved.message()}});
   }
-  parts_.link->Open(HelloMessage{parts_.host, CapabilitiesNow(), Observe()});
+  parts_.link->Open(HelloMessage{parts_.host, CapabilitiesNow(), Observe(), parts_.events->run_id()});
 }
 
 void Uplink::HandleOne(const LinkWelcome& message, Monotonic now) {
@@ -251,6 +251,7 @@ Capabilities Uplink::CapabilitiesNow() const {
   if (std::optional<Mechanism> guard = parts_.guard->mechanism(); guard.has_value()) {
     out.mechanisms.push_back(*std::move(guard));
   }
+  if (parts_.enforcer->demands_signatures()) out.mechanisms.push_back({"order_signatures", true, ""});
   return out;
 }
 

@@ -1,6 +1,7 @@
 // An order that happens once, as the sensor sees it.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -21,6 +22,10 @@ struct Command {
   absl::Time not_after;     // not started after this moment, by the sensor's clock
   std::optional<KillGroup> group = std::nullopt;
   std::optional<GuardOrder> guard = std::nullopt;
+  std::shared_ptr<const SignedOrder> signed_order = nullptr;  // what operators signed for it; null: nothing
+  // Set when signatures were needed and are there: SHA-256 of the statement in hexadecimal digits, which works once.
+  std::string statement_digest = {};
+  absl::Time statement_expires_at = absl::InfinitePast();
 
   CommandKind kind() const {
     return guard.has_value()   ? CommandKind::kGuard

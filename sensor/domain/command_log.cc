@@ -26,19 +26,31 @@ CommandDecision CommandLog::Take(const Command& command, absl::string_view own_s
     return known->record.result.has_value() ? CommandDecision::kAnswer : CommandDecision::kInFlight;
   }
   if (command.sensor_id != own_sensor_id) {
-    Add(command, CommandResult{CommandOutcome::kRefused, "",
-                               absl::StrCat("the command is for sensor ", command.sensor_id, " and this is ",
-                                            std::string(own_sensor_id))});
+    Add(command,
+        CommandResult{
+            CommandOutcome::kRefused, "",
+            absl::StrCat("the command is for sensor ", command.sensor_id, " and this is ", std::string(own_sensor_id))},
+        now);
     return CommandDecision::kAnswer;
   }
   if (now > command.not_after) {
     Add(command,
         CommandResult{CommandOutcome::kRefused, "",
                       absl::StrCat("the command's deadline ", absl::FormatTime(command.not_after, absl::UTCTimeZone()),
-                                   " had passed when it arrived, by this host's clock; nothing was done")});
+                                   " had passed when it arrived, by this host's clock; nothing was done")},
+        now);
     return CommandDecision::kAnswer;
   }
-  Add(command, std::nullopt);
+  if (const Entry* used = FindStatement(command.statement_digest); used != nullptr) {
+    const std::string before = used->record.id;
+    Add(command,
+        CommandResult{CommandOutcome::kRefused, "",
+                      absl::StrCat("what was signed for it was carried out as command ", before,
+                                   "; it would be a replay: sign the order again")},
+        now);
+    return CommandDecision::kAnswer;
+  }
+  Add(command, std::nullopt, now);
   return CommandDecision::kStart;
 }
 
@@ -84,18 +96,32 @@ const CommandLog::Entry* CommandLog::Find(const std::string& id) const {
   return const_cast<CommandLog*>(this)->Find(id);
 }
 
-void CommandLog::Add(const Command& command, std::optional<CommandResult> result) {
+const CommandLog::Entry* CommandLog::FindStatement(const std::string& digest) const {
+  if (digest.empty()) return nullptr;
+  const auto it = std::find_if(entries_.begin(), entries_.end(),
+                               [&digest](const Entry& entry) { return entry.record.statement_digest == digest; });
+  return it == entries_.end() ? nullptr : &*it;
+}
+
+void CommandLog::Add(const Command& command, std::optional<CommandResult> result, absl::Time now) {
   entries_.push_back({{command.id, std::move(result), command.kind()}});
-  if (entries_.size() > kRetained) ForgetOldest();
+  // A refusal uses nothing up.
+  if (!entries_.back().record.result.has_value()) {
+    entries_.back().record.statement_digest = command.statement_digest;
+    entries_.back().record.statement_expires_at = command.statement_expires_at;
+  }
+  if (entries_.size() > kRetained) ForgetOldest(now);
 }
 
 // What the control plane has acknowledged goes first: it never sends those again.
-void CommandLog::ForgetOldest() {
-  auto victim = std::find_if(entries_.begin(), entries_.end(), [](const Entry& entry) { return entry.acknowledged; });
-  if (victim == entries_.end()) {
-    victim = std::find_if(entries_.begin(), entries_.end(),
-                          [](const Entry& entry) { return entry.record.result.has_value(); });
-  }
+// A statement that could still be used is remembered: a stolen control plane could order others until it is forgotten.
+void CommandLog::ForgetOldest(absl::Time now) {
+  const auto forgettable = [now](const Entry& entry) {
+    return entry.record.result.has_value() && entry.record.statement_expires_at < now;
+  };
+  auto victim = std::find_if(entries_.begin(), entries_.end(),
+                             [&](const Entry& entry) { return entry.acknowledged && forgettable(entry); });
+  if (victim == entries_.end()) victim = std::find_if(entries_.begin(), entries_.end(), forgettable);
   if (victim != entries_.end()) entries_.erase(victim);
 }
 

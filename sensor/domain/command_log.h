@@ -18,6 +18,9 @@ struct CommandRecord {
   std::string id;
   std::optional<CommandResult> result;
   CommandKind kind = CommandKind::kKillProcess;
+  // Of a signed command: see Command. Remembered until then, whatever else is forgotten.
+  std::string statement_digest = {};
+  absl::Time statement_expires_at = absl::InfinitePast();
 };
 
 // What to do with a command that has arrived.
@@ -38,8 +41,11 @@ class CommandLog {
   // whether it was carried out, so its result becomes kUnknown and it is never tried again.
   explicit CommandLog(std::vector<CommandRecord> stored = {});
 
+  // True: Take knows this id already, and does not ask what the command says.
+  bool Knows(const std::string& id) const { return Find(id) != nullptr; }
+
   // Decides about a command. One that is new and still within its time becomes started; one that is too late or not for
-  // `own_sensor_id` gets a refusal as its result.
+  // `own_sensor_id` gets a refusal as its result, and so does one whose statement was used before.
   CommandDecision Take(const Command& command, absl::string_view own_sensor_id, absl::Time now);
 
   // Sets the result of a started command. The first result stays.
@@ -65,8 +71,9 @@ class CommandLog {
 
   Entry* Find(const std::string& id);
   const Entry* Find(const std::string& id) const;
-  void Add(const Command& command, std::optional<CommandResult> result);
-  void ForgetOldest();
+  void Add(const Command& command, std::optional<CommandResult> result, absl::Time now);
+  const Entry* FindStatement(const std::string& digest) const;
+  void ForgetOldest(absl::Time now);
 
   std::vector<Entry> entries_;  // oldest first
 };

@@ -42,6 +42,7 @@ struct HelloMessage {
   HostFacts host;
   Capabilities capabilities;
   ObservedState observed;
+  std::string run_id = {};  // EventQueue's
 };
 struct HeartbeatMessage {
   uint64_t sequence = 0;

@@ -63,7 +63,7 @@ class Datapath {
   // Reads everything back from the kernel: generation, digest, programs, counters. Does not change anything.
   virtual absl::StatusOr<ObservedState> Observe() = 0;
 
-  // Compares the kernel with what was last applied and repairs differences. Called about once a second; cheap when
+  // Compares the kernel with what was last applied and repairs differences. Called about twice a second; cheap when
   // nothing changed. Also re-resolves blocked paths whose file was replaced and scopes whose cgroup was. Returns what
   // it repaired, in words.
   virtual absl::StatusOr<std::vector<std::string>> Maintain() = 0;

@@ -3,6 +3,8 @@
 
 #include <array>
 #include <cstdint>
+#include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -42,6 +44,8 @@ struct AllowedBinary {
   friend auto operator<=>(const AllowedBinary&, const AllowedBinary&) = default;
 };
 
+struct SignedOrder;  // signed_order.h
+
 struct Policy {
   std::string id;
   std::string name;
@@ -64,6 +68,10 @@ struct Policy {
   // Why this sensor does not enforce it, while it enforces the others; empty: it does. Decided once, when an id is
   // first seen, and kept with the state.
   std::string refused;
+  // Why it stays in force while the control plane wants it changed or gone; empty: it does not.
+  std::string kept;
+  // What operators signed for it; null: nothing, or it was checked and is in force. Never stored.
+  std::shared_ptr<const SignedOrder> signed_order;
 
   // About what its processes send and receive.
   bool is_network() const {
@@ -81,6 +89,11 @@ struct DesiredState {
   Digest digest{};
   std::vector<Policy> policies;
   std::vector<IsolationRule> isolation_rules;
+  // What operators signed to lift something; never stored.
+  std::vector<std::shared_ptr<const SignedOrder>> releases;
+  // For each slot (order_authority.h) when the newest signed order that was taken for it was issued. This sensor's own,
+  // stored with the state: an order and its mark are on disk together or not at all.
+  std::map<std::string, absl::Time> order_marks;
 
   bool contained() const { return Find(PolicyTemplate::kNetworkContainment) != nullptr; }
   bool isolated() const { return Find(PolicyTemplate::kNetworkIsolation) != nullptr; }

@@ -3,8 +3,10 @@
 
 #include <cstdint>
 #include <deque>
+#include <string>
 #include <vector>
 
+#include "common/uuid.h"
 #include "sensor/domain/observed_state.h"
 
 namespace bulkhead::sensor {
@@ -32,12 +34,15 @@ class EventQueue {
   // The stream was lost: what was sent and not acknowledged is sent again.
   void Rewind() { sent_through_ = 0; }
 
+  // Names the numbering, which starts at 1 in each run of the sensor.
+  const std::string& run_id() const { return run_id_; }
   // Dropped since the start of the sensor.
   uint64_t dropped() const { return dropped_; }
   size_t size() const { return events_.size(); }
 
  private:
   size_t capacity_;
+  const std::string run_id_ = NewUuid();
   std::deque<NumberedEvent> events_;
   uint64_t last_sequence_ = 0;
   uint64_t sent_through_ = 0;

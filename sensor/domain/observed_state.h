@@ -89,6 +89,7 @@ struct Receipt {
   absl::Duration apply_time;
   std::vector<AttachedProgram> programs;
   uint32_t sockets_destroyed = 0;
+  std::vector<std::string> ended;  // in words: what would have worked past the wall
   std::vector<ActiveProbe> probes;
   bool complete = false;  // everything that the generation needs was tried
 };

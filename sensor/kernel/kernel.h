@@ -28,6 +28,9 @@ struct DatapathOptions {
   // Cgroup that the sensor's own sockets belong to, as EnterSensorCgroup returns it. Empty: no socket is the sensor's,
   // and the control plane is reachable only where the wall allows it anyway (a scope that does not hold the sensor).
   std::string sensor_cgroup;
+
+  // Kill the processes with a socket that works past a wall (AF_XDP, rings of packet sockets); else only name them.
+  bool kill_ring_holders = true;
 };
 
 // Puts the calling process into a cgroup of its own and returns its path. A process that already is in a cgroup other

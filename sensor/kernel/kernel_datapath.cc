@@ -59,7 +59,8 @@ absl::StatusOr<uint64_t> DeniedCalls(const BpfMap& count) {
 }  // namespace
 
 KernelDatapath::KernelDatapath(Scope scope, std::string directory, UniqueFd lock, Predecessor predecessor,
-                               ProbeResult probed, Programs programs, RuleSetStore store, SocketWalker walker)
+                               ProbeResult probed, Programs programs, RuleSetStore store, SocketWalker walker,
+                               RingHolders ring_holders)
     : scope_(std::move(scope)),
       directory_(std::move(directory)),
       lock_(std::move(lock)),
@@ -68,6 +69,7 @@ KernelDatapath::KernelDatapath(Scope scope, std::string directory, UniqueFd lock
       programs_(std::move(programs)),
       store_(std::move(store)),
       walker_(std::move(walker)),
+      ring_holders_(std::move(ring_holders)),
       frames_(directory_),
       interfaces_(directory_, scope_.is_host(), /*attach=*/!predecessor_.present()),
       runners_(programs_.Find("bh_running"), scope_),
@@ -95,9 +97,10 @@ absl::StatusOr<std::unique_ptr<Datapath>> KernelDatapath::Open(const DatapathOpt
   ASSIGN_OR_RETURN(Programs programs, Programs::Load(directory, scope, wanted));
   ASSIGN_OR_RETURN(RuleSetStore store, RuleSetStore::Open(directory));
   ASSIGN_OR_RETURN(SocketWalker walker, SocketWalker::Open(directory, scope));
+  ASSIGN_OR_RETURN(RingHolders ring_holders, RingHolders::Open(directory, scope, options.kill_ring_holders));
   std::unique_ptr<KernelDatapath> datapath(
       new KernelDatapath(std::move(scope), directory, std::move(lock), std::move(predecessor), std::move(probed),
-                         std::move(programs), std::move(store), std::move(walker)));
+                         std::move(programs), std::move(store), std::move(walker), std::move(ring_holders)));
   RETURN_IF_ERROR(datapath->OpenMaps());
   RETURN_IF_ERROR(datapath->WriteHostFacts(options.sensor_cgroup));
   RETURN_IF_ERROR(datapath->RefreshOverlayLayout());
@@ -282,7 +285,8 @@ absl::Status KernelDatapath::Apply(const DesiredState& state) {
   TakeOver();
   sockets_destroyed_ = 0;
   socket_problem_.clear();
-  ListXdpHolders();
+  ring_holders_.Reset();
+  kernel_senders_.Reset();
   RETURN_IF_ERROR(RemoveOtherCuts(maps_.cuts, PolicyIds(state)));
   RETURN_IF_ERROR(learned_.Reset(maps_.learned, lists_.Learning()));
   const absl::Status killed = blocked_.size() > 0 ? runners_.Kill(state, maps_.stops) : runners_.List(state);
@@ -329,6 +333,7 @@ void KernelDatapath::DestroyForbidden() {
     socket_problem_ =
         absl::StrCat("forbidden connections were not destroyed, only cut: ", destroyed.status().message());
   }
+  EndWhatWorksPast();
 }
 
 std::vector<ActiveProbe> KernelDatapath::Prove() {

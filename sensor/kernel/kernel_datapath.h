@@ -14,11 +14,13 @@
 #include "sensor/kernel/frames/frame_layer.h"
 #include "sensor/kernel/interfaces/interface_layer.h"
 #include "sensor/kernel/kernel.h"
+#include "sensor/kernel/kernel_senders.h"
 #include "sensor/kernel/learned_files.h"
 #include "sensor/kernel/needed_files.h"
 #include "sensor/kernel/predecessor.h"
 #include "sensor/kernel/probe.h"
 #include "sensor/kernel/programs.h"
+#include "sensor/kernel/ring_holders.h"
 #include "sensor/kernel/rule_set_store.h"
 #include "sensor/kernel/runners.h"
 #include "sensor/kernel/scoped_walls.h"
@@ -61,15 +63,17 @@ class KernelDatapath : public Datapath {
   };
 
   KernelDatapath(Scope scope, std::string directory, UniqueFd lock, Predecessor predecessor, ProbeResult probed,
-                 Programs programs, RuleSetStore store, SocketWalker walker);
+                 Programs programs, RuleSetStore store, SocketWalker walker, RingHolders ring_holders);
   absl::Status OpenMaps();
   absl::Status WriteHostFacts(const std::string& sensor_cgroup);
+
+  // Ends what works past the wall that is in force.
+  void EndWhatWorksPast();
 
   // The parts of Apply.
   absl::Status CheckSupported(const Policy& policy) const;
   absl::Status CheckNew(const Policy& policy, const DesiredState& in_force, std::optional<NeededFiles>* needed) const;
   uint32_t NextSerial() const;
-  void ListXdpHolders();
   absl::StatusOr<RuleSet> Compile(const DesiredState& state, const ScopedWalls& scoped, BlockedFiles* blocked,
                                   AllowLists* lists) const;
   static absl::Status CheckSizes(const FoundRules& found);
@@ -115,6 +119,8 @@ class KernelDatapath : public Datapath {
   Programs programs_;
   RuleSetStore store_;
   SocketWalker walker_;
+  RingHolders ring_holders_;
+  KernelSenders kernel_senders_;
   FrameLayer frames_;
   InterfaceLayer interfaces_;
   Maps maps_;
@@ -135,10 +141,9 @@ class KernelDatapath : public Datapath {
   absl::Duration apply_time_;
   uint32_t sockets_destroyed_ = 0;
   uint64_t drift_repairs_ = 0;
-  std::vector<std::string> xdp_holders_;  // who may send past the wall, in words
-  std::string socket_problem_;            // why forbidden sockets were not destroyed; empty when they were
-  std::string takeover_problem_;          // why the predecessor is still there although something was applied
-  std::string repair_problem_;            // why the last Maintain failed; empty when it did not
+  std::string socket_problem_;    // why forbidden sockets were not destroyed; empty when they were
+  std::string takeover_problem_;  // why the predecessor is still there although something was applied
+  std::string repair_problem_;    // why the last Maintain failed; empty when it did not
 };
 
 }  // namespace bulkhead::sensor

@@ -1,22 +1,30 @@
-// Upkeep, once a second: what others changed is put back, what moved (addresses, files, cgroups) is followed.
+// Upkeep, twice a second: what others changed is put back, what moved (addresses, files, cgroups) is followed.
 #include <algorithm>
 #include <cstring>
 #include <optional>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "bulkhead/decide_net.h"
 #include "common/status_macros.h"
 #include "sensor/kernel/endpoint_map.h"
 #include "sensor/kernel/kernel_datapath.h"
+#include "sensor/kernel/lease_clock.h"
 #include "sensor/kernel/overlay_layout.h"
-#include "sensor/kernel/process_info.h"
 #include "sensor/kernel/tcp_peers.h"
 
 namespace bulkhead::sensor {
 namespace {
 
 constexpr uint32_t kZero = 0;
-constexpr int kListProcessesEvery = 10;  // rounds of Maintain, which comes once a second
+constexpr int kListProcessesEvery = 20;  // rounds of Maintain, which comes twice a second
+
+// A wall without a scope is in force.
+bool EnforcesHostWall(const bh_config& config) {
+  const uint64_t now = BootNanoseconds();
+  return bh_leased_mode(config.contain, config.contain_expires, now) == BH_WALL_ENFORCE ||
+         bh_leased_mode(config.isolate, config.isolate_expires, now) == BH_WALL_ENFORCE;
+}
 
 bool Contains(const std::vector<bh_endpoint>& endpoints, const bh_endpoint& wanted) {
   return std::any_of(endpoints.begin(), endpoints.end(),
@@ -90,22 +98,12 @@ absl::Status KernelDatapath::RefreshAllowLists() {
   return learned_.Refresh(maps_.learned, identifier(), lists_.Learning());
 }
 
-// A hole that only the end of its process closes; so who it is must be known.
-void KernelDatapath::ListXdpHolders() {
-  xdp_holders_.clear();
+void KernelDatapath::EndWhatWorksPast() {
   if (!state_.has_wall()) return;
-  const absl::StatusOr<std::set<uint32_t>> holders = walker_.XdpHolders();
-  if (holders.ok()) {
-    for (const uint32_t pid : *holders) {
-      const absl::StatusOr<ProcessInfo> process = ReadProcess(static_cast<pid_t>(pid));
-      if (!process.ok()) continue;
-      xdp_holders_.push_back(absl::StrCat("process ", pid, " (", process->executable,
-                                          ") holds an AF_XDP socket: if it was bound before the wall, it sends past it "
-                                          "when poll(2) wakes it; kill it"));
-    }
-  } else {
-    xdp_holders_.push_back(absl::StrCat("who holds AF_XDP sockets is not known: ", holders.status().message()));
-  }
+  ring_holders_.Close();
+  // The kernel as a whole belongs to no scope.
+  const absl::StatusOr<std::optional<bh_config>> config = store_.ReadConfig();
+  if (scope_.is_host() && config.ok() && config->has_value() && EnforcesHostWall(**config)) kernel_senders_.Close();
 }
 
 // The module may be loaded at any time. From then on a file has another identity, so all are identified anew.
@@ -141,7 +139,7 @@ absl::StatusOr<std::vector<std::string>> KernelDatapath::Maintain() {
     repaired.insert(repaired.end(), sets.begin(), sets.end());
     RETURN_IF_ERROR(RefreshAddresses(&repaired));
     RETURN_IF_ERROR(RefreshOverlayLayout());
-    if (++rounds_ % kListProcessesEvery == 0) ListXdpHolders();
+    if (++rounds_ % kListProcessesEvery == 0) EndWhatWorksPast();
     RETURN_IF_ERROR(RefreshBlockedFiles());
     RETURN_IF_ERROR(RefreshScopes());
     RETURN_IF_ERROR(RefreshAllowLists());

@@ -227,9 +227,8 @@ absl::StatusOr<ObservedState> KernelDatapath::Observe() {
         absl::StrCat("an earlier sensor, of ", predecessor_.name(), ", is in force too: ", takeover_problem_));
   }
   if (!socket_problem_.empty()) observed.degraded.push_back(socket_problem_);
-  if (observed.contained || observed.isolated) {
-    observed.degraded.insert(observed.degraded.end(), xdp_holders_.begin(), xdp_holders_.end());
-  }
+  ring_holders_.Describe(&observed);
+  kernel_senders_.Describe(&observed);
   if (!repair_problem_.empty()) observed.critical.push_back(absl::StrCat("repair failed: ", repair_problem_));
   observed.drift_repairs = drift_repairs_;
   return observed;

@@ -80,8 +80,7 @@ bpf_program* Named(const ObjectPtr& object, const char* name) {
 absl::StatusOr<SocketWalker> SocketWalker::Open(const std::string& directory, const Scope& scope) {
   size_t size = 0;
   const void* bytes = sockets_bpf::elf_bytes(&size);
-  ASSIGN_OR_RETURN(ObjectPtr object,
-                   OpenObject(bytes, size, {"bh_mark_tcp", "bh_list_tcp", "bh_list_udp", "bh_list_xdp"}));
+  ASSIGN_OR_RETURN(ObjectPtr object, OpenObject(bytes, size, {"bh_mark_tcp", "bh_list_tcp", "bh_list_udp"}));
   RETURN_IF_ERROR(LoadObject(object.get(), directory));
   return SocketWalker(std::move(object), scope);
 }
@@ -106,12 +105,6 @@ absl::StatusOr<uint32_t> SocketWalker::DestroyForbidden() {
   });
   RETURN_IF_ERROR(walked);
   return destroyed;
-}
-
-absl::StatusOr<std::set<uint32_t>> SocketWalker::XdpHolders() {
-  ASSIGN_OR_RETURN(const std::string listed, RunIterator(Named(object_, "bh_list_xdp"), nullptr));
-  const auto* pids = reinterpret_cast<const uint32_t*>(listed.data());
-  return std::set<uint32_t>(pids, pids + listed.size() / sizeof(uint32_t));
 }
 
 }  // namespace bulkhead::sensor

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstdint>
-#include <set>
 #include <string>
 
 #include "absl/status/status.h"
@@ -28,9 +27,6 @@ class SocketWalker {
   // Destroys the scope's TCP connections and connected UDP sockets that the published rule set forbids; returns how
   // many.
   absl::StatusOr<uint32_t> DestroyForbidden();
-
-  // Processes that hold an AF_XDP socket which was made in the scope.
-  absl::StatusOr<std::set<uint32_t>> XdpHolders();
 
  private:
   SocketWalker(ObjectPtr object, const Scope& scope) : object_(std::move(object)), scope_(scope) {}

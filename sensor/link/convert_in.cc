@@ -2,12 +2,18 @@
 #include "sensor/link/convert_in.h"
 
 #include <algorithm>
+#include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
 #include "common/uuid.h"
+#include "google/protobuf/descriptor.h"
+#include "google/protobuf/message.h"
+#include "google/protobuf/unknown_field_set.h"
+#include "sensor/domain/order_authority.h"
 
 namespace bulkhead::sensor {
 namespace {
@@ -16,17 +22,14 @@ constexpr size_t kLongestName = 256;
 constexpr uint32_t kLargestPort = 65535;
 constexpr uint32_t kLargestPid = 4194304;
 constexpr size_t kHashBytes = 32;
+constexpr size_t kNonceBytes = 16;
+constexpr size_t kLargestStatement = 1 << 20;
+constexpr uint32_t kStatementVersion = 1;
+constexpr int kMostSensors = 1000;
 constexpr int64_t kLatestSecond = 253402300799;  // 9999-12-31T23:59:59Z, the last that a Timestamp may hold
 
 absl::Status Invalid(absl::string_view field, absl::string_view problem) {
   return absl::InvalidArgumentError(absl::StrCat(field, ": ", problem));
-}
-
-absl::StatusOr<absl::Time> TimeFromProto(const google::protobuf::Timestamp& in, absl::string_view field) {
-  if (in.seconds() < 0 || in.seconds() > kLatestSecond || in.nanos() < 0 || in.nanos() > 999999999) {
-    return Invalid(field, "is not a time between 1970 and 9999");
-  }
-  return absl::FromUnixSeconds(in.seconds()) + absl::Nanoseconds(in.nanos());
 }
 
 absl::StatusOr<PolicyTemplate> TemplateFromProto(v1::PolicyTemplate in, absl::string_view field) {
@@ -98,15 +101,12 @@ absl::StatusOr<PolicyScope> ScopeFromProto(const v1::Scope& in, const std::strin
   return out;
 }
 
-absl::StatusOr<Policy> PolicyFromProto(const v1::EnforcementPolicy& in, const std::string& field,
-                                       absl::Duration clock_offset) {
-  if (in.id().empty() || in.id().size() > kLongestName) {
-    return Invalid(absl::StrCat(field, ".id"), absl::StrCat("has ", in.id().size(), " bytes; 1..", kLongestName));
-  }
-  if (in.name().size() > kLongestName) {
-    return Invalid(absl::StrCat(field, ".name"), absl::StrCat("is longer than ", kLongestName, " bytes"));
-  }
-  Policy out{in.id(), in.name()};
+std::shared_ptr<const SignedOrder> SignedOrderFromProto(const v1::SignedOrder& in);
+
+// What the kernel does about a policy: everything but its id and name.
+absl::StatusOr<Policy> ContentFromProto(const v1::EnforcementPolicy& in, const std::string& field,
+                                        absl::Duration clock_offset) {
+  Policy out;
   ASSIGN_OR_RETURN(out.policy_template, TemplateFromProto(in.template_(), absl::StrCat(field, ".template")));
   ASSIGN_OR_RETURN(out.action, ActionFromProto(in.action(), out.policy_template, absl::StrCat(field, ".action")));
   if (in.has_block_binary()) {
@@ -123,6 +123,23 @@ absl::StatusOr<Policy> PolicyFromProto(const v1::EnforcementPolicy& in, const st
     ASSIGN_OR_RETURN(out.scope, ScopeFromProto(in.scope(), absl::StrCat(field, ".scope")));
   }
   RETURN_IF_ERROR(LeaseFromProto(in, field, clock_offset, &out));
+  return out;
+}
+
+absl::StatusOr<Policy> PolicyFromProto(const v1::EnforcementPolicy& in, const std::string& field,
+                                       absl::Duration clock_offset) {
+  if (in.id().empty() || in.id().size() > kLongestName) {
+    return Invalid(absl::StrCat(field, ".id"), absl::StrCat("has ", in.id().size(), " bytes; 1..", kLongestName));
+  }
+  if (in.name().size() > kLongestName) {
+    return Invalid(absl::StrCat(field, ".name"), absl::StrCat("is longer than ", kLongestName, " bytes"));
+  }
+  // sent_at is the control plane's word: it moves no lease that operators signed.
+  ASSIGN_OR_RETURN(Policy out,
+                   ContentFromProto(in, field, in.has_signed_order() ? absl::ZeroDuration() : clock_offset));
+  out.id = in.id();
+  out.name = in.name();
+  if (in.has_signed_order()) out.signed_order = SignedOrderFromProto(in.signed_order());
   return out;
 }
 
@@ -228,6 +245,82 @@ absl::StatusOr<GuardOrder> GuardOrderFromProto(const v1::Command& in) {
   return LowerGuard{absl::Seconds(down.seconds())};
 }
 
+// True when some message in it has a field that this version does not know: it may be a restriction.
+bool HasUnknownFields(const google::protobuf::Message& message) {
+  const google::protobuf::Reflection& reflection = *message.GetReflection();
+  if (!reflection.GetUnknownFields(message).empty()) return true;
+  std::vector<const google::protobuf::FieldDescriptor*> fields;
+  reflection.ListFields(message, &fields);
+  return std::any_of(fields.begin(), fields.end(), [&](const google::protobuf::FieldDescriptor* field) {
+    if (field->cpp_type() != google::protobuf::FieldDescriptor::CPPTYPE_MESSAGE) return false;
+    if (!field->is_repeated()) return HasUnknownFields(reflection.GetMessage(message, field));
+    for (int i = 0; i < reflection.FieldSize(message, field); ++i) {
+      if (HasUnknownFields(reflection.GetRepeatedMessage(message, field, i))) return true;
+    }
+    return false;
+  });
+}
+
+absl::StatusOr<LiftOrder> LiftFromProto(const v1::PolicySlot& in) {
+  LiftOrder out;
+  ASSIGN_OR_RETURN(out.where.policy_template, TemplateFromProto(in.template_(), "lift.template"));
+  if (in.has_scope()) {
+    ASSIGN_OR_RETURN(out.where.scope, ScopeFromProto(in.scope(), "lift.scope"));
+  }
+  out.where.binary_path = in.path();
+  out.where.binary_sha256 = in.sha256();
+  const bool is_block = out.where.policy_template == PolicyTemplate::kBlockBinary;
+  if (is_block != (!in.path().empty() || !in.sha256().empty())) {
+    return Invalid("lift", "names a file exactly for BLOCK_BINARY");
+  }
+  return out;
+}
+
+absl::StatusOr<decltype(OrderStatement::order)> SignedContentFromProto(const v1::OrderStatement& in) {
+  switch (in.order_case()) {
+    case v1::OrderStatement::kPolicy:
+      return ContentFromProto(in.policy(), "policy", absl::ZeroDuration());
+    case v1::OrderStatement::kLift:
+      return LiftFromProto(in.lift());
+    case v1::OrderStatement::kKillProcess:
+      return ProcessFromProto(in.kill_process(), "kill_process");
+    case v1::OrderStatement::kKillGroup:
+      return KillGroupFromProto(in.kill_group());
+    case v1::OrderStatement::kLowerGuard: {
+      v1::Command command;
+      *command.mutable_lower_guard() = in.lower_guard();
+      ASSIGN_OR_RETURN(const GuardOrder order, GuardOrderFromProto(command));
+      return std::get<LowerGuard>(order);
+    }
+    case v1::OrderStatement::ORDER_NOT_SET:
+      break;
+  }
+  return Invalid("order", "is unset");
+}
+
+absl::Status AudienceFromProto(const v1::OrderStatement& in, OrderStatement* out) {
+  if (in.sensor_ids().empty() || in.sensor_ids_size() > kMostSensors) {
+    return Invalid("sensor_ids", absl::StrCat("has ", in.sensor_ids_size(), " entries; 1..", kMostSensors));
+  }
+  for (const std::string& id : in.sensor_ids()) {
+    if (!IsUuid(id)) return Invalid("sensor_ids", "holds something that is not a UUID");
+    out->sensor_ids.push_back(id);
+  }
+  return absl::OkStatus();
+}
+
+std::shared_ptr<const SignedOrder> SignedOrderFromProto(const v1::SignedOrder& in) {
+  auto out = std::make_shared<SignedOrder>();
+  out->statement = in.statement();
+  for (const v1::OrderSignature& signature : in.signatures()) {
+    // More cost time and can add nothing.
+    if (out->signatures.size() == kMostSignatures) break;
+    out->signatures.push_back({signature.key_id(), signature.signature()});
+  }
+  out->says = OrderStatementFromProto(in.statement());
+  return out;
+}
+
 absl::StatusOr<LinkMessage> WelcomeFromProto(const v1::Welcome& in, const std::string& address) {
   const uint32_t seconds = in.heartbeat_interval_seconds();
   if (seconds < 1 || seconds > kLongestHeartbeatSeconds) {
@@ -266,6 +359,35 @@ LinkMessage GoodbyeFromProto(const v1::Goodbye& in) {
 
 }  // namespace
 
+absl::StatusOr<absl::Time> TimeFromProto(const google::protobuf::Timestamp& in, absl::string_view field) {
+  if (in.seconds() < 0 || in.seconds() > kLatestSecond || in.nanos() < 0 || in.nanos() > 999999999) {
+    return Invalid(field, "is not a time between 1970 and 9999");
+  }
+  return absl::FromUnixSeconds(in.seconds()) + absl::Nanoseconds(in.nanos());
+}
+
+absl::StatusOr<OrderStatement> OrderStatementFromProto(const std::string& bytes) {
+  v1::OrderStatement in;
+  if (bytes.size() > kLargestStatement || !in.ParseFromString(bytes)) {
+    return absl::InvalidArgumentError("the bytes are not a bulkhead.v1.OrderStatement");
+  }
+  if (in.version() != kStatementVersion) {
+    return Invalid("version", absl::StrCat("is ", in.version(), "; this sensor knows ", kStatementVersion));
+  }
+  if (HasUnknownFields(in)) return absl::InvalidArgumentError("it has a field that this sensor does not know");
+  if (in.nonce().size() != kNonceBytes) return Invalid("nonce", "does not have 16 bytes");
+  if (!in.has_issued_at() || !in.has_expires_at()) return Invalid("issued_at, expires_at", "are not both set");
+  OrderStatement out;
+  RETURN_IF_ERROR(AudienceFromProto(in, &out));
+  ASSIGN_OR_RETURN(out.issued_at, TimeFromProto(in.issued_at(), "issued_at"));
+  ASSIGN_OR_RETURN(out.expires_at, TimeFromProto(in.expires_at(), "expires_at"));
+  if (out.expires_at <= out.issued_at || out.expires_at > out.issued_at + kLongestStatement) {
+    return Invalid("expires_at", "is not within 30 days after issued_at");
+  }
+  ASSIGN_OR_RETURN(out.order, SignedContentFromProto(in));
+  return out;
+}
+
 absl::StatusOr<DesiredState> DesiredStateFromProto(const v1::DesiredState& in, absl::Time received) {
   DesiredState out;
   absl::Duration clock_offset = absl::ZeroDuration();
@@ -290,6 +412,7 @@ absl::StatusOr<DesiredState> DesiredStateFromProto(const v1::DesiredState& in, a
                      RuleFromProto(in.isolation_rules(i), absl::StrCat("isolation_rules[", i, "]")));
     out.isolation_rules.push_back(std::move(rule));
   }
+  for (const v1::SignedOrder& release : in.signed_releases()) out.releases.push_back(SignedOrderFromProto(release));
   if (in.contained() != out.contained() || in.isolated() != out.isolated()) {
     return Invalid("enforcement_policies", "do not agree with the flags contained and isolated");
   }
@@ -314,6 +437,7 @@ absl::StatusOr<Command> CommandFromProto(const v1::Command& in, absl::Time recei
     ASSIGN_OR_RETURN(out.guard, GuardOrderFromProto(in));
   }
   ASSIGN_OR_RETURN(out.not_after, TimeFromProto(in.not_after(), "not_after"));
+  if (in.has_signed_order()) out.signed_order = SignedOrderFromProto(in.signed_order());
   if (in.has_sent_at()) {
     ASSIGN_OR_RETURN(const absl::Time sent_at, TimeFromProto(in.sent_at(), "sent_at"));
     const absl::Duration clock_offset = received - sent_at;

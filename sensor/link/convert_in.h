@@ -3,13 +3,22 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "bulkhead/v1/order_statement.pb.h"
 #include "bulkhead/v1/sensor_link.pb.h"
 #include "sensor/domain/control_plane_link.h"
+#include "sensor/domain/signed_order.h"
 
 namespace bulkhead::sensor {
 
 // Longest heartbeat interval that is accepted, in seconds.
 inline constexpr uint32_t kLongestHeartbeatSeconds = 3600;
+
+// InvalidArgument at `field`: not a time between 1970 and 9999.
+absl::StatusOr<absl::Time> TimeFromProto(const google::protobuf::Timestamp& in, absl::string_view field);
+
+// What operators signed. InvalidArgument also for a version, a field or a value that this sensor does not know: what it
+// does not understand it does not take. Signatures are not looked at.
+absl::StatusOr<OrderStatement> OrderStatementFromProto(const std::string& bytes);
 
 // InvalidArgument names the field, what is wrong with it and what would be right.
 // Ends of leases come out by the sensor's clock, which showed `received` when the state came; see CommandFromProto.

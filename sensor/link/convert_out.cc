@@ -10,6 +10,8 @@
 namespace bulkhead::sensor {
 namespace {
 
+constexpr size_t kMaxEnded = 64;
+
 // The kernel's text (a process name, a file name) may hold any bytes, and protobuf refuses to parse a string that is
 // not UTF-8: without this one process name would cut the whole host off.
 std::string Utf8(absl::string_view text) {
@@ -59,6 +61,7 @@ void ReceiptToProto(const Receipt& in, v1::Receipt* out) {
   if (in.enforced_at != absl::InfinitePast()) *out->mutable_enforced_at() = TimeToProto(in.enforced_at);
   out->set_apply_micros(static_cast<uint64_t>(absl::ToInt64Microseconds(in.apply_time)));
   out->set_sockets_destroyed(in.sockets_destroyed);
+  for (size_t i = 0; i < std::min(in.ended.size(), kMaxEnded); ++i) out->add_ended(Utf8(in.ended[i]));
   out->set_complete(in.complete);
   for (const ActiveProbe& probe : in.probes) {
     v1::ProbeResult* added = out->add_probes();
@@ -260,6 +263,7 @@ v1::ConnectRequest HelloToProto(const HelloMessage& in) {
   *out.mutable_hello()->mutable_host() = HostToProto(in.host);
   *out.mutable_hello()->mutable_capabilities() = CapabilitiesToProto(in.capabilities);
   *out.mutable_hello()->mutable_observed() = ObservedStateToProto(in.observed);
+  out.mutable_hello()->set_run_id(in.run_id);
   return out;
 }
 
@@ -305,9 +309,16 @@ v1::DesiredState DesiredStateToProto(const DesiredState& in) {
   out.set_sensor_id(in.sensor_id);
   out.set_generation(in.generation);
   out.set_digest(std::string(in.digest.begin(), in.digest.end()));
-  out.set_contained(in.contained());
-  out.set_isolated(in.isolated());
+  for (const auto& [slot, issued_at] : in.order_marks) {
+    v1::OrderMark* mark = out.add_order_marks();
+    mark->set_slot(slot);
+    *mark->mutable_issued_at() = TimeToProto(issued_at);
+  }
   for (const Policy& policy : in.policies) {
+    // Whatever was refused: the reader compares the flags with the policies before it knows of refusals.
+    const bool of_host = !policy.scope.has_value();
+    if (of_host && policy.policy_template == PolicyTemplate::kNetworkContainment) out.set_contained(true);
+    if (of_host && policy.policy_template == PolicyTemplate::kNetworkIsolation) out.set_isolated(true);
     v1::EnforcementPolicy* added = out.add_enforcement_policies();
     added->set_id(policy.id);
     added->set_name(policy.name);
@@ -318,6 +329,7 @@ v1::DesiredState DesiredStateToProto(const DesiredState& in) {
     added->set_on_expiry(static_cast<v1::OnExpiry>(policy.on_expiry));
     added->set_on_unreachable(static_cast<v1::OnUnreachable>(policy.on_unreachable));
     added->set_refused(Utf8(policy.refused));
+    added->set_kept(Utf8(policy.kept));
     if (policy.scope.has_value()) ScopeToProto(*policy.scope, added->mutable_scope());
     if (policy.policy_template == PolicyTemplate::kAllowList) AllowListToProto(policy, added->mutable_allow_list());
     if (policy.policy_template != PolicyTemplate::kBlockBinary) continue;

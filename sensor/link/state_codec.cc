@@ -39,9 +39,16 @@ absl::StatusOr<DesiredState> DecodeDesiredState(absl::string_view bytes, absl::T
   // The same clock wrote it, so its times stand, unless that clock was set back.
   if (now >= absl::FromUnixSeconds(message.sent_at().seconds())) message.clear_sent_at();
   ASSIGN_OR_RETURN(DesiredState state, DesiredStateFromProto(message, now));
-  // Nobody but this sensor says what it refuses, so the conversion of what comes from outside does not read it.
+  // Nobody but this sensor says what it refuses and what it took, so the conversion of what comes from outside does not
+  // read it.
   for (int i = 0; i < message.enforcement_policies_size(); ++i) {
     state.policies[static_cast<size_t>(i)].refused = message.enforcement_policies(i).refused();
+    state.policies[static_cast<size_t>(i)].kept = message.enforcement_policies(i).kept();
+    state.policies[static_cast<size_t>(i)].signed_order.reset();
+  }
+  state.releases.clear();
+  for (const v1::OrderMark& mark : message.order_marks()) {
+    ASSIGN_OR_RETURN(state.order_marks[mark.slot()], TimeFromProto(mark.issued_at(), "order_marks"));
   }
   return state;
 }

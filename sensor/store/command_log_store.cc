@@ -9,6 +9,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "absl/types/span.h"
 #include "common/hex.h"
 #include "common/status_macros.h"
@@ -54,6 +55,22 @@ CommandKind TakeKind(std::vector<absl::string_view>* fields) {
   return kind;
 }
 
+constexpr absl::string_view kSigned = "signed:";
+
+// The same with "signed:DIGEST:SECONDS" when there is one: its statement, and when that expires. False: it is
+// malformed.
+bool TakeStatement(std::vector<absl::string_view>* fields, CommandRecord* record) {
+  absl::string_view last = fields->back();
+  if (!absl::ConsumePrefix(&last, kSigned)) return true;
+  const std::vector<absl::string_view> parts = absl::StrSplit(last, ':');
+  int64_t seconds = 0;
+  if (parts.size() != 2 || parts[0].empty() || !absl::SimpleAtoi(parts[1], &seconds)) return false;
+  record->statement_digest = std::string(parts[0]);
+  record->statement_expires_at = absl::FromUnixSeconds(seconds);
+  fields->pop_back();
+  return true;
+}
+
 // "KILLED REFUSED STILL-THERE" and four fields for each process.
 bool DecodeEvidence(absl::Span<const absl::string_view> fields, KillGroupEvidence* evidence) {
   KillCounts& counts = evidence->counts;
@@ -86,6 +103,7 @@ bool DecodeRecord(absl::string_view line, CommandRecord* record) {
   std::vector<absl::string_view> fields = absl::StrSplit(line, ' ');
   if (!IsUuid(fields[0])) return false;
   record->id = std::string(fields[0]);
+  if (!TakeStatement(&fields, record)) return false;
   record->kind = TakeKind(&fields);
   if (fields.size() == 2) return fields[1] == kNoResult;
   CommandResult result;
@@ -116,6 +134,11 @@ std::string EncodeCommandRecords(const std::vector<CommandRecord>& records) {
     }
     if (record.kind == CommandKind::kGuard) absl::StrAppend(&out, " ", kOfGuard);
     if (record.kind == CommandKind::kKillGroup) absl::StrAppend(&out, " ", kOfGroup);
+    if (!record.statement_digest.empty()) {
+      // Rounded up: it is remembered at least as long as it is good.
+      absl::StrAppend(&out, " ", kSigned, record.statement_digest, ":",
+                      absl::ToUnixSeconds(record.statement_expires_at) + 1);
+    }
     out += '\n';
   }
   return out;

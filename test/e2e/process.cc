@@ -21,10 +21,16 @@ namespace {
 
 constexpr auto kPollInterval = std::chrono::milliseconds(50);
 
-[[noreturn]] void Execute(const Arguments& command) {
+// What execvp takes, made before the fork: the child of a program with threads must not allocate, because one of them
+// may hold the allocator's lock.
+std::vector<char*> Words(const Arguments& command) {
   std::vector<char*> words;
   for (const std::string& word : command) words.push_back(const_cast<char*>(word.c_str()));
   words.push_back(nullptr);
+  return words;
+}
+
+[[noreturn]] void Execute(const std::vector<char*>& words) {
   execvp(words[0], words.data());
   _exit(127);
 }
@@ -73,12 +79,13 @@ Result Run(const Arguments& command, const std::string& input, std::chrono::seco
   int out[2];
   int err[2];
   if (pipe2(out, O_CLOEXEC) != 0 || pipe2(err, O_CLOEXEC) != 0) throw std::runtime_error("pipe failed");
+  const std::vector<char*> words = Words(command);
   const pid_t child = fork();
   if (child == 0) {
     dup2(in, STDIN_FILENO);
     dup2(out[1], STDOUT_FILENO);
     dup2(err[1], STDERR_FILENO);
-    Execute(command);
+    Execute(words);
   }
   close(in);
   close(out[1]);
@@ -98,6 +105,7 @@ Result Run(const Arguments& command, const std::string& input, std::chrono::seco
 
 Daemon::Daemon(const Arguments& command, const std::string& log) {
   const pid_t parent = getpid();
+  const std::vector<char*> words = Words(command);
   pid_ = fork();
   if (pid_ != 0) return;
   // A test that crashes must not leave a sensor or a database behind.
@@ -108,7 +116,7 @@ Daemon::Daemon(const Arguments& command, const std::string& log) {
   dup2(nothing, STDIN_FILENO);
   dup2(fd, STDOUT_FILENO);
   dup2(fd, STDERR_FILENO);
-  Execute(command);
+  Execute(words);
 }
 
 Daemon::~Daemon() {

@@ -68,19 +68,30 @@ Arguments System::ControlPlane(const Arguments& arguments) const {
   return whole;
 }
 
-void System::StartControlPlane() {
-  control_plane_ = std::make_unique<Daemon>(ControlPlane({"serve", database_, "--listen", server_, "--server-name",
-                                                          "127.0.0.1", "--heartbeat-interval", "1s"}),
-                                            directory_ + "/control_plane.log");
+void System::StartControlPlane(const Arguments& more) {
+  Arguments serve = {"serve",
+                     database_,
+                     "--listen",
+                     server_,
+                     "--server-name",
+                     "127.0.0.1",
+                     "--heartbeat-interval",
+                     "1s",
+                     "--metrics-listen",
+                     "127.0.0.1:" + std::to_string(metrics_port_)};
+  serve.insert(serve.end(), more.begin(), more.end());
+  control_plane_.reset();
+  control_plane_ = std::make_unique<Daemon>(ControlPlane(serve), directory_ + "/control_plane.log");
   const std::string port = server_.substr(server_.find(':') + 1);
   const auto listens = [&] { return Run({"ss", "-Hltn", "sport = :" + port}).out.size() > 1; };
   if (!Eventually(kStartLimit, listens)) Fail("the control plane does not listen");
 }
 
-void System::StartSensor() {
-  sensor_ = std::make_unique<Daemon>(
-      Arguments{Program("bulkhead-sensor"), "run", "--state", sensor_directory(), "--scope", sandbox_->cgroup()},
-      directory_ + "/sensor.log");
+void System::StartSensor(const Arguments& more) {
+  Arguments run = {Program("bulkhead-sensor"), "run", "--state", sensor_directory(), "--scope", sandbox_->cgroup()};
+  run.insert(run.end(), more.begin(), more.end());
+  sensor_.reset();
+  sensor_ = std::make_unique<Daemon>(run, directory_ + "/sensor.log");
 }
 
 Result System::EnrollWith(const std::string& secret, const std::string& name, const std::string& state) const {

@@ -35,6 +35,8 @@ class System {
   const std::string& directory() const { return directory_; }
   std::string sensor_directory() const { return directory_ + "/sensor"; }
   const std::string& server() const { return server_; }
+  // Of the control plane's /metrics, on the loopback.
+  uint16_t metrics_port() const { return metrics_port_; }
   std::string Identity(const std::string& role) const { return directory_ + "/" + role; }
 
   // The ends of the programs' logs, for the report of a failure.
@@ -44,8 +46,11 @@ class System {
   Daemon& control_plane() { return *control_plane_; }
   Daemon& sensor() { return *sensor_; }
   void StartPostgres() { postgres_->Start(); }
-  void StartControlPlane();
-  void StartSensor();
+  // With further options; what ran before is stopped.
+  void StartControlPlane(const Arguments& more = {});
+  void StartSensor(const Arguments& more = {});
+  // What a thief of the database can do; returns what psql prints.
+  Result Sql(const std::string& statement) const { return postgres_->Query(statement); }
 
   // Makes a token and enrolls the sensor; `restore` for one that was revoked.
   void Enroll(bool restore);
@@ -60,6 +65,7 @@ class System {
 
   std::string directory_;
   std::string server_;
+  const uint16_t metrics_port_ = static_cast<uint16_t>(FreePort());
   std::string database_;
   std::unique_ptr<Sandbox> sandbox_;
   std::unique_ptr<Postgres> postgres_;

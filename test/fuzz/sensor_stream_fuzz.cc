@@ -24,7 +24,7 @@ void CheckRoundTrip(const std::string& bytes) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size == 0) return 0;
   const std::string bytes(reinterpret_cast<const char*>(data) + 1, size - 1);
-  switch (data[0] % 3) {
+  switch (data[0] % 4) {
     case 0: {
       bulkhead::v1::ConnectResponse message;
       if (message.ParseFromString(bytes)) {
@@ -34,6 +34,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     }
     case 1:
       CheckRoundTrip(bytes);
+      break;
+    case 2:
+      (void)bulkhead::sensor::OrderStatementFromProto(bytes);
       break;
     default:
       (void)bulkhead::sensor::LocalDesiredStateFromJson(bytes);

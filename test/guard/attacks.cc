@@ -22,6 +22,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <vector>
 
 #include "common/unique_fd.h"
 
@@ -44,6 +45,11 @@ std::string Proc(const Target& target, const char* name) {
 
 std::string Parent(const std::string& path) {
   return path.substr(0, path.rfind('/'));
+}
+
+// Below the root of the cgroup file system.
+std::string RelativeCgroup(const Target& target) {
+  return target.cgroup.substr(std::strlen("/sys/fs/cgroup/"));
 }
 
 UniqueFd OpenPidfd(const Target& target) {
@@ -77,6 +83,23 @@ int FreezeThenMove(const Target& target) {
   const int error = WriteTo(elsewhere + "/cgroup.freeze", "1");
   WriteTo(elsewhere + "/cgroup.procs", std::to_string(target.pid));
   return error;
+}
+
+// Mounts `type` once more, where no path of the sensor leads, and writes a file in it.
+int WriteInAnotherMount(const char* type, const std::string& name, const std::string& text) {
+  const std::string directory = std::string("/tmp/another-") + type;
+  mkdir(directory.c_str(), 0755);
+  if (mount(type, directory.c_str(), type, 0, nullptr) != 0) return errno;
+  const int error = WriteTo(directory + "/" + name, text);
+  umount2(directory.c_str(), MNT_DETACH);
+  return error;
+}
+
+// The controller may be off until now; switching it on is nobody's harm.
+int LimitMemory(const std::string& cgroup) {
+  WriteTo("/sys/fs/cgroup/cgroup.subtree_control", "+memory");
+  WriteTo(Parent(cgroup) + "/cgroup.subtree_control", "+memory");
+  return WriteTo(cgroup + "/memory.max", "0");
 }
 
 int FreezeInOldHierarchy(const Target& target) {
@@ -136,12 +159,30 @@ int DetachEveryLink() {
   return error;
 }
 
-int LoadProgram(bpf_prog_type type) {
-  // r0 = 0; exit
-  const bpf_insn instructions[] = {{.code = 0xb7, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = 0},
+UniqueFd LoadPassAll(bpf_prog_type type) {
+  // r0 = 1; exit
+  const bpf_insn instructions[] = {{.code = 0xb7, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = 1},
                                    {.code = 0x95, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = 0}};
-  const UniqueFd fd(bpf_prog_load(type, "attack", "GPL", instructions, 2, nullptr));
-  return fd.valid() ? 0 : errno;
+  return UniqueFd(bpf_prog_load(type, "attack", "GPL", instructions, 2, nullptr));
+}
+
+// Puts a program that lets everything pass in the place of one of the sensor's.
+int ReplaceEveryLink() {
+  const UniqueFd program = LoadPassAll(BPF_PROG_TYPE_CGROUP_SKB);
+  if (!program.valid()) return errno;
+  uint32_t id = 0;
+  int error = ENOENT;
+  while (bpf_link_get_next_id(id, &id) == 0) {
+    const UniqueFd link(bpf_link_get_fd_by_id(id));
+    if (!link.valid()) continue;
+    if (bpf_link_update(link.get(), program.get(), nullptr) == 0) return 0;
+    if (errno == EPERM) error = EPERM;  // else a link that takes no such program
+  }
+  return error;
+}
+
+int LoadProgram(bpf_prog_type type) {
+  return LoadPassAll(type).valid() ? 0 : errno;
 }
 
 int OpenPerfEvent() {
@@ -151,6 +192,24 @@ int OpenPerfEvent() {
   attributes.config = PERF_COUNT_SW_DUMMY;
   const UniqueFd fd(syscall(SYS_perf_event_open, &attributes, 0, -1, -1, PERF_FLAG_FD_CLOEXEC));
   return fd.valid() ? 0 : errno;
+}
+
+// No module and no kernel: what counts is who says so first, the guard or the loader.
+UniqueFd OpenAnyFile() {
+  return UniqueFd(open("/usr/bin/busybox", O_RDONLY | O_CLOEXEC));
+}
+
+int LoadModuleFromMemory() {
+  const std::vector<char> image(4096);
+  return Result(syscall(SYS_init_module, image.data(), image.size(), ""));
+}
+
+int LoadModuleFromFile() {
+  return Result(syscall(SYS_finit_module, OpenAnyFile().get(), "", 0));
+}
+
+int LoadKernelFromFile() {
+  return Result(syscall(SYS_kexec_file_load, OpenAnyFile().get(), -1, 0, nullptr, KEXEC_FILE_NO_INITRAMFS));
 }
 
 int UnmountNamespaceCopyOf(const std::string& path) {
@@ -192,17 +251,28 @@ std::vector<Attack> ProcessAttacks() {
          const sched_param parameter{};
          return Result(sched_setscheduler(t.pid, SCHED_IDLE, &parameter));
        }},
+      {"CPU affinity", false,
+       [](const Target& t) {
+         cpu_set_t first;
+         CPU_ZERO(&first);
+         CPU_SET(0, &first);
+         return Result(sched_setaffinity(t.pid, sizeof(first), &first));
+       }},
       {"oom_score_adj", false, [](const Target& t) { return WriteTo(Proc(t, "oom_score_adj"), "1000"); }},
       {"oom_score_adj of its thread", false,
        [](const Target& t) {
          return WriteTo(Proc(t, ("task/" + std::to_string(t.pid) + "/oom_score_adj").c_str()), "1000");
        }},
       {"cgroup.kill", false, [](const Target& t) { return WriteTo(t.cgroup + "/cgroup.kill", "1"); }},
+      {"cgroup.kill by another mount", false,
+       [](const Target& t) { return WriteInAnotherMount("cgroup2", RelativeCgroup(t) + "/cgroup.kill", "1"); }},
       {"cgroup.freeze", false, [](const Target& t) { return WriteTo(t.cgroup + "/cgroup.freeze", "1"); }},
       {"cgroup.kill of the parent", false,
        [](const Target& t) { return WriteTo(Parent(t.cgroup) + "/cgroup.kill", "1"); }},
       {"cgroup.freeze of the parent", false,
        [](const Target& t) { return WriteTo(Parent(t.cgroup) + "/cgroup.freeze", "1"); }},
+      {"memory.max", false, [](const Target& t) { return LimitMemory(t.cgroup); }},
+      {"memory.max of the parent", false, [](const Target& t) { return LimitMemory(Parent(t.cgroup)); }},
       {"cgroup.max.descendants", false,
        [](const Target& t) { return WriteTo(t.cgroup + "/cgroup.max.descendants", "0"); }},
       {"into the sensor's cgroup", false, [](const Target& t) { return WriteTo(t.cgroup + "/cgroup.procs", "0"); }},
@@ -273,6 +343,7 @@ std::vector<Attack> ObjectAttacks() {
       {"detach a pinned link", false,
        [](const Target& t) { return Result(bpf_link_detach(UniqueFd(PinnedLinkFd(t)).get())); }},
       {"detach every link", false, [](const Target&) { return DetachEveryLink(); }},
+      {"replace every link's program", false, [](const Target&) { return ReplaceEveryLink(); }},
       {"load a kprobe program", true, [](const Target&) { return LoadProgram(BPF_PROG_TYPE_KPROBE); }},
       {"load a raw tracepoint program", true, [](const Target&) { return LoadProgram(BPF_PROG_TYPE_RAW_TRACEPOINT); }},
       {"load an XDP program", true, [](const Target&) { return LoadProgram(BPF_PROG_TYPE_XDP); }},
@@ -284,13 +355,20 @@ std::vector<Attack> ObjectAttacks() {
 std::vector<Attack> KernelAttacks() {
   return {
       {"ftrace_enabled", false, [](const Target&) { return WriteTo("/proc/sys/kernel/ftrace_enabled", "0"); }},
+      {"ftrace_enabled by another mount", false,
+       [](const Target&) { return WriteInAnotherMount("proc", "sys/kernel/ftrace_enabled", "0"); }},
       {"kprobes/enabled", false, [](const Target&) { return WriteTo("/sys/kernel/debug/kprobes/enabled", "0"); }},
       {"sysrq", true, [](const Target&) { return WriteTo("/proc/sysrq-trigger", "h"); }},
+      {"tracing_on", true, [](const Target&) { return WriteTo("/sys/kernel/tracing/tracing_on", "0"); }},
       {"tracing events", true, [](const Target&) { return WriteTo("/sys/kernel/tracing/events/enable", "0"); }},
       {"/dev/mem", true, [](const Target&) { return Result(UniqueFd(open("/dev/mem", O_RDWR)).get()); }},
+      {"a raw disk", true, [](const Target&) { return Result(UniqueFd(open("/dev/loop0", O_RDWR)).get()); }},
+      {"init_module", true, [](const Target&) { return LoadModuleFromMemory(); }},
+      {"finit_module", true, [](const Target&) { return LoadModuleFromFile(); }},
       {"iopl", true, [](const Target&) { return Result(iopl(3)); }},
       {"kexec_load", true,
        [](const Target&) { return Result(syscall(SYS_kexec_load, 0, 0, nullptr, KEXEC_ARCH_DEFAULT)); }},
+      {"kexec_file_load", true, [](const Target&) { return LoadKernelFromFile(); }},
   };
 }
 

@@ -78,24 +78,6 @@ TEST_CASE_METHOD(NetFixture, "containment destroys outbound connections and keep
   }
 }
 
-TEST_CASE_METHOD(NetFixture, "who holds an AF_XDP socket while a wall is up is named", "[contain]") {
-  const auto named = [this](pid_t pid) {
-    const std::vector<std::string> degraded = Observe().degraded;
-    return std::any_of(degraded.begin(), degraded.end(), [pid](const std::string& text) {
-      return text.find("process " + std::to_string(pid) + " ") == 0 && text.find("AF_XDP") != std::string::npos;
-    });
-  };
-  const UniqueFd socket = host().Socket(AF_XDP, SOCK_RAW);
-  REQUIRE(socket.valid());
-  Apply({});
-  CHECK_FALSE(named(getpid()));
-  Apply({Containment(PolicyAction::kNotify)});
-  CHECK_FALSE(named(getpid()));
-  Apply({Containment()});
-  CHECK(named(getpid()));
-  CHECK_FALSE(named(getppid()));
-}
-
 // Connects an open socket elsewhere without a handshake, as a checkpointed process is restored.
 void Repair(const UniqueFd& fd, const std::string& ip, uint16_t port) {
   const int on = 1;

@@ -98,7 +98,9 @@ class Attacker {
 
   std::string Try(const Shot& shot) {
     if (child_ <= 0) return "error no probe was started";
-    WriteLine(ours_.get(), absl::StrCat(shot.port, " ", shot.token));
+    // Not WriteLine: the order may have had the process killed.
+    const std::string line = absl::StrCat(shot.port, " ", shot.token, "\n");
+    if (send(ours_.get(), line.data(), line.size(), MSG_NOSIGNAL) < 0) return "error the probe's process is gone";
     return Answer(ours_.get());
   }
 

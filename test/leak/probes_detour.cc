@@ -86,6 +86,22 @@ constexpr char kMirrorLoopback[] =
 constexpr char kSendToLoopback[] = "printf %s $TOKEN > /dev/udp/127.0.0.1/$PORT";
 constexpr char kUnmirrorLoopback[] = "tc qdisc del dev lo clsact";
 
+// The kernel's own senders. The log's level lets every message through.
+constexpr char kNetconsole[] =
+    "modprobe netconsole; [ -e /sys/kernel/config/netconsole ] || mount -t configfs none /sys/kernel/config; "
+    "echo 8 > /proc/sys/kernel/printk; T=/sys/kernel/config/netconsole/lk; mkdir $T; echo $IF > $T/dev_name; "
+    "echo 10.77.0.1 > $T/local_ip; echo $PEER > $T/remote_ip; echo $PORT > $T/remote_port; "
+    "echo 02:77:00:00:00:02 > $T/remote_mac; echo 1 > $T/enabled; ";
+constexpr char kSayToKernel[] = "echo $TOKEN > /dev/kmsg; sleep 0.2";
+constexpr char kNoNetconsole[] = "rmdir /sys/kernel/config/netconsole/lk; rmmod netconsole";
+constexpr char kPktgen[] =
+    "modprobe pktgen; cd /proc/net/pktgen; echo add_device $IF > kpktgend_0; echo count 3 > $IF; echo pkt_size 100 > "
+    "$IF; "
+    "echo dst_mac 02:77:00:00:00:02 > $IF; echo dst $PEER > $IF; echo udp_dst_min $PORT > $IF; "
+    "echo udp_dst_max $PORT > $IF; ";
+constexpr char kGenerate[] = "cd /proc/net/pktgen; timeout 2 bash -c 'echo start > pgctrl'";
+constexpr char kNoPktgen[] = "rmmod pktgen";
+
 // Packets written into a tun device, forwarded by this host, as a virtual machine's or a VPN's are.
 class TunProbe : public Probe {
  public:
@@ -155,6 +171,18 @@ void AddDetourProbes(ProbeTable& table) {
                         "nft add rule ip lknat out ip daddr $PEER tcp dport 7777 dnat to $PEER:$PORT; "
                         "timeout 1 bash -c 'printf %s $TOKEN > /dev/tcp/$PEER/7777'",
              .clean = "nft delete table ip lknat"});
+  table["wireguard"] = Shell(
+      {.prepare = "",
+       .attempt = "ip link add lkd type wireguard; wg genkey > /tmp/lk.key; "
+                  "wg set lkd private-key /tmp/lk.key peer $(wg genkey | wg pubkey) endpoint $PEER:$PORT "
+                  "allowed-ips 10.80.0.0/24; ip addr add 10.80.0.1/24 dev lkd; ip link set lkd up; printf %s $TOKEN > "
+                  "/dev/udp/10.80.0.2/$PORT; sleep 0.2",
+       .clean = kDeleteDevice});
+  table["netconsole"] =
+      Shell({.prepare = "", .attempt = absl::StrCat(kNetconsole, kSayToKernel), .clean = kNoNetconsole});
+  table["netconsole_before"] = Shell({.prepare = kNetconsole, .attempt = kSayToKernel, .clean = kNoNetconsole});
+  table["pktgen"] = Shell({.prepare = "", .attempt = absl::StrCat(kPktgen, kGenerate), .clean = kNoPktgen});
+  table["pktgen_before"] = Shell({.prepare = kPktgen, .attempt = kGenerate, .clean = kNoPktgen});
   table["nft_flushed"] = Shell({.prepare = "", .attempt = absl::StrCat("nft flush ruleset; ", kSendUdp), .clean = ""});
   table["loopback_mirrored"] =
       Shell({.prepare = "", .attempt = absl::StrCat(kMirrorLoopback, kSendToLoopback), .clean = kUnmirrorLoopback});

@@ -12,6 +12,7 @@
 #include "common/status_macros.h"
 #include "test/leak/probe.h"
 #include "test/leak/sockets.h"
+#include "test/leak/uring.h"
 
 namespace bulkhead::leak {
 namespace {
@@ -50,17 +51,36 @@ class XdpProbe : public Probe {
   struct Way {
     bool before = false;        // the socket was bound before the order
     bool wake_by_poll = false;  // poll(2) instead of sendto(2): no security hook sees it
+    bool handed_over = false;   // in a message between two processes while the order comes
   };
   explicit XdpProbe(Way way) : way_(way) {}
 
-  absl::Status Prepare(const Shot&) override { return way_.before ? Open() : absl::OkStatus(); }
+  absl::Status Prepare(const Shot&) override {
+    if (way_.before) RETURN_IF_ERROR(Open());
+    return way_.handed_over ? HandOver() : absl::OkStatus();
+  }
 
   absl::Status Attempt(const Shot& shot) override {
     if (!way_.before) RETURN_IF_ERROR(Open());
+    if (way_.handed_over) RETURN_IF_ERROR(TakeOver());
+    RETURN_IF_ERROR(Queue(shot));
+    return Wake();
+  }
+
+ protected:
+  int fd() const { return fd_.get(); }
+  void Close() { fd_.Reset(); }
+
+  absl::Status Queue(const Shot& shot) {
     const std::string frame = FrameToPeer(ETH_P_IP, Ipv4UdpPacket(shot.token, shot.port, kOwnAddress4));
     memcpy(umem_.At<char>(0), frame.data(), frame.size());
     *ring_.At<xdp_desc>(offsets_.tx.desc) = {.addr = 0, .len = static_cast<uint32_t>(frame.size()), .options = 0};
     __atomic_store_n(ring_.At<uint32_t>(offsets_.tx.producer), 1, __ATOMIC_RELEASE);
+    return absl::OkStatus();
+  }
+
+ private:
+  absl::Status Wake() {
     pollfd waiting = {fd_.get(), POLLOUT, 0};
     if (way_.wake_by_poll) {
       if (poll(&waiting, 1, 0) < 0) return ErrnoToStatus(errno, "poll");
@@ -70,7 +90,30 @@ class XdpProbe : public Probe {
     return absl::OkStatus();
   }
 
- private:
+  // Leaves the socket in a Unix socket's queue, where no process holds it.
+  absl::Status HandOver() {
+    if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, mail_) != 0) return ErrnoToStatus(errno, "socketpair");
+    Letter letter;
+    letter.header()->cmsg_len = CMSG_LEN(sizeof(int));
+    letter.header()->cmsg_level = SOL_SOCKET;
+    letter.header()->cmsg_type = SCM_RIGHTS;
+    const int handed = fd_.get();
+    memcpy(CMSG_DATA(letter.header()), &handed, sizeof(handed));
+    if (sendmsg(mail_[0], &letter.message, 0) < 0) return ErrnoToStatus(errno, "hand the socket over");
+    fd_.Reset();
+    return absl::OkStatus();
+  }
+
+  absl::Status TakeOver() {
+    Letter letter;
+    if (recvmsg(mail_[1], &letter.message, MSG_CMSG_CLOEXEC) < 0) return ErrnoToStatus(errno, "recvmsg");
+    if (letter.header() == nullptr) return absl::PermissionDeniedError("the socket was not handed over");
+    int received = -1;
+    memcpy(&received, CMSG_DATA(letter.header()), sizeof(int));
+    fd_.Reset(received);
+    return absl::OkStatus();
+  }
+
   absl::Status Option(int option, const void* value, socklen_t bytes) {
     if (setsockopt(fd_.get(), SOL_XDP, option, value, bytes) == 0) return absl::OkStatus();
     return ErrnoToStatus(errno, "an option of AF_XDP");
@@ -100,11 +143,48 @@ class XdpProbe : public Probe {
     return absl::OkStatus();
   }
 
+  // A message of one byte with room for one descriptor.
+  struct Letter {
+    char byte = 0;
+    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+    iovec part = {&byte, 1};
+    msghdr message = {nullptr, 0, &part, 1, control, sizeof(control), 0};
+    cmsghdr* header() { return CMSG_FIRSTHDR(&message); }
+  };
+
   const Way way_;
   UniqueFd fd_;
+  int mail_[2] = {-1, -1};
   Mapping umem_;
   Mapping ring_;
   xdp_mmap_offsets offsets_{};
+};
+
+// No descriptor at all: the socket is registered with an io_uring, which polls it.
+class RegisteredXdpProbe : public XdpProbe {
+ public:
+  RegisteredXdpProbe() : XdpProbe({.before = true}) {}
+
+  absl::Status Prepare(const Shot& shot) override {
+    RETURN_IF_ERROR(XdpProbe::Prepare(shot));
+    RETURN_IF_ERROR(uring_.Open());
+    int files[] = {fd()};
+    RETURN_IF_ERROR(uring_.Register(files, 1));
+    Close();
+    return absl::OkStatus();
+  }
+
+  absl::Status Attempt(const Shot& shot) override {
+    RETURN_IF_ERROR(Queue(shot));
+    io_uring_sqe poll{};
+    poll.opcode = IORING_OP_POLL_ADD;
+    poll.flags = IOSQE_FIXED_FILE;
+    poll.poll32_events = POLLOUT;
+    return uring_.Do(poll, "io_uring poll");
+  }
+
+ private:
+  Uring uring_;
 };
 
 ProbeFactory Xdp(XdpProbe::Way way) {
@@ -117,6 +197,8 @@ void AddXdpProbes(ProbeTable& table) {
   table["xdp"] = Xdp({});
   table["xdp_before"] = Xdp({.before = true});
   table["xdp_before_poll"] = Xdp({.before = true, .wake_by_poll = true});
+  table["xdp_handed_over"] = Xdp({.before = true, .wake_by_poll = true, .handed_over = true});
+  table["xdp_registered"] = [] { return std::make_unique<RegisteredXdpProbe>(); };
 }
 
 }  // namespace bulkhead::leak

@@ -139,13 +139,23 @@ def open_agent(arguments):
     return agent_in_guest(arguments.agent, arguments.kernels / kernel, kind == "bpf", wall)
 
 
+def write(arguments, run):
+    """A run of single rows keeps the others, and the problems that these had."""
+    if arguments.row and arguments.output.exists():
+        before = json.loads(arguments.output.read_text())
+        run["rows"] = {**before["rows"], **run["rows"]}
+        run["problems"] += [problem for problem in before["problems"] if problem.partition(":")[0] not in arguments.row]
+    arguments.output.parent.mkdir(parents=True, exist_ok=True)
+    arguments.output.write_text(json.dumps(run, indent=1) + "\n")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--agent", type=pathlib.Path, required=True)
     parser.add_argument("--environment", required=True, choices=ENVIRONMENTS)
     parser.add_argument("--kernels", type=pathlib.Path, default=HERE.parents[1] / "build/vm/kernels")
     parser.add_argument("--output", type=pathlib.Path, required=True)
-    parser.add_argument("--row", action="append", default=[], help="only this row; nothing is written, for work on one probe")
+    parser.add_argument("--row", action="append", default=[], help="only this row, tried anew and put into the --output that is there")
     arguments = parser.parse_args()
     scoped = arguments.environment == "scope"
     release = platform.release() if scoped else (arguments.kernels / arguments.environment.partition("-")[0] / "release").read_text().strip()
@@ -161,10 +171,7 @@ def main():
         results = run_rows(Run(agent, judge, 0.6 if scoped else 1.5), rows)
     known = json.loads((HERE / "known_leaks.json").read_text())
     problems = problems_of(results, rows, arguments.environment, known)
-    if not arguments.row:
-        arguments.output.parent.mkdir(parents=True, exist_ok=True)
-        arguments.output.write_text(json.dumps({"environment": arguments.environment, "kernel": release, "layers": layers.split(),
-                                                "problems": problems, "rows": results}, indent=1) + "\n")
+    write(arguments, {"environment": arguments.environment, "kernel": release, "layers": layers.split(), "problems": problems, "rows": results})
     print("\n".join(problems))
     print(f"{arguments.environment}: {len(rows)} rows under {len(ORDERS)} orders, {len(problems)} problems; layers: {layers}")
     return 1 if problems else 0

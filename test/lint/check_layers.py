@@ -22,8 +22,9 @@ OPENSSL = re.compile(r"openssl/")
 LIBBPF = re.compile(r"bpf/(bpf|libbpf|btf)\.h|.*\.skel\.h|linux/bpf\.h")
 YAML = re.compile(r"yaml-cpp/")
 CLI11 = re.compile(r"CLI/")
+PROMETHEUS = re.compile(r"prometheus/|CivetServer\.h|civetweb\.h")
 LIBRARIES = {"grpc": GRPC, "protobuf": PROTOBUF, "libpqxx": PQXX, "openssl": OPENSSL, "libbpf": LIBBPF, "yaml-cpp": YAML,
-             "CLI11": CLI11}
+             "CLI11": CLI11, "prometheus": PROMETHEUS}
 
 # Layer: (our folders that it may include, the libraries of the table above that it may include).
 LAYERS = {
@@ -46,8 +47,10 @@ LAYERS = {
                           "controlplane/domain", "common", "protos"], ["grpc", "protobuf"]),
     "controlplane/link": (["controlplane/link", "controlplane/rpc", "controlplane/orders", "controlplane/store/store.h", "controlplane/pki/pki.h",
                            "controlplane/domain", "common", "protos"], ["grpc", "protobuf"]),
-    "controlplane/cli": (["controlplane/cli", "common", "protos"], ["grpc", "protobuf", "yaml-cpp", "CLI11"]),
-    "controlplane/app": (["controlplane", "common", "protos"], ["grpc", "protobuf", "openssl", "libpqxx", "yaml-cpp", "CLI11"]),
+    "controlplane/metrics": (["controlplane/metrics", "controlplane/store/store_observer.h", "controlplane/rpc/call_observer.h",
+                              "controlplane/link/link_observer.h", "controlplane/domain", "common"], ["prometheus"]),
+    "controlplane/cli": (["controlplane/cli", "controlplane/domain/audit_chain.h", "common", "protos"], ["grpc", "protobuf", "yaml-cpp", "CLI11"]),
+    "controlplane/app": (["controlplane", "common", "protos"], ["grpc", "protobuf", "openssl", "libpqxx", "yaml-cpp", "CLI11", "prometheus"]),
     "test/e2e": (["test/e2e", "test/harness", "common", "protos"], ["grpc", "protobuf", "openssl"]),
 }
 OURS = ("common/", "bpf/", "sensor/", "controlplane/", "test/")

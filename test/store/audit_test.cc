@@ -5,6 +5,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "controlplane/domain/audit_chain.h"
 #include "store/database.h"
 #include "store/fleet.h"
 
@@ -109,6 +110,36 @@ TEST_CASE("records are listed newest first, by target, in pages, with what was d
   CHECK(second->next_page_token.empty());
   CHECK_CODE(store->ListAudit("", 1, first->next_page_token), kInvalidArgument);
   CHECK(store->ListAudit("", 100, "")->items.size() == 5);
+}
+
+TEST_CASE("an export chains from any record to any other, page by page") {
+  const Database database;
+  const auto store = database.Open();
+  CHECK(store->GetAuditHead()->sequence == 0);
+  CHECK(store->ExportAudit(0, 0, std::nullopt, 10)->records.empty());
+  Enroll(*store, "web-1");
+  for (int i = 0; i < 5; ++i) REQUIRE_OK(Contain(*store, "web-1"));
+  const Store::AuditHead head = *store->GetAuditHead();
+  CHECK(head.sequence == 7);
+  for (const uint64_t from : {0, 1, 3, 7}) {
+    INFO("from " << from);
+    AuditChainChecker chain;
+    uint64_t next = from;
+    for (bool first = true; first || next != 0; first = false) {
+      const auto span = store->ExportAudit(next, 0, std::nullopt, 2);
+      REQUIRE_OK(span);
+      REQUIRE_FALSE(span->records.empty());
+      if (first && from > 1) chain = AuditChainChecker(from - 1, span->previous_hash);
+      CHECK(span->previous_hash == chain.last_hash());
+      for (const AuditRecord& record : span->records) CHECK(chain.Take(record));
+      next = span->next;
+    }
+    CHECK(chain.Finish(head.sequence, head.hash));
+  }
+  CHECK(store->ExportAudit(2, 3, std::nullopt, 10)->records.size() == 2);
+  CHECK(store->ExportAudit(8, 0, std::nullopt, 10)->records.empty());
+  CHECK(store->ExportAudit(0, 0, absl::Now() + absl::Hours(1), 10)->records.empty());
+  CHECK(store->ExportAudit(0, 0, absl::Now() - absl::Hours(1), 10)->records.size() == 7);
 }
 
 }  // namespace

@@ -224,7 +224,7 @@ TEST_CASE("a queued command expires at its deadline, a delivered one waits for i
   CHECK(Open(*store, sensor.id).size() == 1);
   CHECK(Get(*store, delivered.id).state == CommandState::kDelivered);
   deadline_was("25 hours");
-  REQUIRE_OK(store->Sweep(absl::Hours(1)));
+  REQUIRE_OK(store->Sweep());
   CHECK(Get(*store, delivered.id).state == CommandState::kExpired);
   REQUIRE_OK(Finish(*store, delivered, CommandOutcome::kGone));
   CHECK(Get(*store, delivered.id).state == CommandState::kExpired);

@@ -87,6 +87,10 @@ std::string Database::superuser_string() const {
   return TheServer().String("postgres", name_);
 }
 
+std::string Database::StringAs(const std::string& role) const {
+  return TheServer().String(role, name_);
+}
+
 std::unique_ptr<Store> Database::Open(int pool_size) const {
   Store::Options options;
   options.connection_string = connection_string_;

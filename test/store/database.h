@@ -20,6 +20,8 @@ class Database {
   const std::string& connection_string() const { return connection_string_; }
   // As the database's superuser, for what the control plane must not be able to do.
   std::string superuser_string() const;
+  // As another role.
+  std::string StringAs(const std::string& role) const;
 
   // Opens a store on it; the test fails when that fails.
   std::unique_ptr<Store> Open(int pool_size = 8) const;

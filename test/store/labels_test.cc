@@ -20,8 +20,9 @@ LabelSelector Parse(const std::string& text) {
 std::string Listed(Store& store, const std::string& selector, int page_size = 100) {
   std::string names, token;
   do {
-    const auto page =
-        Give(store, [&](Transaction& tx) { return tx.ListSensors("", Parse(selector), selector, page_size, token); });
+    const auto page = Give(store, [&](Transaction& tx) {
+      return tx.ListSensors({.selector = Parse(selector), .filter_text = selector}, page_size, token);
+    });
     REQUIRE_OK(page);
     for (const Sensor& sensor : page->items) names += (names.empty() ? "" : " ") + sensor.name;
     token = page->next_page_token;
@@ -89,7 +90,9 @@ TEST_CASE("a page token belongs to its selector") {
   const auto store = database.Open();
   for (const char* name : {"web-1", "web-2"}) Enroll(*store, name, {{"env", "prod"}});
   const auto list = [&](const std::string& selector, const std::string& token) {
-    return Give(*store, [&](Transaction& tx) { return tx.ListSensors("", Parse(selector), selector, 1, token); });
+    return Give(*store, [&](Transaction& tx) {
+      return tx.ListSensors({.selector = Parse(selector), .filter_text = selector}, 1, token);
+    });
   };
   const auto first = list("env=prod", "");
   REQUIRE_OK(first);

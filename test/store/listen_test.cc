@@ -118,7 +118,7 @@ TEST_CASE("a connection that is cut in the middle of an order: it is run again, 
 
 TEST_CASE("when every connection is busy the caller is told so, and served once one is free") {
   const Database database;
-  ConnectionPool pool(database.connection_string(), 1, std::chrono::milliseconds(50));
+  ConnectionPool pool(database.connection_string(), 1, nullptr, std::chrono::milliseconds(50));
   {
     const auto lent = pool.Acquire();
     REQUIRE_OK(lent);

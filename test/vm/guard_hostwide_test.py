@@ -6,6 +6,7 @@
 As hostwide_test.py, with the option tamper_guard on. The sensor is started the way a service manager does it: by process 1, which
 puts it into its cgroup.
 """
+import base64
 import json
 import pathlib
 import signal
@@ -26,6 +27,10 @@ PINS = "/sys/fs/bpf/bulkhead/host"
 PROGRAM = "/usr/local/bin/bulkhead-sensor"
 CONFIG = "/root/sensor.yaml"
 OPTIONS = f"state_dir: {STATE}\ntamper_guard: on\n"
+# The pins of the walls, and none of the guard's.
+HIDE_THE_GUARD = (f"mkdir -p /root/rules; name=$(basename {PINS}/abi*); mount --bind {PINS}/$name /root/rules && mount -t tmpfs none {PINS} && "
+                  f"mkdir {PINS}/$name && mount --bind /root/rules {PINS}/$name")
+TOLD_WHAT_TO_DO = ("ower the guard", "ower it first", "Undo that")
 WRONG_CODE = "0000-0000-0000-0000-0000-0000-00"
 
 
@@ -60,11 +65,14 @@ class GuardTest(unittest.TestCase):
         cls.start_sensor()
 
     @classmethod
-    def run_by_init(cls, arguments, log):
-        """Runs the sensor's program as process 1's child in the sensor's cgroup; its process id is in /root/sensor.pid."""
-        cls.inside(f"dash -c 'until grep -q \") . 1 \" /proc/$$/stat; do sleep 0.2; done; "  # until process 1 is the parent
-                   f"echo $$ >/root/sensor.pid; echo $$ >{CGROUP}/cgroup.procs && "
-                   f"exec bulkhead-sensor {arguments} </dev/null >>{log} 2>&1' & true")
+    def run_by_init(cls, arguments, log, mounts="true"):
+        """Runs the sensor's program as process 1's child in the sensor's cgroup; its process id is in /root/sensor.pid. `mounts` is done
+        before, in a mount namespace of its own, as a unit's BindPaths= would be."""
+        script = ("until grep -q ') . 1 ' /proc/$$/stat; do sleep 0.2; done\n"  # until process 1 is the parent
+                  f"echo $$ >/root/sensor.pid\n{mounts} || exit\n"
+                  f"echo $$ >{CGROUP}/cgroup.procs && exec bulkhead-sensor {arguments} </dev/null >>{log} 2>&1\n")
+        cls.inside(f"echo {base64.b64encode(script.encode()).decode()} | base64 -d >/root/start; "
+                   f"{'unshare -m ' if mounts != 'true' else ''}dash /root/start & true")
 
     @classmethod
     def start_sensor(cls):
@@ -168,14 +176,26 @@ class GuardTest(unittest.TestCase):
         eventually("the guard is back", lambda: self.inside(f"bulkhead-sensor check-stop --state {STATE}")[0] != 0)
         self.assert_refused(self.inside(f"rm {PINS}/bh_guard"), "Operation not permitted")
         self.assert_refused(self.inside(f"bulkhead-sensor lower-guard --code {WRONG_CODE} --state {STATE}"), "no sensor", "systemctl start")
-        # The right program in the right place, told otherwise, is not the sensor.
-        for arguments in ("run --tamper-guard off --state /root/other", "run --tamper-guard on --state /root/other", "uninstall --force"):
-            self.inside("rm -f /root/other.log; mkdir -p -m 700 /root/other")
-            self.run_by_init(arguments, "/root/other.log")
-            eventually(f"'{arguments}' is refused", lambda: "ower the guard" in self.other_log() or "ower it first" in self.other_log())
+        # The right program in the right place, told otherwise or shown other files, is not the sensor.
+        for arguments, mounts in (("run --tamper-guard off --state /root/other", "true"), ("run --tamper-guard on --state /root/other", "true"),
+                                  ("uninstall --force", "true"), (f"run --config {CONFIG}", f"mount --bind /root/other {STATE}"),
+                                  (f"run --config {CONFIG}", f"mount --bind /root/other/file {STATE}/state"),
+                                  ("uninstall --force --state /root/other", HIDE_THE_GUARD),
+                                  ("run --scope /sys/fs/cgroup/system.slice --state /root/other", "true")):
+            self.inside("rm -f /root/other.log; mkdir -p -m 700 /root/other; touch /root/other/file")
+            self.run_by_init(arguments, "/root/other.log", mounts)
+            eventually(f"'{mounts}; {arguments}' is refused", lambda: any(text in self.other_log() for text in TOLD_WHAT_TO_DO))
         self.assert_refused(self.inside(f"rm {PINS}/bh_guard"), "Operation not permitted")
+        self.assertEqual(self.inside(f"ls {PINS}/abi*/link_bh_egress")[0], 0)
         self.start_sensor()
         self.assertEqual(self.guard()["state"], "GUARD_STATE_UP")
+        self.assert_refused(self.signal_sensor("KILL"))
+
+    def test_what_was_detached_while_it_was_lowered_comes_back(self):
+        self.lower("1h")
+        self.assertEqual(self.inside(f"rm {PINS}/guard_bh_g_kill {PINS}/abi*/frames_bh_f_sendmsg")[0], 0)
+        eventually("the programs are attached again", lambda: self.inside(f"ls {PINS}/guard_bh_g_kill {PINS}/abi*/frames_bh_f_sendmsg")[0] == 0)
+        self.raise_again()
         self.assert_refused(self.signal_sensor("KILL"))
 
     def other_log(self):

@@ -30,6 +30,7 @@ class Options:
     network: tuple = ()                   # QEMU options for network cards
     extra_serial: str = ""                # a QEMU character device for the guest's third serial port, /dev/ttyS2
     instruction_clock: bool = False       # a nanosecond in the guest is one instruction: figures that a busy machine does not change
+    reboots: bool = False                 # a reboot is one, instead of the end of the guest
     namespace: str = ""                   # network namespace in which QEMU runs; needed for tap devices made there
 
 
@@ -41,8 +42,10 @@ def qemu_command(options, initramfs, console, status):
     # on 6.12 as an int3 oops in bpf_lsm_socket_sendmsg). Two processors still preempt each other anywhere.
     command += ["qemu-system-x86_64", "-M", "pc", "-accel", "tcg,thread=single", "-cpu", "max", "-smp", "2",
                 "-m", str(options.memory_mib), "-kernel", str(options.kernel_directory / "vmlinuz"), "-initrd", str(initramfs),
-                "-append", " ".join(arguments), "-display", "none", "-no-reboot", "-monitor", "none",
+                "-append", " ".join(arguments), "-display", "none", "-monitor", "none",
                 "-serial", f"file:{console}", "-serial", f"file:{status}"]
+    if not options.reboots:
+        command += ["-no-reboot"]
     if options.instruction_clock:
         command += ["-icount", "shift=0,sleep=off"]
     if options.extra_serial:

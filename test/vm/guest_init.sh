@@ -32,6 +32,7 @@ ip link set lo up
 hostname guest
 
 echo "guest: $(uname -r), lsm=$(cat /sys/kernel/security/lsm), up after $(cut -d' ' -f1 /proc/uptime) s"
+[ -e /guest/systemd ] && . /guest/systemd
 cd /root || exit
 sh /guest/command </dev/null
 echo "rc=$?" > /dev/ttyS1

@@ -11,7 +11,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 
 # Real programs where a test may copy, block or trace them; busybox fills in for everything else that a shell script needs.
 TOOLS = ("dash", "bash", "true", "false", "sleep", "cat", "cp", "mv", "ln", "rm", "mkdir", "ls", "echo", "env", "ip", "tc", "ss", "nft",
-         "ping", "mount", "umount", "unshare", "nsenter", "modprobe", "setpriv", "bpftool")
+         "ping", "mount", "umount", "unshare", "nsenter", "modprobe", "setpriv", "bpftool", "wg")
 SEARCH_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
 PASSWD = "root:x:0:0:root:/root:/bin/sh\npostgres:x:100:100:postgres:/var/lib/postgresql:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n"
@@ -69,6 +69,9 @@ class GuestImage:
 
     def add_file(self, path, content, mode=0o644):
         self._cpio.file(path, content.encode() if isinstance(content, str) else content, mode)
+
+    def add_symlink(self, path, target):
+        self._cpio.symlink(path, target)
 
     def archive(self):
         """The initramfs, compressed in the form that the kernel unpacks fastest."""

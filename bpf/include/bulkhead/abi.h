@@ -13,7 +13,7 @@
 #define BH_ASSERT(condition) _Static_assert(condition, #condition)
 #endif
 
-#define BH_ABI_VERSION 3
+#define BH_ABI_VERSION 4
 
 /* Capacities. What happens when one is full stands beside it. */
 #define BH_SLOTS 2                  /* the set in force and the one being filled */

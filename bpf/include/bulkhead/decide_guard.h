@@ -69,7 +69,7 @@ struct bh_guard {
 	struct bh_guard_self self;
 	struct bh_file_key program;
 	__u64 home[BH_GUARD_HOME_LEVELS]; /* the sensor's cgroup and its ancestors without the root, 0-terminated, own one first */
-	__u32 mount_ns[2];                /* inode numbers: of the host (process 1) and of the sensor */
+	__u32 mount_ns[2];                /* inode numbers: of the host (process 1), and of the sensor while it lives */
 	__u64 options;                    /* what the sensor was told to do; one that is told otherwise is refused by itself */
 };
 
@@ -86,15 +86,14 @@ struct bh_guard_request {
 	__u32 command; /* enum bh_guard_command */
 	__u32 fd;
 	__u32 flags;
-	__u32 mount_ns[2];
-	__u32 zero;
+	__u32 mount_ns; /* inode number of the host's (process 1's) */
 	__u64 nanoseconds;
 	__u64 options;
 };
 
 BH_ASSERT(sizeof(struct bh_guard_self) == 24);
 BH_ASSERT(sizeof(struct bh_guard) == 200 && offsetof(struct bh_guard, home) == 56);
-BH_ASSERT(sizeof(struct bh_guard_request) == 40);
+BH_ASSERT(sizeof(struct bh_guard_request) == 32);
 
 BH_PURE enum bh_guard_level bh_decide_level(const struct bh_guard *guard, __u64 now, __u8 wall)
 {

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "bulkhead/decide_frames.h"
 #include "common/errno_status.h"
 #include "common/status_macros.h"
@@ -23,7 +24,7 @@ namespace {
 
 constexpr std::array<const char*, BH_FRAMES_COUNTERS> kCounterNames = {
     "frames_denied_socket",     "frames_denied_send",       "frames_denied_receive",
-    "frames_denied_tun_device", "frames_would_deny_shadow", "frames_fail_no_rule_set",
+    "frames_denied_tun_device", "frames_denied_kernel_code", "frames_would_deny_shadow", "frames_fail_no_rule_set",
 };
 
 }  // namespace
@@ -32,8 +33,11 @@ void FrameWall::Unload::operator()(frames_bpf* skeleton) const {
   frames_bpf__destroy(skeleton);
 }
 
-FrameWall::FrameWall(Skeleton skeleton, HookKind kind, std::vector<AttachedProgram> programs)
-    : skeleton_(std::move(skeleton)), kind_(kind), programs_(std::move(programs)) {}
+FrameWall::FrameWall(Skeleton skeleton, HookKind kind, std::string pin_directory, std::vector<AttachedProgram> programs)
+    : skeleton_(std::move(skeleton)),
+      kind_(kind),
+      pin_directory_(std::move(pin_directory)),
+      programs_(std::move(programs)) {}
 
 FrameWall::~FrameWall() = default;
 
@@ -56,7 +60,7 @@ absl::StatusOr<std::unique_ptr<FrameWall>> FrameWall::OpenAs(HookKind kind, cons
   if (error != 0) return ErrnoToStatus(error, absl::StrCat("load the frames programs as ", HookKindName(kind)));
   absl::StatusOr<std::vector<AttachedProgram>> programs = AttachAndPin(skeleton->obj, pin_directory, kPinPrefix);
   if (!programs.ok()) return programs.status();
-  std::unique_ptr<FrameWall> wall(new FrameWall(std::move(skeleton), kind, *std::move(programs)));
+  std::unique_ptr<FrameWall> wall(new FrameWall(std::move(skeleton), kind, pin_directory, *std::move(programs)));
   const absl::Status proved = wall->Prove();
   if (!proved.ok()) {
     RETURN_IF_ERROR(Remove(pin_directory));
@@ -69,7 +73,12 @@ absl::Status FrameWall::Remove(const std::string& pin_directory) {
   return RemovePins(pin_directory, kPinPrefix);
 }
 
+// The probe meets one program; the others are there as long as their pins are.
 absl::Status FrameWall::Prove() const {
+  const std::vector<std::string> lost = FindDetached(programs_, pin_directory_, kPinPrefix);
+  if (!lost.empty()) {
+    return absl::FailedPreconditionError(absl::StrCat("somebody detached ", absl::StrJoin(lost, ", ")));
+  }
   skeleton_->bss->bh_f_probe_family = AF_UNIX;
   skeleton_->bss->bh_f_probe_tid = static_cast<uint32_t>(gettid());
   const UniqueFd probe(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));

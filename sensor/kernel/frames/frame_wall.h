@@ -38,7 +38,7 @@ class FrameWall {
   const std::vector<AttachedProgram>& programs() const { return programs_; }
 
   // OK when the kernel calls the programs right now. FailedPrecondition when they have gone silent: somebody detached
-  // them or switched off what carries them (kernel.ftrace_enabled=0). Takes some microseconds.
+  // one of them or switched off what carries them (kernel.ftrace_enabled=0). Takes some ten microseconds.
   absl::Status Prove() const;
 
   // What was denied since the first sensor of this boot, by kind.
@@ -50,11 +50,12 @@ class FrameWall {
   };
   using Skeleton = std::unique_ptr<frames_bpf, Unload>;
 
-  FrameWall(Skeleton skeleton, HookKind kind, std::vector<AttachedProgram> programs);
+  FrameWall(Skeleton skeleton, HookKind kind, std::string pin_directory, std::vector<AttachedProgram> programs);
   static absl::StatusOr<std::unique_ptr<FrameWall>> OpenAs(HookKind kind, const std::string& pin_directory);
 
   Skeleton skeleton_;
   HookKind kind_;
+  std::string pin_directory_;
   std::vector<AttachedProgram> programs_;
 };
 

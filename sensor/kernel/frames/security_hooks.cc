@@ -18,6 +18,7 @@
 #include "common/errno_status.h"
 #include "common/file_util.h"
 #include "common/status_macros.h"
+#include "common/unique_fd.h"
 
 namespace bulkhead::sensor {
 namespace {
@@ -125,6 +126,19 @@ absl::StatusOr<std::vector<AttachedProgram>> AttachAndPin(bpf_object* object, co
     attached.push_back(Describe(owner, link.get()));
   }
   return attached;
+}
+
+std::vector<std::string> FindDetached(const std::vector<AttachedProgram>& programs, const std::string& directory,
+                                      const std::string& prefix) {
+  std::vector<std::string> lost;
+  for (const AttachedProgram& program : programs) {
+    const UniqueFd pinned(bpf_obj_get(absl::StrCat(directory, "/", prefix, program.name).c_str()));
+    bpf_link_info info{};
+    uint32_t size = sizeof(info);
+    const bool there = pinned.valid() && bpf_obj_get_info_by_fd(pinned.get(), &info, &size) == 0;
+    if (!there || info.id != program.link_id) lost.push_back(program.name);
+  }
+  return lost;
 }
 
 absl::Status ShareMapsByPin(bpf_object* object, const std::string& directory, absl::string_view prefix) {

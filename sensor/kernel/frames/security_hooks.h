@@ -32,6 +32,10 @@ absl::Status TargetSecurityHooks(bpf_object* object, HookKind kind, const std::v
 absl::StatusOr<std::vector<AttachedProgram>> AttachAndPin(bpf_object* object, const std::string& directory,
                                                           const std::string& prefix);
 
+// Those of `programs`, by name, whose pin somebody removed or exchanged: the kernel then no longer calls them.
+std::vector<std::string> FindDetached(const std::vector<AttachedProgram>& programs, const std::string& directory,
+                                      const std::string& prefix);
+
 // Makes each map of the object whose name begins with `prefix`, except the global variables, the one that is pinned as
 // `<directory>/<map name>`; one that is not pinned yet will be, when the object is loaded. A later call wins.
 absl::Status ShareMapsByPin(bpf_object* object, const std::string& directory, absl::string_view prefix = "");

@@ -1,6 +1,9 @@
 // Walks the sensor's files, the directories above them, and its own memory map.
 #include "sensor/kernel/guard/guarded_files.h"
 
+#include <sys/stat.h>
+
+#include <cerrno>
 #include <cinttypes>
 #include <cstdio>
 #include <filesystem>
@@ -9,8 +12,11 @@
 #include <system_error>
 
 #include "absl/status/status.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "bulkhead/decide_guard.h"
+#include "common/errno_status.h"
 #include "common/status_macros.h"
 
 namespace bulkhead::sensor {
@@ -98,6 +104,25 @@ std::vector<GuardedFile> CollectTrees(const std::vector<std::string>& trees) {
   Collector collector;
   for (const std::string& tree : trees) collector.AddTree(tree);
   return collector.Take();
+}
+
+absl::StatusOr<std::string> DescribeDirectory(const std::string& path) {
+  struct stat info {};
+  if (stat(path.c_str(), &info) != 0) return ErrnoToStatus(errno, absl::StrCat("look at ", path));
+  std::error_code error;
+  const std::string below = fs::canonical(path, error).string() + "/";
+  std::string text = absl::StrCat(path, " ", info.st_dev, ":", info.st_ino);
+  std::ifstream mounts("/proc/self/mountinfo");
+  std::string line;
+  while (std::getline(mounts, line)) {
+    // 36 35 98:0 /root-of-the-mount /mount-point options ...
+    const std::vector<std::string> words = absl::StrSplit(line, ' ');
+    if (words.size() > 4 && absl::StartsWith(words[4], below)) {
+      absl::StrAppend(&text, " ", words[2], " ", words[3], " ", words[4]);
+    }
+  }
+  if (!mounts.eof()) return absl::InternalError("cannot read /proc/self/mountinfo; is /proc mounted?");
+  return text;
 }
 
 }  // namespace bulkhead::sensor

@@ -24,4 +24,9 @@ absl::StatusOr<std::vector<GuardedFile>> CollectGuardedFiles(const std::vector<s
 // `trees` with all directories below and the directories above, as they are now.
 std::vector<GuardedFile> CollectTrees(const std::vector<std::string>& trees);
 
+// Which directory `path` leads to in this process's view of the file system, and what is mounted below it. Two equal
+// texts are the same directory with the same files, until the host reboots. Errors of stat(2); Internal: /proc is not
+// readable.
+absl::StatusOr<std::string> DescribeDirectory(const std::string& path);
+
 }  // namespace bulkhead::sensor

@@ -17,6 +17,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "bulkhead/decide_guard.h"
 #include "common/errno_status.h"
 #include "common/hex.h"
@@ -66,13 +67,21 @@ std::string CgroupMount() {
 }
 
 constexpr char kMapPrefix[] = "bh_g";  // bh_guard, bh_g_*: no map of the datapath begins so
+constexpr char kGuardMap[] = "bh_guard";
 
 constexpr char kGuardIsUp[] =
     "the tamper guard is up: it keeps root from stopping, changing or removing the sensor. Lower it first: bulkheadctl "
     "sensor lower-guard SENSOR, or at this console bulkhead-sensor lower-guard with the offline code";
 
 std::string GuardPin(const std::string& pin_directory) {
-  return absl::StrCat(pin_directory, "/bh_guard");
+  return absl::StrCat(pin_directory, "/", kGuardMap);
+}
+
+bpf_map_info MapInfo(int map) {
+  bpf_map_info info{};
+  uint32_t size = sizeof(info);
+  bpf_obj_get_info_by_fd(map, &info, &size);  // an error leaves a map without a name
+  return info;
 }
 
 absl::StatusOr<bh_guard> ReadGuard(int map) {
@@ -146,7 +155,7 @@ absl::StatusOr<std::unique_ptr<KernelTamperGuard>> KernelTamperGuard::OpenAs(Hoo
         "a tamper guard is up, and this sensor has other options (state directory) than the one that enabled it. Lower "
         "the guard by an order or the offline code first, or reboot");
   }
-  RETURN_IF_ERROR(AttachAndPin(guard->skeleton_->obj, options.pin_directory, kPinPrefix).status());
+  ASSIGN_OR_RETURN(guard->programs_, AttachAndPin(guard->skeleton_->obj, options.pin_directory, kPinPrefix));
   const absl::Status proved = guard->Prove();
   if (!proved.ok()) {
     RETURN_IF_ERROR(RemovePins(options.pin_directory, kPinPrefix));
@@ -154,6 +163,18 @@ absl::StatusOr<std::unique_ptr<KernelTamperGuard>> KernelTamperGuard::OpenAs(Hoo
   }
   RETURN_IF_ERROR(guard->Adopt());
   return guard;
+}
+
+// While the guard is lowered anybody can take programs away, and it is to come back whole. All are loaded anew: a
+// program that still is attached cannot be attached once more.
+absl::StatusOr<std::string> KernelTamperGuard::AttachLost() {
+  const std::vector<std::string> lost = FindDetached(programs_, options_.pin_directory, kPinPrefix);
+  if (lost.empty()) return std::string();
+  ASSIGN_OR_RETURN(const std::unique_ptr<KernelTamperGuard> fresh, OpenAs(kind_, options_));
+  skeleton_ = std::move(fresh->skeleton_);
+  programs_ = std::move(fresh->programs_);
+  return absl::StrCat("programs of the guard were detached by somebody else: attached again (",
+                      absl::StrJoin(lost, ", "), ")");
 }
 
 absl::Status KernelTamperGuard::Adopt() const {
@@ -171,8 +192,7 @@ absl::Status KernelTamperGuard::Enable() {
   bh_guard_request request{};
   request.command = BH_GUARD_ENABLE;
   request.options = Fingerprint(options_.told);
-  ASSIGN_OR_RETURN(request.mount_ns[0], NamespaceInode("/proc/1/ns/mnt"));
-  ASSIGN_OR_RETURN(request.mount_ns[1], NamespaceInode("/proc/self/ns/mnt"));
+  ASSIGN_OR_RETURN(request.mount_ns, NamespaceInode("/proc/1/ns/mnt"));
   cgroup_ = OwnCgroup();
   RETURN_IF_ERROR(
       Control(request, "enable the guard; the sensor must be in a cgroup v2 below the root, at most 16 levels deep"));
@@ -211,6 +231,8 @@ absl::Status KernelTamperGuard::Disable() {
 
 absl::StatusOr<std::vector<std::string>> KernelTamperGuard::Maintain() {
   std::vector<std::string> repaired;
+  ASSIGN_OR_RETURN(std::string attached, AttachLost());
+  if (!attached.empty()) repaired.push_back(std::move(attached));
   RETURN_IF_ERROR(TouchOwnObjects(options_.pin_directory));
   RETURN_IF_ERROR(ProtectTrees());
   ASSIGN_OR_RETURN(std::string moved, GoHome());
@@ -281,6 +303,27 @@ absl::Status CheckGuardIsDown(const std::string& pin_directory) {
   if (!map.valid()) return ErrnoToStatus(errno, absl::StrCat("open ", GuardPin(pin_directory)));
   ASSIGN_OR_RETURN(const bh_guard guard, ReadGuard(map.get()));
   return SwitchOf(guard).up() ? absl::FailedPreconditionError(kGuardIsUp) : absl::OkStatus();
+}
+
+// By id, not by path. A process that a guard does not trust cannot open its maps, and passes.
+absl::Status CheckGuardIsOurs(const std::string& pin_directory) {
+  const UniqueFd pinned(bpf_obj_get(GuardPin(pin_directory).c_str()));
+  const uint32_t ours = pinned.valid() ? MapInfo(pinned.get()).id : 0;
+  uint32_t id = 0;
+  while (bpf_map_get_next_id(id, &id) == 0) {
+    const UniqueFd map(bpf_map_get_fd_by_id(id));
+    if (!map.valid() || id == ours) continue;
+    const bpf_map_info info = MapInfo(map.get());
+    if (std::strcmp(info.name, kGuardMap) != 0 || info.value_size != sizeof(bh_guard)) continue;
+    ASSIGN_OR_RETURN(const bh_guard guard, ReadGuard(map.get()));
+    if (SwitchOf(guard).up()) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("a tamper guard is up that takes this process for its sensor, and its pins are not in ",
+                       pin_directory, ": somebody changed the options or the mounts of the sensor's unit. Undo that"));
+    }
+  }
+  if (errno == ENOENT) return absl::OkStatus();
+  return ErrnoToStatus(errno, "look for a tamper guard (are you root?)");
 }
 
 absl::Status RemoveTamperGuard(const std::string& pin_directory) {

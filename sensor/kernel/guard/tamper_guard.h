@@ -31,8 +31,8 @@ struct TamperGuardOptions {
   // Directories of the sensor's own, such as its state and its pins: only it changes what is in them and below.
   std::vector<std::string> trees;
 
-  // What this sensor was told to do, such as which state directory to use, as any text. The program alone does not make
-  // the sensor: with other options it would obey somebody else.
+  // What this sensor was told to do, as any text: DescribeDirectory of its state. The program alone does not make the
+  // sensor: with another state it would obey somebody else.
   std::string told;
 };
 
@@ -76,11 +76,13 @@ class KernelTamperGuard : public TamperGuard {
   absl::Status Control(bh_guard_request request, absl::string_view what) const;
   absl::Status Protect(const std::string& path, uint32_t flags) const;
   absl::Status ProtectTrees() const;
+  absl::StatusOr<std::string> AttachLost();
   absl::Status Adopt() const;
 
   TamperGuardOptions options_;
   Skeleton skeleton_;
   HookKind kind_;
+  std::vector<AttachedProgram> programs_;
   std::string cgroup_;
 };
 
@@ -90,5 +92,11 @@ absl::Status RemoveTamperGuard(const std::string& pin_directory);
 
 // OK when there is no guard, or it is lowered. FailedPrecondition: it is up; the message says what to do.
 absl::Status CheckGuardIsDown(const std::string& pin_directory);
+
+// For every process that may change something: the kernel takes it for the sensor when it runs the right program in the
+// right cgroup, and whoever starts it chooses what it finds below its paths. OK when no guard that is up and trusts
+// this process is pinned elsewhere than in `pin_directory` (empty: anywhere). FailedPrecondition: there is one.
+// PermissionDenied: only who has CAP_SYS_ADMIN can tell.
+absl::Status CheckGuardIsOurs(const std::string& pin_directory);
 
 }  // namespace bulkhead::sensor

@@ -11,6 +11,9 @@ using Problems = std::vector<std::string>;
 // What each generation of a sensor must be: the first is empty, each order that changes something makes one more.
 using Generations = std::map<std::string, std::vector<Enforced>>;
 
+// Seconds. A lease that is read by a clock that jumped is off by more.
+constexpr double kClockSlack = 10, kLongestRun = 1200;
+
 std::string Show(const Enforced& enforced) {
   std::string text = enforced.contained ? "contained" : "open";
   if (enforced.isolated) text += ", isolated";
@@ -49,7 +52,7 @@ Generations CheckAnswers(const Evidence& evidence, Problems* problems) {
     }
     std::vector<Enforced>& states = found->second;
     const Enforced next = After(states.back(), order);
-    const bool unchanged = next == states.back();
+    const bool unchanged = next == states.back() && !order.leased;
     if (!unchanged) states.push_back(next);
     if (order.unchanged != unchanged || order.generation_after != states.size()) {
       problems->push_back("order " + order.request_id + " was answered with generation " +
@@ -70,6 +73,9 @@ void CheckHosts(const Evidence& evidence, const Generations& generations, Proble
       problems->push_back(at + " is " + Show(applied.enforced) + ", ordered was " +
                           Show(found->second[applied.generation - 1]));
     }
+    const double off = applied.isolation_seconds - kLeaseSeconds;
+    if (applied.isolation_seconds != 0 && (off > kClockSlack || off < -kLongestRun))
+      problems->push_back(at + ": its lease lasts " + std::to_string(applied.isolation_seconds) + " s from there");
     const Applied*& before = last[applied.sensor_id];
     if (before != nullptr && applied.generation < before->generation) problems->push_back(at + ": went back");
     before = &applied;
@@ -104,8 +110,9 @@ void CheckKills(const Evidence& evidence, Problems* problems) {
       problems->push_back("command " + order.command_id + " is lost: it has no end");
     } else if (command->second == FinalCommand::kSucceeded && times[order.command_id] == 0) {
       problems->push_back("command " + order.command_id + " succeeded, but nothing was killed");
-    } else if (command->second == FinalCommand::kExpired && times[order.command_id] != 0) {
-      problems->push_back("command " + order.command_id + " expired, but its process was killed");
+    } else if (command->second == FinalCommand::kExpired) {
+      problems->push_back("command " + order.command_id + " expired, " +
+                          (times[order.command_id] != 0 ? "but its process was killed" : "before its time"));
     }
   }
   for (const auto& [id, count] : times) {

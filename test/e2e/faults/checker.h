@@ -22,8 +22,12 @@ struct GivenOrder {
   uint32_t pid = 0;               // kKill
   uint64_t generation_after = 0;  // as answered; 0 for kKill
   bool unchanged = false;         // as answered
+  bool leased = false;            // kIsolate: for kLeaseSeconds, which is another state than any before
   std::string command_id;         // kKill
 };
+
+// How long a leased isolation lasts. Longer than any run: none may end in one, whatever the clocks say.
+inline constexpr int kLeaseSeconds = 3600;
 
 // What the control plane says in the end.
 struct FinalSensor {
@@ -51,7 +55,8 @@ struct Evidence {
 };
 
 // One sentence for each broken promise: an order lost, carried out twice or answered wrongly; a host in a state that
-// nobody ordered; an audit record without its change, or a change without its record. Pure.
+// nobody ordered, or for another time; a command that expired though its sensor was there; an audit record without its
+// change, or a change without its record. Pure.
 std::vector<std::string> Check(const Evidence& evidence);
 
 }  // namespace bulkhead::e2e

@@ -68,6 +68,11 @@ TEST_CASE("a lost order is found, wherever it was lost") {
   CHECK_THAT(FirstProblem([](Evidence& e) { e.commands.clear(); }), Catch::Contains("has no end"));
   CHECK_THAT(FirstProblem([](Evidence& e) { e.killed.clear(); }), Catch::Contains("nothing was killed"));
   CHECK_THAT(FirstProblem([](Evidence& e) { e.sensors[kSensor].connected = false; }), Catch::Contains("not connected"));
+  CHECK_THAT(FirstProblem([](Evidence& e) {
+               e.killed.clear();
+               e.commands["c1"] = FinalCommand::kExpired;
+             }),
+             Catch::Contains("before its time"));
 }
 
 TEST_CASE("what was done twice, or never ordered, is found") {
@@ -82,6 +87,19 @@ TEST_CASE("what was done twice, or never ordered, is found") {
   CHECK_THAT(FirstProblem([](Evidence& e) { e.applied.push_back(At(2, true, false)); }), Catch::Contains("went back"));
   CHECK_THAT(FirstProblem([](Evidence& e) { e.commands["c1"] = FinalCommand::kExpired; }),
              Catch::Contains("expired, but"));
+}
+
+TEST_CASE("a lease that is read by a clock that jumped is found, and one that was renewed is a change") {
+  const auto lease = [](double seconds) {
+    return FirstProblem([=](Evidence& e) {
+      e.applied.insert(e.applied.begin() + 2, At(3, true, true));
+      e.applied[2].isolation_seconds = seconds;
+    });
+  };
+  CHECK(lease(kLeaseSeconds - 60) == "");
+  CHECK_THAT(lease(2 * kLeaseSeconds), Catch::Contains("its lease lasts"));
+  CHECK_THAT(lease(1), Catch::Contains("its lease lasts"));
+  CHECK_THAT(FirstProblem([](Evidence& e) { e.orders[1].leased = true; }), Catch::Contains("but makes 3"));
 }
 
 TEST_CASE("audit and changes belong together, one to one") {

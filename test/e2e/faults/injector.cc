@@ -19,13 +19,14 @@ void Injector::Run(std::chrono::seconds duration) {
 
 void Injector::Break() {
   const int replica = Any(cluster_.size());
-  const int kind = Any(12);
+  const int kind = Any(14);
   // Sensors crash beside everything else, too.
   if (Any(2) == 0) CrashSensors();
   if (kind < 3) return KillReplica(replica);
   if (kind < 5) return RestartReplica(replica);
   if (kind < 6) return KillPostgres();
   if (kind < 10) return CutNetwork(replica);
+  if (kind < 13) return LosePackets(replica);
   CrashSensors();
 }
 
@@ -64,6 +65,17 @@ void Injector::CutNetwork(int i) {
   // Half of the time what was held back arrives late, half of the time never.
   if (Any(2) == 0) network.Cut();
   network.Set(Proxy::State::kForward);
+}
+
+void Injector::LosePackets(int i) {
+  static constexpr Wire::Loss kLosses[] = {Wire::Loss::kBoth, Wire::Loss::kToServer, Wire::Loss::kToClient};
+  const int kind = Any(3);
+  ++made_[kind == 0 ? "packets lost in both directions" : "packets lost in one direction"];
+  cluster_.wire(i).Lose(kLosses[kind]);
+  Wait(500, 8000);
+  // Half of the time the client is gone when the packets pass again: the server keeps a connection that is half open.
+  if (Any(2) == 0) cluster_.network(i).Cut();
+  cluster_.wire(i).Lose(Wire::Loss::kNone);
 }
 
 void Injector::CrashSensors() {

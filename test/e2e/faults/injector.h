@@ -30,6 +30,7 @@ class Injector {
   void RestartReplica(int i);
   void KillPostgres();
   void CutNetwork(int i);
+  void LosePackets(int i);
   void CrashSensors();
   void Wait(int least_millis, int most_millis);
   int Any(int count) { return static_cast<int>(random_() % static_cast<uint64_t>(count)); }

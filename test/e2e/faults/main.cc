@@ -2,19 +2,19 @@
 //
 //   bulkhead-faults [--seconds N] [--seed N] [--sensors N] [--plant KIND]
 //
-// Exit status 0: every promise was kept, or, with --plant, the planted mistake was found. KIND: forgets-kills,
-// drops-orders, invents-state, loses-results.
+// Exit status 0: every promise was kept, or, with --plant, the planted mistake was found. KIND: one of Plants() below.
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <iostream>
 #include <map>
+#include <stdexcept>
 #include <string>
 
-#include "bulkhead/v1/audit.grpc.pb.h"
 #include "e2e/faults/checker.h"
 #include "e2e/faults/injector.h"
 #include "e2e/faults/operators.h"
+#include "e2e/faults/witness.h"
 #include "e2e/fleet/cluster.h"
 #include "e2e/fleet/sim_fleet.h"
 
@@ -24,13 +24,14 @@ namespace {
 constexpr auto kSettleLimit = std::chrono::seconds(90);
 // With a planted mistake it may never settle, and need not.
 constexpr auto kPlantedSettleLimit = std::chrono::seconds(10);
-constexpr int kPage = 500;
-constexpr int kReads = 5;
 
-// A mistake that can be planted, and what the verdict must say about it.
+// A mistake that can be planted, in the hosts or in the database after the run, and what the verdict must say about it.
 struct Plant {
   Planted mistake = Planted::kNone;
+  std::string sql;
   std::string complaint;
+
+  bool any() const { return mistake != Planted::kNone || !sql.empty(); }
 };
 
 struct RunOptions {
@@ -41,10 +42,33 @@ struct RunOptions {
 };
 
 const std::map<std::string, Plant>& Plants() {
-  static const std::map<std::string, Plant> plants = {{"forgets-kills", {Planted::kForgetsKills, " times"}},
-                                                      {"drops-orders", {Planted::kDropsOrders, "an order is lost"}},
-                                                      {"invents-state", {Planted::kInventsState, "ordered was"}},
-                                                      {"loses-results", {Planted::kLosesLateResults, "has no end"}}};
+  // Without the triggers that forbid it.
+  static const std::string kForce = "SET session_replication_role = replica; ";
+  static const std::map<std::string, Plant> plants = {
+      {"forgets-kills", {Planted::kForgetsKills, "", " times"}},
+      {"drops-orders", {Planted::kDropsOrders, "", "an order is lost"}},
+      {"invents-state", {Planted::kInventsState, "", "ordered was"}},
+      {"loses-results", {Planted::kLosesLateResults, "", "has no end"}},
+      {"ignores-sent-at", {Planted::kIgnoresSentAt, "", "its lease lasts"}},
+      {"hides-record",
+       {Planted::kNone, kForce + "DELETE FROM audit_log WHERE sequence = (SELECT max(sequence) - 3 FROM audit_log)",
+        "has 0 audit records"}},
+      {"invents-record",
+       {Planted::kNone,
+        kForce +
+            "INSERT INTO audit_log SELECT sequence + 1, recorded_at, actor, 'sensor_isolated', target, 'r', outcome,"
+            " details, hash FROM audit_log ORDER BY sequence DESC LIMIT 1",
+        "audit record without its order"}},
+      {"rewrites-record",
+       {Planted::kNone, kForce + "UPDATE audit_log SET actor = 'mallory' WHERE sequence = 30",
+        "the audit chain is broken"}},
+      {"changes-silently",
+       {Planted::kNone, "UPDATE sensors SET desired_generation = desired_generation + 1 WHERE name = 'sim-0'",
+        "ends at another generation"}},
+      {"loses-command",
+       {Planted::kNone, "DELETE FROM commands WHERE id = (SELECT id FROM commands ORDER BY created_at LIMIT 1)",
+        "has no end"}},
+  };
   return plants;
 }
 
@@ -65,96 +89,6 @@ bool Parse(int argc, char** argv, RunOptions* out) {
   }
   return argc % 2 == 1 && out->seconds > 0 && out->sensors > 0;
 }
-
-template <typename Stub, typename Request, typename Response>
-bool Ask(Stub& stub, grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
-         const Request& request, Response* response) {
-  grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(10));
-  response->Clear();
-  const grpc::Status status = (stub.*method)(&context, request, response);
-  static std::string last_error;
-  if (!status.ok() && status.error_message() != last_error)
-    std::cout << "asking the control plane: " << (last_error = status.error_message()) << "\n";
-  return status.ok();
-}
-
-// What the control plane says in the end, asked through its API.
-class Witness {
- public:
-  explicit Witness(const Cluster& cluster)
-      : sensors_(v1::SensorService::NewStub(cluster.OperatorChannel(0))),
-        audit_(v1::AuditService::NewStub(cluster.OperatorChannel(1))) {}
-
-  // True once every sensor is connected and synced and every command has an end; the evidence is complete either way.
-  bool Settle(Evidence* evidence, std::chrono::seconds within) {
-    const auto limit = Clock::now() + within;
-    while (!Look(evidence) && Clock::now() < limit) std::this_thread::sleep_for(std::chrono::milliseconds(500));
-    ReadAudit(evidence);
-    return Clock::now() < limit;
-  }
-
- private:
-  bool Look(Evidence* evidence) {
-    bool settled = true;
-    v1::ListSensorsRequest list;
-    list.set_page_size(kPage);
-    v1::ListSensorsResponse page;
-    do {
-      if (!Ask(*sensors_, &v1::SensorService::Stub::ListSensors, list, &page)) return false;
-      for (const v1::Sensor& sensor : page.sensors()) {
-        const bool synced = sensor.convergence() == v1::CONVERGENCE_STATE_SYNCED;
-        settled = settled && synced && sensor.connected();
-        evidence->sensors[sensor.id()] = {.generation = sensor.desired_generation(),
-                                          .digest = sensor.desired_digest(),
-                                          .connected = sensor.connected(),
-                                          .synced = synced};
-      }
-      list.set_page_token(page.next_page_token());
-    } while (!page.next_page_token().empty());
-    for (const GivenOrder& order : evidence->orders) {
-      FinalCommand& end = evidence->commands[order.command_id];
-      if (order.command_id.empty() || end != FinalCommand::kOpen) continue;
-      v1::GetCommandRequest get;
-      get.set_id(order.command_id);
-      v1::GetCommandResponse got;
-      if (!Ask(*sensors_, &v1::SensorService::Stub::GetCommand, get, &got)) return false;
-      const v1::CommandState state = got.command().state();
-      end = state == v1::COMMAND_STATE_SUCCEEDED ? FinalCommand::kSucceeded
-            : state == v1::COMMAND_STATE_FAILED  ? FinalCommand::kFailed
-            : state == v1::COMMAND_STATE_EXPIRED ? FinalCommand::kExpired
-                                                 : FinalCommand::kOpen;
-      settled = settled && end != FinalCommand::kOpen;
-    }
-    return settled;
-  }
-
-  void ReadAudit(Evidence* evidence) {
-    v1::ListAuditRecordsRequest list;
-    list.set_page_size(kPage);
-    v1::ListAuditRecordsResponse page;
-    do {
-      bool read = false;
-      for (int i = 0; i < kReads && !read; ++i)
-        read = Ask(*audit_, &v1::AuditService::Stub::ListAuditRecords, list, &page);
-      if (!read) return evidence->complaints.push_back("the audit log could not be read");
-      for (const v1::AuditRecord& record : page.records()) {
-        // Enrollment is not under test here.
-        if (record.target().rfind("sensor/", 0) != 0 || record.action() == "sensor_enrolled") continue;
-        evidence->audit.push_back({record.action(), record.target(), record.request_id(), record.outcome()});
-      }
-      list.set_page_token(page.next_page_token());
-    } while (!page.next_page_token().empty());
-    v1::VerifyAuditLogResponse verified;
-    if (!Ask(*audit_, &v1::AuditService::Stub::VerifyAuditLog, v1::VerifyAuditLogRequest(), &verified) ||
-        !verified.intact()) {
-      evidence->complaints.push_back("the audit chain is broken: " + verified.problem());
-    }
-  }
-
-  std::unique_ptr<v1::SensorService::Stub> sensors_;
-  std::unique_ptr<v1::AuditService::Stub> audit_;
-};
 
 // Runs the fleet and returns everything that was recorded.
 Evidence Record(Cluster& cluster, const RunOptions& run) {
@@ -177,8 +111,12 @@ Evidence Record(Cluster& cluster, const RunOptions& run) {
     for (const auto& [kind, count] : injector.made()) std::cout << kind << ": " << count << "\n";
     std::cout << "orders: " << evidence.orders.size() << ", calls repeated: " << operators.repeated() << "\n";
   }
+  if (!run.planted.sql.empty()) {
+    const Result planted = cluster.postgres().Query(run.planted.sql);
+    if (planted.exit_code != 0) throw std::runtime_error("planting failed: " + planted.err);
+  }
   // A mistake that was planted keeps the fleet from settling; the verdict does not depend on it.
-  if (!Witness(cluster).Settle(&evidence, run.planted.mistake == Planted::kNone ? kSettleLimit : kPlantedSettleLimit))
+  if (!Witness(cluster).Settle(&evidence, run.planted.any() ? kPlantedSettleLimit : kSettleLimit))
     std::cout << "the fleet did not settle\n";
   evidence.applied = history.applied();
   evidence.killed = history.killed();
@@ -188,12 +126,12 @@ Evidence Record(Cluster& cluster, const RunOptions& run) {
 }
 
 int Main(const RunOptions& run) {
-  Cluster cluster({});
+  Cluster cluster({.replicas = 2, .heartbeat_interval = "1s", .more_arguments = {}, .database = "", .wires = true});
   const Evidence evidence = Record(cluster, run);
   const std::vector<std::string> problems = Check(evidence);
   for (size_t i = 0; i < problems.size() && i < 20; ++i) std::cout << "BROKEN: " << problems[i] << "\n";
   std::cout << problems.size() << " broken promises, seed " << run.seed << "\n";
-  if (run.planted.mistake != Planted::kNone) {
+  if (run.planted.any()) {
     const auto says_so = [&](const std::string& problem) {
       return problem.find(run.planted.complaint) != std::string::npos;
     };

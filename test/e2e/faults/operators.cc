@@ -3,6 +3,8 @@
 
 #include <grpcpp/client_context.h>
 
+#include <future>
+
 #include "common/uuid.h"
 
 namespace bulkhead::e2e {
@@ -10,7 +12,8 @@ namespace {
 
 constexpr auto kCallLimit = std::chrono::milliseconds(1500);
 constexpr auto kGiveUp = std::chrono::seconds(60);
-constexpr int kDuplicatePercent = 20;
+// Of the calls that many are made twice: at once, and one after the other.
+constexpr int kTwinPercent = 10, kDuplicatePercent = 15;
 constexpr int kPaths = 4;
 
 bool MayBeRepeated(grpc::StatusCode code) {
@@ -34,7 +37,16 @@ void Pause(std::mt19937_64& random, int most_millis) {
 }  // namespace
 
 Operators::Operators(const Cluster& cluster, std::vector<std::string> sensor_ids, uint64_t seed, int threads)
-    : cluster_(cluster) {
+    : Operators(
+          [&cluster] {
+            std::vector<std::shared_ptr<grpc::Channel>> channels;
+            for (int i = 0; i < cluster.size(); ++i) channels.push_back(cluster.OperatorChannel(i));
+            return channels;
+          },
+          std::move(sensor_ids), seed, threads) {}
+
+Operators::Operators(Channels channels, std::vector<std::string> sensor_ids, uint64_t seed, int threads)
+    : channels_(std::move(channels)) {
   for (int t = 0; t < threads; ++t) {
     std::vector<std::string> mine;
     for (size_t i = t; i < sensor_ids.size(); i += threads) mine.push_back(sensor_ids[i]);
@@ -66,7 +78,7 @@ void Operators::Complain(const std::string& what) {
 void Operators::Run(std::vector<std::string> sensor_ids, uint64_t seed) {
   std::mt19937_64 random(seed);
   Stubs stubs;
-  for (int i = 0; i < cluster_.size(); ++i) stubs.push_back(v1::SensorService::NewStub(cluster_.OperatorChannel(i)));
+  for (const auto& channel : channels_()) stubs.push_back(v1::SensorService::NewStub(channel));
   while (!stop_) {
     GiveOne(stubs, sensor_ids[random() % sensor_ids.size()], random);
     Pause(random, 60);
@@ -77,26 +89,37 @@ template <typename Request, typename Response>
 bool Operators::Call(const Stubs& stubs, std::mt19937_64& random,
                      grpc::Status (v1::SensorService::Stub::*method)(grpc::ClientContext*, const Request&, Response*),
                      const Request& request, Response* response) {
-  const auto once = [&](Response* answer) {
+  const auto once = [&](std::mt19937_64& any, Response* answer) {
     grpc::ClientContext context;
     context.set_deadline(std::chrono::system_clock::now() + kCallLimit);
-    return (*stubs[random() % stubs.size()].*method)(&context, request, answer);
+    return (*stubs[any() % stubs.size()].*method)(&context, request, answer);
   };
-  const auto until_answered = [&](Response* answer) {
+  const auto until_answered = [&](std::mt19937_64& any, Response* answer) {
     const auto give_up = Clock::now() + kGiveUp;
-    grpc::Status status = once(answer);
+    grpc::Status status = once(any, answer);
     while (!status.ok() && MayBeRepeated(status.error_code()) && Clock::now() < give_up) {
       ++repeated_;
-      Pause(random, 300);
-      status = once(answer);
+      Pause(any, 300);
+      status = once(any, answer);
     }
     if (!status.ok()) Complain("order " + request.request_id() + " was not accepted: " + status.error_message());
     return status.ok();
   };
-  if (!until_answered(response)) return false;
-  if (random() % 100 >= kDuplicatePercent) return true;
+  const uint64_t chance = random() % 100;
   Response again;
-  if (until_answered(&again) && again.SerializeAsString() != response->SerializeAsString())
+  // At the same moment, most often to another replica.
+  std::future<bool> twin;
+  if (chance < kTwinPercent) {
+    twin = std::async(std::launch::async, [&, seed = random()] {
+      std::mt19937_64 any(seed);
+      return until_answered(any, &again);
+    });
+  }
+  const bool answered = until_answered(random, response);
+  if (twin.valid() ? !twin.get() || !answered : !answered) return false;
+  if (chance >= kTwinPercent + kDuplicatePercent) return true;
+  if (chance >= kTwinPercent && !until_answered(random, &again)) return true;
+  if (again.SerializeAsString() != response->SerializeAsString())
     Complain("order " + request.request_id() + " was answered differently when it was repeated");
   return true;
 }
@@ -110,6 +133,12 @@ void Operators::GiveOne(const Stubs& stubs, const std::string& sensor_id, std::m
   const auto give = [&](auto method, auto request, auto response, auto already) {
     request.set_sensor(sensor_id);
     request.set_request_id(order.request_id);
+    if (order.leased) {
+      if constexpr (requires { request.mutable_lease(); }) {
+        request.mutable_lease()->mutable_duration()->set_seconds(kLeaseSeconds);
+        request.mutable_lease()->set_on_expiry(v1::ON_EXPIRY_RELEASE);
+      }
+    }
     if constexpr (requires { request.mutable_binary(); }) request.mutable_binary()->set_path(order.path);
     if (!Call(stubs, random, method, request, &response)) return false;
     order.generation_after = response.sensor().desired_generation();
@@ -124,6 +153,7 @@ void Operators::GiveOne(const Stubs& stubs, const std::string& sensor_id, std::m
                       &v1::ContainSensorResponse::already_contained);
       break;
     case OrderKind::kIsolate:
+      order.leased = true;
       accepted = give(&Stub::IsolateSensor, v1::IsolateSensorRequest(), v1::IsolateSensorResponse(),
                       &v1::IsolateSensorResponse::already_isolated);
       break;

@@ -19,6 +19,10 @@ namespace bulkhead::e2e {
 // Thread safe. Each thread has sensors of its own, so orders to one sensor have an order.
 class Operators {
  public:
+  // One call makes the channels to one thread's servers; each call of the API goes to any of them.
+  using Channels = std::function<std::vector<std::shared_ptr<grpc::Channel>>()>;
+  Operators(Channels channels, std::vector<std::string> sensor_ids, uint64_t seed, int threads = 2);
+  // Directly to every replica.
   Operators(const Cluster& cluster, std::vector<std::string> sensor_ids, uint64_t seed, int threads = 2);
   ~Operators() { Stop(); }
 
@@ -42,7 +46,7 @@ class Operators {
             const Request& request, Response* response);
   void Complain(const std::string& what);
 
-  const Cluster& cluster_;
+  const Channels channels_;
   std::atomic<bool> stop_ = false;
   std::atomic<uint32_t> next_pid_ = 1000;
   std::atomic<uint64_t> repeated_ = 0;

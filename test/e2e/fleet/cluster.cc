@@ -39,14 +39,20 @@ bool Listens(const std::string& address) {
 }  // namespace
 
 Cluster::Cluster(const Options& options) : options_(options), directory_(MakeTempDirectory()) {
-  postgres_ = std::make_unique<Postgres>(directory_);
+  // First of all: it forks.
+  replicas_.resize(static_cast<size_t>(options.replicas));
+  for (Replica& replica : replicas_) {
+    if (options.wires) replica.wire = std::make_unique<Wire>();
+  }
+  if (options.database.empty()) postgres_ = std::make_unique<Postgres>(directory_);
+  database_ = postgres_ ? postgres_->url() : options.database;
   for (int i = 0; i < options.replicas; ++i) {
-    Replica replica;
+    Replica& replica = replicas_[i];
     replica.state = directory_ + "/replica-" + std::to_string(i);
     replica.log = replica.state + ".log";
     const int port = FreePort();
     replica.address = "127.0.0.1:" + std::to_string(port);
-    replica.proxy = std::make_unique<Proxy>(port);
+    replica.proxy = std::make_unique<Proxy>(port, replica.wire.get());
     if (i == 0) {
       const Result made = Run(ControlPlane(replica, {"init"}));
       if (made.exit_code != 0) throw std::runtime_error("making the CA failed: " + made.err);
@@ -54,13 +60,12 @@ Cluster::Cluster(const Options& options) : options_(options), directory_(MakeTem
       std::filesystem::create_directory(replica.state);
       std::filesystem::copy(replicas_[0].state + "/ca", replica.state + "/ca");
     }
-    replicas_.push_back(std::move(replica));
     StartReplica(i);
   }
   const std::string out = directory_ + "/admin";
   const Result issued =
-      Run(ControlPlane(replicas_[0], {"issue-operator", "--postgres=" + postgres_->url(), "--name", "admin", "--role",
-                                      "admin", "--out", out, "--server", replicas_[0].address}));
+      Run(ControlPlane(replicas_[0], {"issue-operator", "--postgres=" + database_, "--name", "admin", "--role", "admin",
+                                      "--out", out, "--server", replicas_[0].address}));
   if (issued.exit_code != 0) throw std::runtime_error("issuing an operator failed: " + issued.err);
   trust_bundle_ = ReadAll(out + "/ca.pem");
   operator_key_ = ReadAll(out + "/key.pem");
@@ -84,7 +89,7 @@ Arguments Cluster::ControlPlane(const Replica& replica, const Arguments& argumen
 void Cluster::StartReplica(int i) {
   Replica& replica = replicas_[i];
   Arguments serve = {"serve",
-                     "--postgres=" + postgres_->url(),
+                     "--postgres=" + database_,
                      "--listen",
                      replica.address,
                      "--server-name",
@@ -93,13 +98,17 @@ void Cluster::StartReplica(int i) {
                      options_.heartbeat_interval,
                      "--replica-id",
                      "replica-" + std::to_string(i)};
+  if (replica.wire) {
+    const std::string port = replica.address.substr(replica.address.find(':'));
+    serve.insert(serve.end(), {"--listen", replica.wire->near_address() + port});
+  }
   serve.insert(serve.end(), options_.more_arguments.begin(), options_.more_arguments.end());
   replica.daemon = std::make_unique<Daemon>(ControlPlane(replica, serve), replica.log);
   const bool up = Eventually(kStartLimit, [&] { return Listens(replica.address) || !replica.daemon->Running(); });
   if (!up || !replica.daemon->Running()) throw std::runtime_error("a control plane did not start" + Logs());
 }
 
-std::shared_ptr<grpc::Channel> Cluster::OperatorChannel(int i) const {
+std::shared_ptr<grpc::Channel> Cluster::OperatorChannel(const std::string& address) const {
   grpc::SslCredentialsOptions tls;
   tls.pem_root_certs = trust_bundle_;
   tls.pem_private_key = operator_key_;
@@ -110,7 +119,11 @@ std::shared_ptr<grpc::Channel> Cluster::OperatorChannel(int i) const {
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 500);
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 500);
-  return grpc::CreateCustomChannel(replicas_[i].address, grpc::SslCredentials(tls), arguments);
+  return grpc::CreateCustomChannel(address, grpc::SslCredentials(tls), arguments);
+}
+
+std::string Cluster::ReplicaLog(int i) const {
+  return ReadAll(replicas_[i].log);
 }
 
 std::string Cluster::Logs() const {

@@ -27,6 +27,7 @@ struct Applied {
   std::string digest;
   Enforced enforced;
   Clock::time_point when;
+  double isolation_seconds = 0;  // how long the isolation lasts from here, as the host reads it; 0: no end
 };
 
 // A host killed a process.

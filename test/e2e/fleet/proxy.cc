@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace bulkhead::e2e {
@@ -28,10 +29,12 @@ sockaddr_in Loopback(int port) {
 }
 
 UniqueFd TcpSocket() {
-  UniqueFd fd(socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  return UniqueFd(socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+}
+
+void NoDelay(int fd) {
   const int on = 1;
-  setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-  return fd;
+  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 }
 
 // False at the end of the connection.
@@ -68,7 +71,8 @@ void Reset(int fd) {
 
 }  // namespace
 
-Proxy::Proxy(int server_port) : server_port_(server_port), listener_(TcpSocket()) {
+Proxy::Proxy(int server_port, const Wire* wire, std::string source)
+    : server_port_(server_port), wire_(wire), source_(std::move(source)), listener_(TcpSocket()) {
   sockaddr_in address = Loopback(0);
   socklen_t length = sizeof(address);
   if (bind(listener_.get(), reinterpret_cast<sockaddr*>(&address), length) != 0 || listen(listener_.get(), 1024) != 0 ||
@@ -96,15 +100,26 @@ void Proxy::Cut() {
   eventfd_write(wake_.get(), 1);
 }
 
+UniqueFd Proxy::ServerSocket() const {
+  if (wire_ != nullptr) return wire_->FarSocket();
+  UniqueFd fd = TcpSocket();
+  if (source_.empty()) return fd;
+  sockaddr_in from = Loopback(0);
+  inet_pton(AF_INET, source_.c_str(), &from.sin_addr);
+  bind(fd.get(), reinterpret_cast<const sockaddr*>(&from), sizeof(from));
+  return fd;
+}
+
 void Proxy::Accept() {
   for (;;) {
     Pipe pipe;
     pipe.client.Reset(accept4(listener_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (!pipe.client.valid()) return;
-    const int on = 1;
-    setsockopt(pipe.client.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-    pipe.server = TcpSocket();
-    const sockaddr_in server = Loopback(server_port_);
+    pipe.server = ServerSocket();
+    NoDelay(pipe.client.get());
+    NoDelay(pipe.server.get());
+    sockaddr_in server = Loopback(server_port_);
+    if (wire_ != nullptr) inet_pton(AF_INET, wire_->near_address().c_str(), &server.sin_addr);
     const int connected = connect(pipe.server.get(), reinterpret_cast<const sockaddr*>(&server), sizeof(server));
     if (connected != 0 && errno != EINPROGRESS) {
       Reset(pipe.client.get());

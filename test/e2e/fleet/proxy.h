@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "common/unique_fd.h"
+#include "e2e/fleet/wire.h"
 
 namespace bulkhead::e2e {
 
@@ -21,8 +22,9 @@ class Proxy {
     kDropToClient,  // only what the clients say passes
   };
 
-  // Forwards to 127.0.0.1:`server_port`. Throws when it cannot listen.
-  explicit Proxy(int server_port);
+  // Forwards to `server_port` of this machine, through the cable if there is one; the server sees `source`, an address
+  // of the loopback, if that is not empty. Throws when it cannot listen.
+  explicit Proxy(int server_port, const Wire* wire = nullptr, std::string source = "");
   ~Proxy();
 
   int port() const { return port_; }
@@ -42,7 +44,11 @@ class Proxy {
   // False when the connection is over.
   bool Move(Pipe& pipe, State state, short server_events);
 
+  UniqueFd ServerSocket() const;
+
   const int server_port_;
+  const Wire* const wire_;
+  const std::string source_;
   int port_ = 0;
   UniqueFd listener_, wake_;
   std::atomic<State> state_ = State::kForward;

@@ -141,7 +141,7 @@ TEST_CASE("200 sensors by selector: three that refuse halt it, a replica dies, r
   const auto began = Clock::now();
   const Result halted =
       fleets.Rollout({"contain", "--selector", "env=prod", "--max-in-flight", std::to_string(kMaxInFlight),
-                      "--max-failures", "3", "--enforce-within", "60s", "--reason", "INC-42", "--wait"});
+                      "--max-failures", "3", "--enforce-within", "5m", "--reason", "INC-42", "--wait"});
   killer.join();
   INFO(halted.err << fleets.cluster.Logs());
   REQUIRE(halted.exit_code == 4);

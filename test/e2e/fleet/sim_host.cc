@@ -12,6 +12,11 @@ v1::CommandResult Result(const std::string& command_id, v1::KillOutcome outcome,
   return result;
 }
 
+// As the real sensor reads a time: relative to the clock of who sent it, whatever its own says.
+double SecondsLeft(const google::protobuf::Timestamp& end, const google::protobuf::Timestamp& sent_at) {
+  return static_cast<double>(end.seconds() - sent_at.seconds()) + (end.nanos() - sent_at.nanos()) / 1e9;
+}
+
 }  // namespace
 
 v1::PolicyStatus SimHost::Apply(const v1::DesiredState& desired) {
@@ -29,17 +34,22 @@ v1::PolicyStatus SimHost::Apply(const v1::DesiredState& desired) {
     return status;
   }
   Enforced wanted;
+  double isolation_seconds = 0;
   for (const v1::EnforcementPolicy& policy : desired.enforcement_policies()) {
     if (policy.template_() == v1::POLICY_TEMPLATE_NETWORK_CONTAINMENT) wanted.contained = true;
-    if (policy.template_() == v1::POLICY_TEMPLATE_NETWORK_ISOLATION) wanted.isolated = true;
+    if (policy.template_() == v1::POLICY_TEMPLATE_NETWORK_ISOLATION) {
+      wanted.isolated = true;
+      if (policy.has_expires_at()) isolation_seconds = SecondsLeft(policy.expires_at(), desired.sent_at());
+    }
     if (policy.template_() == v1::POLICY_TEMPLATE_BLOCK_BINARY) wanted.blocked.insert(policy.block_binary().path());
   }
   if (planted_ == Planted::kInventsState && desired.generation() % 2 == 0) wanted.contained = !wanted.contained;
+  if (planted_ == Planted::kIgnoresSentAt && isolation_seconds != 0) isolation_seconds += 7200;
   generation_ = desired.generation();
   digest_ = desired.digest();
   if (planted_ != Planted::kDropsOrders || desired.generation() % 2 != 0) {
     enforced_ = std::move(wanted);
-    history_->Add(Applied{sensor_id_, generation_, digest_, enforced_, Clock::now()});
+    history_->Add(Applied{sensor_id_, generation_, digest_, enforced_, Clock::now(), isolation_seconds});
   }
   status.set_applied(true);
   *status.mutable_observed() = Observe();
@@ -47,6 +57,9 @@ v1::PolicyStatus SimHost::Apply(const v1::DesiredState& desired) {
 }
 
 std::optional<v1::CommandResult> SimHost::Kill(const v1::Command& command, bool dies) {
+  // Too late to begin; the control plane ends it.
+  if (!commands_.contains(command.id()) && SecondsLeft(command.not_after(), command.sent_at()) <= 0)
+    return std::nullopt;
   const auto [entry, is_new] = commands_.try_emplace(command.id());
   if (!is_new) {
     if (!entry->second) entry->second = Result(command.id(), v1::KILL_OUTCOME_UNKNOWN, "the sensor died over it");

@@ -18,6 +18,7 @@ enum class Planted {
   kDropsOrders,       // says that it applied, and did not
   kInventsState,      // contains itself though nobody said so
   kLosesLateResults,  // never reports what became of a kill
+  kIgnoresSentAt,     // reads a lease by a clock of its own, which is two hours behind
   kRefusesOrders,     // applies nothing that holds a policy, and says so
 };
 

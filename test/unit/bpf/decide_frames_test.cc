@@ -57,6 +57,7 @@ TEST_CASE("decide_frames: a shadow wall never denies and never hides an enforced
 
 TEST_CASE("decide_frames: each denial has its counter") {
   CHECK(bh_frames_reason(BH_FAMILY_TUN, BH_FRAMES_OPEN) == BH_FRAMES_DENIED_TUN);
+  CHECK(bh_frames_reason(BH_FAMILY_KERNEL, BH_FRAMES_OPEN) == BH_FRAMES_DENIED_KERNEL);
   CHECK(bh_frames_reason(AF_PACKET, BH_FRAMES_OPEN) == BH_FRAMES_DENIED_OPEN);
   CHECK(bh_frames_reason(AF_PACKET, BH_FRAMES_SEND) == BH_FRAMES_DENIED_SEND);
   CHECK(bh_frames_reason(AF_PACKET, BH_FRAMES_RECEIVE) == BH_FRAMES_DENIED_RECEIVE);

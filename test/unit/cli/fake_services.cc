@@ -2,6 +2,7 @@
 #include "unit/cli/fake_services.h"
 
 #include "absl/time/clock.h"
+#include "controlplane/domain/audit_chain.h"
 
 namespace bulkhead::controlplane::cli::test {
 
@@ -198,6 +199,74 @@ grpc::Status FakeTokens::CreateEnrollmentToken(grpc::ServerContext*, const v1::C
   return grpc::Status::OK;
 }
 
+void FakeAudit::FillLog(uint64_t length) {
+  std::string previous = AuditGenesisHash();
+  for (uint64_t i = 1; i <= length; ++i) {
+    v1::AuditRecord& record = log.emplace_back();
+    record.set_sequence(i);
+    record.set_actor("olga");
+    record.set_previous_hash(previous);
+    AuditRecord same;
+    same.sequence = i;
+    same.time = absl::UnixEpoch();
+    same.actor = "olga";
+    record.set_hash(previous = AuditRecordHash(previous, same));
+  }
+}
+
+grpc::Status FakeAudit::ExportAuditRecords(grpc::ServerContext*, const v1::ExportAuditRecordsRequest* request,
+                                           v1::ExportAuditRecordsResponse* response) {
+  for (const v1::AuditRecord& record : log) {
+    if (record.sequence() < request->from_sequence() || record.sequence() > request->to_sequence()) continue;
+    if (response->records_size() == request->page_size()) {
+      response->set_next_sequence(record.sequence());
+      break;
+    }
+    *response->add_records() = record;
+  }
+  return grpc::Status::OK;
+}
+
+grpc::Status FakeAudit::GetAuditHead(grpc::ServerContext*, const v1::GetAuditHeadRequest*,
+                                     v1::GetAuditHeadResponse* response) {
+  response->set_sequence(log.size());
+  response->set_hash(log.empty() ? AuditGenesisHash() : log.back().hash());
+  return grpc::Status::OK;
+}
+
+grpc::Status FakeEvents::ListEvents(grpc::ServerContext*, const v1::ListEventsRequest* request,
+                                    v1::ListEventsResponse* response) {
+  listed = *request;
+  const size_t first = request->page_token().empty() ? 0 : 1;
+  // One a page.
+  if (first < stored.size()) *response->add_events() = stored[first];
+  if (first + 1 < stored.size()) response->set_next_page_token("more");
+  return grpc::Status::OK;
+}
+
+grpc::Status FakeEvents::WatchEvents(grpc::ServerContext*, const v1::WatchEventsRequest* request,
+                                     grpc::ServerWriter<v1::WatchEventsResponse>* writer) {
+  watched.push_back(*request);
+  for (const v1::StoredEvent& event : stored) {
+    v1::WatchEventsResponse change;
+    *change.mutable_event() = event;
+    change.set_resume_token("token-" + std::to_string(event.event().sequence()));
+    writer->Write(change);
+  }
+  const grpc::Status end = ends.front();
+  ends.erase(ends.begin());
+  return end;
+}
+
+grpc::Status FakeEvents::ListEventCounts(grpc::ServerContext*, const v1::ListEventCountsRequest*,
+                                         v1::ListEventCountsResponse* response) {
+  v1::EventCount& count = *response->add_counts();
+  count.set_day("2026-01-01");
+  count.set_sensor_name("web-1");
+  count.set_refused(17);
+  return grpc::Status::OK;
+}
+
 grpc::Status FakeRollouts::CreateRollout(grpc::ServerContext*, const v1::CreateRolloutRequest* request,
                                          v1::CreateRolloutResponse* response) {
   created = *request;
@@ -258,6 +327,7 @@ Cli::Cli() {
       .RegisterService(&rules)
       .RegisterService(&policies)
       .RegisterService(&audit)
+      .RegisterService(&events)
       .RegisterService(&tokens)
       .RegisterService(&rollouts);
   server_ = builder.BuildAndStart();

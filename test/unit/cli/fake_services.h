@@ -11,6 +11,7 @@
 #include "absl/synchronization/mutex.h"
 #include "bulkhead/v1/audit.grpc.pb.h"
 #include "bulkhead/v1/enrollment.grpc.pb.h"
+#include "bulkhead/v1/event_service.grpc.pb.h"
 #include "bulkhead/v1/policy_service.grpc.pb.h"
 #include "bulkhead/v1/rollout_service.grpc.pb.h"
 #include "bulkhead/v1/sensor_service.grpc.pb.h"
@@ -96,7 +97,31 @@ class FakeAudit : public v1::AuditService::Service {
                                 v1::ListAuditRecordsResponse*) override;
   grpc::Status VerifyAuditLog(grpc::ServerContext*, const v1::VerifyAuditLogRequest*,
                               v1::VerifyAuditLogResponse*) override;
+  grpc::Status ExportAuditRecords(grpc::ServerContext*, const v1::ExportAuditRecordsRequest*,
+                                  v1::ExportAuditRecordsResponse*) override;
+  grpc::Status GetAuditHead(grpc::ServerContext*, const v1::GetAuditHeadRequest*, v1::GetAuditHeadResponse*) override;
+  // Makes records 1 to `length` with their hashes.
+  void FillLog(uint64_t length);
+
   v1::VerifyAuditLogResponse verdict;
+  std::vector<v1::AuditRecord> log;
+};
+
+class FakeEvents : public v1::EventService::Service {
+ public:
+  grpc::Status ListEvents(grpc::ServerContext*, const v1::ListEventsRequest*, v1::ListEventsResponse*) override;
+  grpc::Status WatchEvents(grpc::ServerContext*, const v1::WatchEventsRequest*,
+                           grpc::ServerWriter<v1::WatchEventsResponse>*) override;
+  grpc::Status ListEventCounts(grpc::ServerContext*, const v1::ListEventCountsRequest*,
+                               v1::ListEventCountsResponse*) override;
+
+  // Set before the call.
+  std::vector<v1::StoredEvent> stored;
+  std::vector<grpc::Status> ends;  // of each watch, in order
+
+  // Read after the call.
+  v1::ListEventsRequest listed;
+  std::vector<v1::WatchEventsRequest> watched;
 };
 
 class FakeTokens : public v1::EnrollmentService::Service {
@@ -147,6 +172,7 @@ class Cli {
   FakeRules rules;
   FakePolicies policies;
   FakeAudit audit;
+  FakeEvents events;
   FakeTokens tokens;
   FakeRollouts rollouts;
 

@@ -183,7 +183,7 @@ TEST_CASE("rules, policies and tokens") {
   token.add_allowed_networks("10.0.0.0/8");
   token.add_allowed_networks("192.0.2.7");
   CHECK(RenderTokens(tokens, kNow) ==
-        "LABEL   STATE   USES  EXPIRES  BY  LAST USED BY  RE-ENROLLS  ID  NETWORKS               SENSOR LABELS\n"
+        "LABEL   STATE   USES  EXPIRES  BY  LAST USED BY  RE-ENROLLS  ID  NETWORKS              SENSOR LABELS\n"
         "rack 7  active  2/5   in 50m   -   -             -           -   10.0.0.0/8,192.0.2.7  -\n");
 }
 

@@ -164,6 +164,15 @@ TEST_CASE("labels: set and removed beside those that stay, under the etag that w
   REQUIRE(cli.Run({"sensor", "list", "--selector", "env=prod"}) == 0);
   CHECK(cli.sensors.list.label_selector() == "env=prod");
   CHECK_THAT(cli.out, Contains("LABELS") && Contains("env=prod"));
+  REQUIRE(cli.Run({"sensor", "list", "--health", "offline,critical", "--convergence", "unknown", "--contained",
+                   "no"}) == 0);
+  REQUIRE(cli.sensors.list.health_size() == 2);
+  CHECK(cli.sensors.list.health(1) == v1::HEALTH_CRITICAL);
+  CHECK(cli.sensors.list.convergence(0) == v1::CONVERGENCE_STATE_UNSPECIFIED);
+  CHECK(cli.sensors.list.has_is_contained());
+  CHECK_FALSE(cli.sensors.list.is_contained());
+  CHECK_FALSE(cli.sensors.list.has_is_isolated());
+  CHECK(cli.Run({"sensor", "list", "--health", "unwell"}) == 2);
   REQUIRE(cli.Run({"token", "create", "--sensor-label", "env=prod", "--sensor-label", "rack=7"}) == 0);
   CHECK(cli.tokens.created.sensor_labels().at("rack") == "7");
   CHECK(cli.Run({"token", "create", "--sensor-label", "env-"}) == 2);

@@ -39,6 +39,22 @@ TEST_CASE("records survive, with any bytes in their text") {
   CHECK((*loaded)[4].result->outcome == CommandOutcome::kDone);
 }
 
+TEST_CASE("the statement of a signed command survives") {
+  const test::TempDir dir;
+  const CommandLogStore store(dir.path());
+  CommandRecord record{NewUuid(), CommandResult{CommandOutcome::kDone, "", "down"}, CommandKind::kGuard};
+  record.statement_digest = std::string(64, 'a');
+  record.statement_expires_at = absl::FromUnixSeconds(1800000000);
+  REQUIRE_OK(store.Save({record}));
+  const auto loaded = store.Load();
+  REQUIRE_OK(loaded);
+  CHECK((*loaded)[0].kind == CommandKind::kGuard);
+  CHECK((*loaded)[0].statement_digest == record.statement_digest);
+  CHECK((*loaded)[0].statement_expires_at >= record.statement_expires_at);
+  CHECK_CODE(DecodeCommandRecords(record.id + " - signed::7\n").status(), kDataLoss);
+  CHECK_CODE(DecodeCommandRecords(record.id + " - signed:aa:soon\n").status(), kDataLoss);
+}
+
 TEST_CASE("the result of a group survives with its evidence") {
   const test::TempDir dir;
   const CommandLogStore store(dir.path());

@@ -127,5 +127,36 @@ TEST_CASE("the log forgets acknowledged results first and what is running never"
   CHECK(log.ResultOf("c0") == nullptr);
 }
 
+Command Signed(const std::string& id, const std::string& statement) {
+  Command command = Kill(id);
+  command.statement_digest = statement;
+  command.statement_expires_at = command.not_after;
+  return command;
+}
+
+TEST_CASE("what was signed is carried out once, under whatever id it comes, also after a restart") {
+  CommandLog log;
+  CHECK(log.Take(Signed("a", "s"), kSensor, kNow) == CommandDecision::kStart);
+  log.Finish("a", Gone());
+  CommandLog again(log.records());
+  CHECK(again.Take(Signed("b", "s"), kSensor, kNow) == CommandDecision::kAnswer);
+  CHECK(again.ResultOf("b")->outcome == CommandOutcome::kRefused);
+  CHECK(again.Take(Signed("c", "t"), kSensor, kNow) == CommandDecision::kStart);
+}
+
+TEST_CASE("other commands do not push out what was signed before it has expired") {
+  CommandLog log;
+  log.Take(Signed("a", "s"), kSensor, kNow);
+  log.Finish("a", Gone());
+  log.Acknowledge("a");
+  for (size_t i = 0; i < 2 * CommandLog::kRetained; ++i) {
+    const std::string id = absl::StrCat("other-", i);
+    log.Take(Kill(id), kSensor, kNow);
+    log.Finish(id, Gone());
+    log.Acknowledge(id);
+  }
+  CHECK(log.Take(Signed("b", "s"), kSensor, kNow) == CommandDecision::kAnswer);
+}
+
 }  // namespace
 }  // namespace bulkhead::sensor

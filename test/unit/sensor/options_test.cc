@@ -30,10 +30,12 @@ TEST_CASE("an empty file gives the defaults") {
   CHECK(options->scope.empty());
   CHECK_FALSE(options->log_json);
   CHECK_FALSE(options->tamper_guard);
+  CHECK(options->kill_ring_holders);
 }
 
 TEST_CASE("the tamper guard is asked for by the file or the flag") {
   CHECK(Parse("tamper_guard: on")->tamper_guard);
+  CHECK_FALSE(Parse("ring_sockets: report")->kill_ring_holders);
   RawOptions flags;
   flags.tamper_guard = "off";
   CHECK_FALSE(Parse("tamper_guard: on", flags)->tamper_guard);
@@ -77,6 +79,7 @@ TEST_CASE("what is wrong is named") {
                                   {"a: [", "options.yaml"},
                                   {"policy_file: /p\ncontrol_plane: a:1", "policy_file"},
                                   {"tamper_guard: maybe", "tamper_guard"},
+                                  {"ring_sockets: spare", "ring_sockets"},
                                   {"tamper_guard: on\nscope: /sys/fs/cgroup/x", "cannot be combined with scope"},
                                   {"tamper_guard: on\npolicy_file: /p", "cannot be combined with policy_file"}};
   for (const auto& [yaml, named] : cases) {

@@ -206,7 +206,7 @@ TEST_CASE_METHOD(Fixture, "tokens that do not enroll say why, and a bad request 
   const std::string old = plane.MakeToken();
   plane.database().ExecuteAsSuperuser(
       "UPDATE enrollment_tokens SET created_at = created_at - interval '2 days', "
-      "expires_at = expires_at - interval '2 days' WHERE used_at IS NULL");
+      "expires_at = expires_at - interval '2 days' WHERE uses = 0");
   const grpc::Status expired = Enroll(old, "db-3", csr);
   CHECK_GRPC_CODE(expired, UNAUTHENTICATED);
   CHECK(ReasonIn(expired) == "TOKEN_EXPIRED");

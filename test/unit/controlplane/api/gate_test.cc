@@ -6,6 +6,8 @@
 #include "bulkhead/v1/access_service.pb.h"
 #include "bulkhead/v1/audit.pb.h"
 #include "bulkhead/v1/certificate_service.pb.h"
+#include "bulkhead/v1/event_service.pb.h"
+#include "bulkhead/v1/order_approval_service.pb.h"
 #include "bulkhead/v1/policy_service.pb.h"
 #include "bulkhead/v1/rollout_service.pb.h"
 #include "controlplane/domain/roles.h"
@@ -23,7 +25,8 @@ std::vector<std::string> EveryRpc() {
   for (const google::protobuf::Descriptor* any :
        {v1::ListSensorsRequest::descriptor(), v1::ListEnforcementPoliciesRequest::descriptor(),
         v1::EnrollRequest::descriptor(), v1::GetTrustBundleRequest::descriptor(), v1::Role::descriptor(),
-        v1::ListAuditRecordsRequest::descriptor(), v1::Hello::descriptor(), v1::Rollout::descriptor()}) {
+        v1::ListAuditRecordsRequest::descriptor(), v1::Hello::descriptor(), v1::Rollout::descriptor(),
+        v1::StoredEvent::descriptor(), v1::OrderProposal::descriptor()}) {
     for (int i = 0; i < any->file()->service_count(); ++i) {
       const auto* service = any->file()->service(i);
       for (int j = 0; j < service->method_count(); ++j)
@@ -57,7 +60,7 @@ TEST_CASE("every RPC is refused without a certificate, but for Enroll") {
   const ControlPlane plane;
   const auto nobody = plane.Connect();
   const auto paths = EveryRpc();
-  CHECK(paths.size() == 48);
+  CHECK(paths.size() == 58);
   for (const std::string& path : paths) {
     INFO(path);
     const grpc::Status status = CallEmpty(nobody, path);
@@ -169,7 +172,8 @@ TEST_CASE("reflection lists every service, and health answers, without a certifi
       Converse(plane.Connect(), "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", "\x3a\x01*", &status);
   for (const char* name : {"bulkhead.v1.SensorService", "bulkhead.v1.PolicyService", "bulkhead.v1.IsolationRuleService",
                            "bulkhead.v1.EnrollmentService", "bulkhead.v1.AuditService", "bulkhead.v1.SensorLinkService",
-                           "grpc.health.v1.Health"}) {
+                           "bulkhead.v1.EventService", "bulkhead.v1.AccessService", "bulkhead.v1.CertificateService",
+                           "bulkhead.v1.OrderApprovalService", "grpc.health.v1.Health"}) {
     CHECK_THAT(services, Catch::Contains(name));
   }
   // file_containing_symbol (4): the health service can be described too.

@@ -129,6 +129,17 @@ TEST_CASE("admission forgets addresses, and a clock that goes back changes nothi
   CHECK(slow.Wait(now + absl::Milliseconds(500)) == absl::ZeroDuration());
 }
 
+TEST_CASE("what is not served is counted for each address, until it was told") {
+  const absl::Time now = absl::FromUnixSeconds(1790000000);
+  Admission admission({.rate = 1e9, .rate_per_address = 1}, now);
+  for (int i = 0; i < 5; ++i) admission.Admit("a", now);
+  CHECK(admission.Admit("b", now));
+  CHECK(admission.TakeRefused("a") == 3);
+  CHECK(admission.TakeRefused("a") == 0);
+  CHECK(admission.TakeRefused("b") == 0);
+  CHECK(admission.TakeRefused("c") == 0);
+}
+
 TEST_CASE("an address that is taken is named") {
   auto first = Listener::Open({"127.0.0.1:0"}, {});
   REQUIRE_OK(first);

@@ -3,6 +3,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "controlplane/orders/orders.h"
 #include "harness/status_matchers.h"
 #include "unit/controlplane/link/test_sensor.h"
 
@@ -17,7 +18,8 @@ struct Fixture {
   // A run of the sensor program connects and goes.
   void Connect(const std::string& instance) { TestSensor(plane, identity).Open(instance); }
   v1::Sensor Get() {
-    plane.server().Maintain();
+    // As every replica does every five seconds.
+    REQUIRE_OK(orders::SuspectClones(plane.store()));
     v1::GetSensorRequest request;
     request.set_sensor("web-1");
     v1::GetSensorResponse response;

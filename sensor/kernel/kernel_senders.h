@@ -1,0 +1,31 @@
+// Modules of the kernel that send packets by themselves, past every hook: found behind a wall, and unloaded.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "sensor/domain/observed_state.h"
+
+namespace bulkhead::sensor {
+
+// netconsole sends the kernel's log, which every process may write to; pktgen sends what it is told. Both hand their
+// frames to the driver, past traffic control. Not thread safe.
+class KernelSenders {
+ public:
+  // Stops them and unloads them. New ones are refused where a security hook works (bpf/frames.bpf.c).
+  void Close();
+
+  // Forgets what was ended; for a new order.
+  void Reset();
+
+  // What was unloaded, and as degraded what could not be.
+  void Describe(ObservedState* observed) const;
+
+ private:
+  void Unload(const std::string& module);
+
+  std::vector<std::string> ended_;  // in words
+  std::vector<std::string> left_;   // in words
+};
+
+}  // namespace bulkhead::sensor
