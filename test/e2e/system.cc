@@ -37,13 +37,12 @@ void System::Fail(const std::string& what) const {
 System::System() : directory_(MakeTempDirectory()) {
   sandbox_ = std::make_unique<Sandbox>(directory_);
   postgres_ = std::make_unique<Postgres>(directory_);
-  database_ = "--postgres=" + postgres_->url();
   server_ = "127.0.0.1:" + std::to_string(FreePort());
-  if (Run(ControlPlane({"init"})).exit_code != 0) Fail("making the CA failed");
+  if (OnControlPlane({"init"}).exit_code != 0) Fail("making the CA failed");
   StartControlPlane();
   for (const std::string role : {"admin", "operator", "viewer"}) {
-    const Result issued = Run(ControlPlane(
-        {"issue-operator", database_, "--name", role, "--role", role, "--out", Identity(role), "--server", server_}));
+    const Result issued = OnControlPlane(
+        {"issue-operator", "--name", role, "--role", role, "--out", Identity(role), "--server", server_});
     if (issued.exit_code != 0) Fail("issuing the " + role + " failed: " + issued.err);
   }
   Enroll(false);
@@ -64,13 +63,16 @@ System::~System() {
 Arguments System::ControlPlane(const Arguments& arguments) const {
   Arguments whole = {Program("bulkhead-controlplane")};
   whole.insert(whole.end(), arguments.begin(), arguments.end());
-  whole.insert(whole.end(), {"--state", directory_ + "/control_plane"});
+  whole.insert(whole.end(), {"--state", control_plane_directory(), "--postgres=" + database_url()});
   return whole;
+}
+
+Result System::OnControlPlane(const Arguments& arguments) const {
+  return Run(ControlPlane(arguments));
 }
 
 void System::StartControlPlane(const Arguments& more) {
   Arguments serve = {"serve",
-                     database_,
                      "--listen",
                      server_,
                      "--server-name",

@@ -24,6 +24,9 @@ class System {
   Result As(const std::string& role, const Arguments& arguments) const;
   Result Ctl(const Arguments& arguments) const { return As("operator", arguments); }
 
+  // bulkhead-controlplane on the control plane's machine, to its end.
+  Result OnControlPlane(const Arguments& arguments) const;
+
   // What the control plane says about the sensor.
   v1::Sensor GetSensor() const;
   // Waits until the sensor is connected and its kernel has what was ordered.
@@ -33,6 +36,8 @@ class System {
 
   Sandbox& sandbox() { return *sandbox_; }
   const std::string& directory() const { return directory_; }
+  std::string control_plane_directory() const { return directory_ + "/control_plane"; }
+  std::string database_url() const { return postgres_->url(); }
   std::string sensor_directory() const { return directory_ + "/sensor"; }
   const std::string& server() const { return server_; }
   // Of the control plane's /metrics, on the loopback.
@@ -66,7 +71,6 @@ class System {
   std::string directory_;
   std::string server_;
   const uint16_t metrics_port_ = static_cast<uint16_t>(FreePort());
-  std::string database_;
   std::unique_ptr<Sandbox> sandbox_;
   std::unique_ptr<Postgres> postgres_;
   std::unique_ptr<Daemon> control_plane_;
