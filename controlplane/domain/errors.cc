@@ -217,6 +217,15 @@ bool IsStreamSuperseded(const absl::Status& status) {
   return ReasonOf(status) == "STREAM_SUPERSEDED";
 }
 
+absl::Status ReportMissing() {
+  return Make(absl::StatusCode::kDataLoss, "REPORT_MISSING",
+              "the database lost the report that this heartbeat builds on; report everything again");
+}
+
+bool IsReportMissing(const absl::Status& status) {
+  return ReasonOf(status) == "REPORT_MISSING";
+}
+
 absl::Status TooManyScopedPolicies(absl::string_view sensor, int64_t limit) {
   return Make(absl::StatusCode::kResourceExhausted, "TOO_MANY_SCOPED_POLICIES",
               absl::StrCat("sensor \"", sensor, "\" has ", limit,
