@@ -2,7 +2,7 @@
 # Installs what the suites need, builds with sanitizers and runs the suites through ctest, whose summary comes last.
 #
 #   test/run.sh              every suite but bench
-#   test/run.sh LABEL...     only the suites with one of these labels: lint protos unit store kernel vm guest e2e failover leak fuzz
+#   test/run.sh LABEL...     only the suites with one of these labels: lint protos unit store kernel vm guest e2e leak fuzz
 #                            bench (guest: the short ones of vm)
 #
 # JOBS=N builds with N processes (default: one for each CPU). The exit status is ctest's; running no test at all is a failure.

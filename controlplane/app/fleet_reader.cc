@@ -21,22 +21,17 @@ FleetReader::FleetReader(Store* store, Metrics* metrics, const Clock* clock, abs
       }) {}
 
 void FleetReader::Stop() {
-  {
-    absl::MutexLock lock(&mutex_);
-    stopping_ = true;
-  }
+  pause_.Stop();
   if (thread_.joinable()) thread_.join();
 }
 
 void FleetReader::Loop() {
-  while (true) {
+  do {
     // What was read before stays; bulkhead_fleet_read_timestamp_seconds tells how old it is.
     if (const absl::Status read = Read(); !read.ok()) {
       LogWarning("figures for monitoring not read", {{"error", read.ToString()}});
     }
-    absl::MutexLock lock(&mutex_);
-    if (mutex_.AwaitWithTimeout(absl::Condition(&stopping_), kInterval)) return;
-  }
+  } while (pause_.For(kInterval));
 }
 
 absl::Status FleetReader::Read() {

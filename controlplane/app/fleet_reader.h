@@ -3,11 +3,10 @@
 
 #include <thread>
 
-#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "common/clock.h"
+#include "common/pause.h"
 #include "controlplane/metrics/metrics.h"
 #include "controlplane/store/store.h"
 
@@ -22,18 +21,17 @@ class FleetReader {
   ~FleetReader() { Stop(); }
 
   // Returns once the reading in progress has ended. May be called again, from one thread.
-  void Stop() ABSL_LOCKS_EXCLUDED(mutex_);
+  void Stop();
 
  private:
-  void Loop() ABSL_LOCKS_EXCLUDED(mutex_);
+  void Loop();
   absl::Status Read();
 
   Store* const store_;
   Metrics* const metrics_;
   const Clock* const clock_;
   const absl::Duration heartbeat_interval_;
-  absl::Mutex mutex_;
-  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  Pause pause_;
   std::thread thread_;
 };
 

@@ -38,6 +38,7 @@ void HealthMonitor::Stop() {
     absl::MutexLock lock(&mutex_);
     stopping_ = true;
   }
+  pause_.Stop();
   if (!thread_.joinable()) return;
   thread_.join();
   Judge();
@@ -54,13 +55,7 @@ std::pair<bool, std::string> HealthMonitor::Look() const {
 }
 
 void HealthMonitor::Loop() {
-  while (true) {
-    {
-      absl::MutexLock lock(&mutex_);
-      if (mutex_.AwaitWithTimeout(absl::Condition(&stopping_), kLookEvery)) return;
-    }
-    Judge();
-  }
+  while (pause_.For(kLookEvery)) Judge();
 }
 
 void HealthMonitor::Judge() {

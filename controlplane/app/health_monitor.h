@@ -10,6 +10,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
+#include "common/pause.h"
 
 namespace bulkhead::controlplane {
 
@@ -52,6 +53,7 @@ class HealthMonitor {
   absl::Status database_ ABSL_GUARDED_BY(mutex_) = absl::UnavailableError("not asked yet");
   // Not wall-clock time, which may jump.
   std::chrono::steady_clock::time_point answered_at_ ABSL_GUARDED_BY(mutex_);
+  Pause pause_;
   std::thread thread_;
 };
 

@@ -261,7 +261,7 @@ void Server::Maintain() {
   if (const auto renewed = certificate_->RenewIfDue(); !renewed.ok()) {
     LogError("server certificate not renewed", {{"error", renewed.status().ToString()}});
   }
-  ShowCertificates();
+  if (monitoring_) ShowCertificates();
 }
 
 void Server::KeepHouse() {

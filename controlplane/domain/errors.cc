@@ -290,6 +290,15 @@ bool IsStreamSuperseded(const absl::Status& status) {
   return ReasonOf(status) == "STREAM_SUPERSEDED";
 }
 
+absl::Status ReportMissing() {
+  return Make(absl::StatusCode::kDataLoss, "REPORT_MISSING",
+              "the database lost the report that this heartbeat builds on; report everything again");
+}
+
+bool IsReportMissing(const absl::Status& status) {
+  return ReasonOf(status) == "REPORT_MISSING";
+}
+
 absl::Status PeerTooFast(double calls_per_second) {
   return Make(absl::StatusCode::kResourceExhausted, "PEER_RATE_LIMIT",
               absl::StrCat("this identity makes more than ", calls_per_second,

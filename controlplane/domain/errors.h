@@ -81,6 +81,9 @@ absl::Status ResumeTokenExpired(absl::string_view why);
 // To a stream: another one holds the sensor now. Not to be retried on the same stream.
 absl::Status StreamSuperseded();
 bool IsStreamSuperseded(const absl::Status& status);
+// To a stream: the report that its heartbeat builds on is not in the database. The next one must say everything.
+absl::Status ReportMissing();
+bool IsReportMissing(const absl::Status& status);
 
 // RESOURCE_EXHAUSTED.
 absl::Status TooManyIsolationRules(int64_t limit);

@@ -22,6 +22,7 @@ void HeartbeatBatcher::Add(PlainHeartbeat heartbeat, Answer answer) {
     absl::MutexLock lock(&mutex_);
     if (!stopping_) {
       waiting_.push_back({std::move(heartbeat), std::move(answer)});
+      if (waiting_.size() >= kMostInBatch) collect_.Wake();
       return;
     }
   }
@@ -33,11 +34,8 @@ void HeartbeatBatcher::Stop() {
     absl::MutexLock lock(&mutex_);
     stopping_ = true;
   }
+  collect_.Stop();
   if (writer_.joinable()) writer_.join();
-}
-
-bool HeartbeatBatcher::IsFull() const {
-  return stopping_ || waiting_.size() >= kMostInBatch;
 }
 
 void HeartbeatBatcher::Loop() {
@@ -45,9 +43,14 @@ void HeartbeatBatcher::Loop() {
 }
 
 std::vector<HeartbeatBatcher::Entry> HeartbeatBatcher::NextBatch() {
+  bool full = false;
+  {
+    absl::MutexLock lock(&mutex_);
+    mutex_.Await(absl::Condition(this, &HeartbeatBatcher::HasSome));
+    full = waiting_.size() >= kMostInBatch;
+  }
+  if (!full) collect_.For(kHeartbeatDelay);
   absl::MutexLock lock(&mutex_);
-  mutex_.Await(absl::Condition(this, &HeartbeatBatcher::HasSome));
-  mutex_.AwaitWithTimeout(absl::Condition(this, &HeartbeatBatcher::IsFull), kHeartbeatDelay);
   const auto end = waiting_.begin() + static_cast<ptrdiff_t>(std::min(waiting_.size(), kMostInBatch));
   std::vector<Entry> batch(std::make_move_iterator(waiting_.begin()), std::make_move_iterator(end));
   waiting_.erase(waiting_.begin(), end);

@@ -8,6 +8,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
+#include "common/pause.h"
 #include "controlplane/store/store.h"
 
 namespace bulkhead::controlplane {
@@ -40,12 +41,12 @@ class HeartbeatBatcher {
   std::vector<Entry> NextBatch() ABSL_LOCKS_EXCLUDED(mutex_);
   void StoreBatch(std::vector<Entry> batch);
   bool HasSome() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return stopping_ || !waiting_.empty(); }
-  bool IsFull() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   Store* const store_;
   absl::Mutex mutex_;
   std::vector<Entry> waiting_ ABSL_GUARDED_BY(mutex_);
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  Pause collect_;  // woken when a batch is full
   std::thread writer_;
 };
 

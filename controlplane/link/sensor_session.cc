@@ -287,20 +287,27 @@ bool SensorSession::IsPlain(const SensorReport& report) const {
 
 void SensorSession::CollectHeartbeat(uint64_t sequence, std::string observed) {
   collecting_ = true;
-  hub_->heartbeats().Add({.owner = owner(), .number = ++reports_, .observed = std::move(observed)},
-                         [self = shared_from_this(), sequence](absl::StatusOr<OrderedState> ordered) {
-                           {
-                             absl::MutexLock lock(&self->mutex_);
-                             self->collected_.emplace(sequence, std::move(ordered));
-                           }
-                           self->Wake();
-                         });
+  hub_->heartbeats().Add(
+      {.owner = owner(), .number = ++reports_, .observed = std::move(observed), .whole = last_whole_},
+      [self = shared_from_this(), sequence](absl::StatusOr<OrderedState> ordered) {
+        {
+          absl::MutexLock lock(&self->mutex_);
+          self->collected_.emplace(sequence, std::move(ordered));
+        }
+        self->Wake();
+      });
 }
 
 absl::Status SensorSession::AnswerCollected(uint64_t sequence, const absl::StatusOr<OrderedState>& ordered) {
   collecting_ = false;
   // The batcher has logged it, once for all.
   if (stream_->closed() || IsPassing(ordered.status())) return absl::OkStatus();
+  if (IsReportMissing(ordered.status())) {
+    LogInfo("the database lost a report; the next heartbeat is stored whole", {{"sensor", sensor_id()}});
+    last_said_.reset();
+    enforced_generation_ = 0;
+    return Synchronize(sequence);
+  }
   context_->on_report(sensor_id());
   return AnswerHeartbeat(sequence, ordered);
 }
@@ -433,6 +440,7 @@ absl::StatusOr<OrderedState> SensorSession::StoreReport(const v1::ObservedState&
   if (heartbeat && context_->observer) context_->observer->OnHeartbeat();
   CountKernelCounters(observed);
   if (Knows(ordered)) RecordEnforced(observed, report);
+  last_whole_ = report.number;
   last_said_ = WithoutBlobs(std::move(report));
   return ordered;
 }

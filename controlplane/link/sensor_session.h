@@ -156,7 +156,9 @@ class SensorSession final : public StreamHandler, public std::enable_shared_from
   v1::HostInfo host_;
   v1::Capabilities capabilities_;
   uint64_t reports_ = 0;     // of this stream
-  SensorReport last_said_;   // the last report that was stored at once, without its blobs
+  // The last report that said everything, without its blobs; none once it is known to be lost.
+  std::optional<SensorReport> last_said_;
+  uint64_t last_whole_ = 0;  // its number
   bool collecting_ = false;  // one heartbeat is in the batcher
   std::string event_run_id_;
   bool event_runs_known_ = false;  // the sensor names its runs

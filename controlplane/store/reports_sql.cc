@@ -39,11 +39,12 @@ FROM sensors s WHERE s.id = $1::uuid)";
 // one sensor must not make a thousand wait, or two batches each other.
 constexpr char kRecordHeartbeats[] = R"(
 WITH given AS (
-  SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bytea[]) WITH ORDINALITY
-    AS g (sensor_id, epoch, number, observed, place)
+  SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bytea[], $5::bigint[]) WITH ORDINALITY
+    AS g (sensor_id, epoch, number, observed, whole, place)
 ), free AS (
   SELECT r.sensor_id, g.number, g.observed FROM given g JOIN sensor_reports r
     ON r.sensor_id = g.sensor_id AND r.session_epoch = g.epoch AND r.report_number < g.number
+    AND r.report_number >= g.whole
   FOR NO KEY UPDATE OF r SKIP LOCKED
 ), stored AS (
   UPDATE sensor_reports r SET observed = f.observed, report_number = f.number, observed_at = now(),
@@ -56,6 +57,7 @@ WITH given AS (
   SELECT sensor_id, observed_generation, observed_digest, degraded_count, critical_count FROM stored
 )
 SELECT g.place, g.sensor_id, s.trust, s.desired_generation, s.desired_digest, r.session_epoch = g.epoch AS owned,
+       r.report_number >= g.whole AS has_whole,
        EXISTS (SELECT FROM commands c WHERE c.sensor_id = s.id AND c.finished_at IS NULL) AS open_commands,
        set_config('synchronous_commit', 'off', true)
 FROM given g LEFT JOIN sensors s ON s.id = g.sensor_id LEFT JOIN sensor_reports r ON r.sensor_id = s.id)";
@@ -89,25 +91,29 @@ absl::StatusOr<std::vector<absl::StatusOr<OrderedState>>> PgStore::RecordHeartbe
   std::vector<int64_t> epochs;
   std::vector<uint64_t> numbers;
   std::vector<std::string> observed;
+  std::vector<uint64_t> wholes;
   for (const PlainHeartbeat& heartbeat : heartbeats) {
     if (!IsUuid(heartbeat.owner.sensor_id)) return SensorNotFound(heartbeat.owner.sensor_id);
     ids.push_back(heartbeat.owner.sensor_id);
     epochs.push_back(heartbeat.owner.epoch);
     numbers.push_back(heartbeat.number);
     observed.push_back(heartbeat.observed);
+    wholes.push_back(heartbeat.whole);
   }
   std::vector<absl::StatusOr<OrderedState>> answers;
   RETURN_IF_ERROR(RunPg([&](PgTransaction& tx) -> absl::Status {
     answers.assign(heartbeats.size(), absl::InternalError("the database did not answer for this heartbeat"));
     ASSIGN_OR_RETURN(const pqxx::result rows,
                      tx.Execute("store heartbeats", kRecordHeartbeats, TextArray(ids), NumberArray(epochs),
-                                NumberArray(numbers), BytesArray(observed)));
+                                NumberArray(numbers), BytesArray(observed), NumberArray(wholes)));
     for (const pqxx::row& row : rows) {
       absl::StatusOr<OrderedState>& answer = answers.at(row["place"].as<size_t>() - 1);
       if (row["trust"].is_null()) {
         answer = SensorNotFound(row["sensor_id"].c_str());
       } else if (!row["owned"].as<bool>()) {
         answer = StreamSuperseded();
+      } else if (!row["has_whole"].as<bool>()) {
+        answer = ReportMissing();
       } else {
         answer = ReadRow("store heartbeats", row, OrderedStateFrom);
       }

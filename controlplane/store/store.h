@@ -62,6 +62,7 @@ struct PlainHeartbeat {
   Ownership owner;
   uint64_t number = 0;   // of the report in its stream; see SensorReport.number
   std::string observed;  // bulkhead.v1.ObservedState
+  uint64_t whole = 0;    // number of the report that it builds on: the last that said everything
 };
 
 // How long records are kept. Whole days go at once: a record may be kept up to a day longer.
@@ -310,7 +311,8 @@ class Store {
                                                     bool heartbeat) = 0;
   // Stores what they say that no later report of their stream has said, and a row of history for each, in one statement
   // that waits for no lock: a sensor that somebody has locked now keeps its older report. Answers each in its place, as
-  // RecordReport would.
+  // RecordReport would, or ReportMissing: a primary that was lost took the report with it that this one builds on, for
+  // reports do not wait for standbys.
   virtual absl::StatusOr<std::vector<absl::StatusOr<OrderedState>>> RecordHeartbeats(
       const std::vector<PlainHeartbeat>& heartbeats) = 0;
   // Stores what became of a generation. A report of `applied` clears an older failure. StreamSuperseded as above.

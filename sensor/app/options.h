@@ -34,9 +34,8 @@ struct Options {
   std::string policy_file;        // not empty: this is enforced, and there is no control plane
   bool tamper_guard = false;      // then scope and policy_file are empty
   bool kill_ring_holders = true;  // behind a wall: who has a socket that works past it, or else they are only named
-  std::string
-      order_keys;  // not empty: file of the keys without whose signatures orders are refused; see order_keys_file.h
-  std::string config_file;  // where this was read from; empty: nowhere. Filled in by the command line
+  std::string order_keys;         // not empty: orders without the signatures that this file asks for are refused
+  std::string config_file;        // where this was read from; empty: nowhere. Filled in by the command line
   LogLevel log_level = LogLevel::kInfo;
   bool log_json = false;
 };

@@ -19,13 +19,6 @@ namespace {
 constexpr uint32_t kZero = 0;
 constexpr int kListProcessesEvery = 20;  // rounds of Maintain, which comes twice a second
 
-// A wall without a scope is in force.
-bool EnforcesHostWall(const bh_config& config) {
-  const uint64_t now = BootNanoseconds();
-  return bh_leased_mode(config.contain, config.contain_expires, now) == BH_WALL_ENFORCE ||
-         bh_leased_mode(config.isolate, config.isolate_expires, now) == BH_WALL_ENFORCE;
-}
-
 bool Contains(const std::vector<bh_endpoint>& endpoints, const bh_endpoint& wanted) {
   return std::any_of(endpoints.begin(), endpoints.end(),
                      [&wanted](const auto& e) { return std::memcmp(&e, &wanted, sizeof(e)) == 0; });
@@ -101,9 +94,11 @@ absl::Status KernelDatapath::RefreshAllowLists() {
 void KernelDatapath::EndWhatWorksPast() {
   if (!state_.has_wall()) return;
   ring_holders_.Close();
-  // The kernel as a whole belongs to no scope.
+  if (!scope_.is_host()) return;
+  // The kernel as a whole belongs to no scope: the host's own wall counts.
   const absl::StatusOr<std::optional<bh_config>> config = store_.ReadConfig();
-  if (scope_.is_host() && config.ok() && config->has_value() && EnforcesHostWall(**config)) kernel_senders_.Close();
+  if (!config.ok() || !config->has_value()) return;
+  if (bh_enforced_wall(&**config, BootNanoseconds()) != BH_NO_WALL) kernel_senders_.Close();
 }
 
 // The module may be loaded at any time. From then on a file has another identity, so all are identified anew.

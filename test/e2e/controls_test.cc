@@ -6,6 +6,7 @@
 #include <fstream>
 #include <iterator>
 
+#include "e2e/require_ctl.h"
 #include "e2e/system.h"
 
 namespace bulkhead::e2e {
@@ -34,14 +35,6 @@ std::string IdAfter(const std::string& text, const std::string& label) {
   const size_t at = text.find(label);
   return at == std::string::npos ? "" : text.substr(at + label.size(), 36);
 }
-
-#define REQUIRE_CTL(...)                           \
-  [&] {                                            \
-    const Result result = system.Ctl(__VA_ARGS__); \
-    INFO(result.err << result.out);                \
-    REQUIRE(result.exit_code == 0);                \
-    return result;                                 \
-  }()
 
 TEST_CASE("contain cuts all that the host opens, keeps what others open, and release gives it back") {
   System& system = System::Get();

@@ -10,10 +10,6 @@ namespace {
 
 using Catch::Matchers::Contains;
 
-Result Sql(const System& system, const std::string& database, const std::string& sql) {
-  return Run({"psql", "-h", system.directory() + "/postgres.run", "-U", "postgres", "-d", database, "-XAtqc", sql});
-}
-
 std::string Trimmed(std::string text) {
   while (!text.empty() && text.back() == '\n') text.pop_back();
   return text;
@@ -40,7 +36,7 @@ TEST_CASE("each stopped execution is an event, once, also when the control plane
     }
   }
   const auto count = [&](const std::string& what) {
-    return Trimmed(Sql(system, "postgres", "SELECT " + what + " FROM events WHERE detail LIKE '%" + tool + "%'").out);
+    return Trimmed(system.Sql("SELECT " + what + " FROM events WHERE detail LIKE '%" + tool + "%'").out);
   };
   REQUIRE(Eventually(std::chrono::seconds(60), [&] { return std::stoi(count("count(*)")) >= kTries; }));
   CHECK(count("count(*)") == count("count(DISTINCT (sensor_id, run_id, sequence))"));
@@ -58,19 +54,19 @@ TEST_CASE("each stopped execution is an event, once, also when the control plane
 TEST_CASE("a plain heartbeat is stored in batches, and the sensor stays healthy through restarts of the database") {
   System& system = System::Get();
   system.Reset();
-  const auto beats = [&] { return std::stoi(Sql(system, "postgres", "SELECT count(*) FROM heartbeats").out); };
+  const auto beats = [&] { return std::stoi(system.Sql("SELECT count(*) FROM heartbeats").out); };
   const int before = beats();
   CHECK(Eventually(std::chrono::seconds(20), [&] { return beats() >= before + 5; }));
-  CHECK(Trimmed(Sql(system, "postgres", "SELECT count(*) FROM heartbeats_default").out) == "0");
+  CHECK(Trimmed(system.Sql("SELECT count(*) FROM heartbeats_default").out) == "0");
   CHECK(system.GetSensor().health() != v1::HEALTH_OFFLINE);
 }
 
 TEST_CASE("a role that does not own the tables runs the control plane, and cannot touch the audit log") {
   System& system = System::Get();
   const std::string where = "@/two_roles?host=" + system.directory() + "/postgres.run";
-  REQUIRE(Sql(system, "postgres", "CREATE ROLE rt_owner LOGIN").exit_code == 0);
-  REQUIRE(Sql(system, "postgres", "CREATE ROLE rt LOGIN").exit_code == 0);
-  REQUIRE(Sql(system, "postgres", "CREATE DATABASE two_roles OWNER rt_owner").exit_code == 0);
+  REQUIRE(system.Sql("CREATE ROLE rt_owner LOGIN").exit_code == 0);
+  REQUIRE(system.Sql("CREATE ROLE rt LOGIN").exit_code == 0);
+  REQUIRE(system.Sql("CREATE DATABASE two_roles OWNER rt_owner").exit_code == 0);
   const std::string state = system.directory() + "/two_roles";
   const auto plane = [&](const Arguments& arguments, const std::string& role) {
     Arguments whole = {Program("bulkhead-controlplane")};
@@ -141,12 +137,13 @@ TEST_CASE("an owner who rewrites the audit log deceives the control plane, and n
   Write(file, forged);
   CHECK(verify({"--file", file}).exit_code == 1);
   // Records cut off at the end, and the head moved back to hide it.
-  REQUIRE(
-      Sql(system, "postgres",
-          "SET session_replication_role = replica; DELETE FROM audit_log WHERE sequence >= (SELECT max(sequence) - 1 "
-          "FROM audit_log); UPDATE audit_heads SET (sequence, hash) = (SELECT sequence, hash FROM audit_log ORDER BY "
-          "sequence DESC LIMIT 1)")
-          .exit_code == 0);
+  REQUIRE(system
+              .Sql("SET session_replication_role = replica; DELETE FROM audit_log WHERE sequence >= (SELECT "
+                   "max(sequence) - 1 "
+                   "FROM audit_log); UPDATE audit_heads SET (sequence, hash) = (SELECT sequence, hash FROM audit_log "
+                   "ORDER BY "
+                   "sequence DESC LIMIT 1)")
+              .exit_code == 0);
   CHECK(system.As("viewer", {"audit", "verify"}).exit_code == 0);
   const Result missed = system.As("viewer", {"audit", "verify", "--expect-head", head});
   CHECK(missed.exit_code == 1);

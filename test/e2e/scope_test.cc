@@ -6,20 +6,13 @@
 #include <filesystem>
 #include <stdexcept>
 
+#include "e2e/require_ctl.h"
 #include "e2e/system.h"
 
 namespace bulkhead::e2e {
 namespace {
 
 using Catch::Matchers::Contains;
-
-#define REQUIRE_CTL(...)                           \
-  [&] {                                            \
-    const Result result = system.Ctl(__VA_ARGS__); \
-    INFO(result.err << result.out);                \
-    REQUIRE(result.exit_code == 0);                \
-    return result;                                 \
-  }()
 
 // A cgroup below the one that the sensor was started for.
 class Part {

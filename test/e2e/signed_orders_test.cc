@@ -4,20 +4,13 @@
 #include <fstream>
 #include <memory>
 
+#include "e2e/require_ctl.h"
 #include "e2e/system.h"
 
 namespace bulkhead::e2e {
 namespace {
 
 using Catch::Matchers::Contains;
-
-#define REQUIRE_CTL(...)                           \
-  [&] {                                            \
-    const Result result = system.Ctl(__VA_ARGS__); \
-    INFO(result.err << result.out);                \
-    REQUIRE(result.exit_code == 0);                \
-    return result;                                 \
-  }()
 
 // The system with a sensor that trusts two keys. As before when this ends.
 class Signed {

@@ -72,6 +72,15 @@ TEST_CASE_METHOD(Fixture, "a heartbeat that is stored late does not hide a later
   CHECK(Read(*store, "web-1").report.observed == "new stream");
 }
 
+TEST_CASE_METHOD(Fixture, "a heartbeat whose whole report the database lost stores nothing and says so") {
+  const Ownership owner = Open("web-1");
+  REQUIRE_OK(Record({{owner, 2, "kept", 1}})[0]);
+  // What a standby has when the primary dies with the report that was stored third.
+  const auto answers = Record({{owner, 4, "half a truth", 3}});
+  CHECK(IsReportMissing(answers[0].status()));
+  CHECK(Read(*store, "web-1").report.observed == "kept");
+}
+
 TEST_CASE_METHOD(Fixture, "a stream that lost its sensor learns it in the batch, and stores nothing") {
   const Ownership older = Open("web-1");
   const Ownership newer = OpenStream(*store, older.sensor_id);

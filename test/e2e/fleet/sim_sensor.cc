@@ -182,6 +182,15 @@ void SimSensor::SendHeartbeat() {
   request.mutable_heartbeat()->set_sequence(++sequence_);
   *request.mutable_heartbeat()->mutable_observed() = host_.Observe();
   Send(std::move(request));
+  SendUnacknowledged();
+}
+
+void SimSensor::SendUnacknowledged() {
+  v1::ConnectRequest request;
+  for (const auto& [id, result] : host_.unacknowledged()) {
+    *request.mutable_command_result() = result;
+    Send(request);
+  }
 }
 
 void SimSensor::Send(v1::ConnectRequest request) {
@@ -200,10 +209,7 @@ void SimSensor::OnMessage(const v1::ConnectResponse& response) {
       interval_ = std::chrono::seconds(response.welcome().heartbeat_interval_seconds());
       // Full jitter for the first, or a fleet that reconnected together would beat together for ever.
       next_heartbeat_ = last_heard_ + std::chrono::milliseconds(random_() % (interval_.count() + 1));
-      for (const auto& [id, result] : host_.unacknowledged()) {
-        *answer.mutable_command_result() = result;
-        Send(answer);
-      }
+      SendUnacknowledged();
       break;
     case v1::ConnectResponse::kHeartbeatResponse:
       if (response.heartbeat_response().sequence() != 0) {

@@ -75,6 +75,8 @@ class SimSensor {
   void OnEnded(const grpc::Status& status);
   void Send(v1::ConnectRequest request);
   void SendHeartbeat();
+  // What became of commands, at each welcome and with each heartbeat until the control plane has it, as the sensor does.
+  void SendUnacknowledged();
 
   const SimOptions* const options_;
   const SimIdentity identity_;

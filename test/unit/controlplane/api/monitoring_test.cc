@@ -33,21 +33,16 @@ struct Fixture {
   std::string Metrics() { return HttpRequest(plane.server().metrics_port(), "/metrics").body; }
   double Metric(const std::string& series) { return MetricIn(Metrics(), series); }
   // Waits for what a thread of the server counts a moment later.
-  bool Reaches(const std::string& series, double wanted) {
+  bool Becomes(const std::string& series, const std::function<bool(double)>& wanted) {
     for (const absl::Time limit = absl::Now() + absl::Seconds(15); absl::Now() < limit;) {
-      if (Metric(series) == wanted) return true;
+      if (wanted(Metric(series))) return true;
       absl::SleepFor(absl::Milliseconds(50));
     }
     UNSCOPED_INFO(series << " is " << Metric(series));
     return false;
   }
-  // Waits for the first.
-  bool Comes(const std::string& series) {
-    for (const absl::Time limit = absl::Now() + absl::Seconds(15); absl::Now() < limit;) {
-      if (Metric(series) > 0) return true;
-      absl::SleepFor(absl::Milliseconds(50));
-    }
-    return false;
+  bool Reaches(const std::string& series, double wanted) {
+    return Becomes(series, [wanted](double is) { return is == wanted; });
   }
   v1::EnforcementPolicy Contain(const std::string& request_id) {
     v1::ContainSensorRequest request;
@@ -180,7 +175,7 @@ TEST_CASE_METHOD(Fixture, "the database, the queues and the certificates are sho
   CHECK(MetricIn(text, "bulkhead_database_connections{state=\"max\"}") == 13);
   CHECK(MetricIn(text, "bulkhead_worker_queue{pool=\"orders\"}") == 0);
   CHECK(MetricIn(text, "bulkhead_connections_total{outcome=\"accepted\"}") > 0);
-  CHECK(Comes("bulkhead_notifications_total"));
+  CHECK(Becomes("bulkhead_notifications_total", [](double is) { return is > 0; }));
   const double now = absl::ToDoubleSeconds(absl::Now() - absl::UnixEpoch());
   CHECK(MetricIn(text, "bulkhead_certificate_expiry_timestamp_seconds{certificate=\"server\"}") > now);
   CHECK(MetricIn(text, "bulkhead_certificate_expiry_timestamp_seconds{certificate=\"ca\"}") > now);

@@ -38,6 +38,26 @@ TEST_CASE_METHOD(Fixture, "plain heartbeats are answered and kept; what changes 
   CHECK(sensor.Next().heartbeat_response().desired_state().generation() == desired.generation());
 }
 
+TEST_CASE_METHOD(Fixture, "a report that was lost with a primary comes back with the heartbeats") {
+  TestSensor sensor(plane, identity);
+  const v1::DesiredState desired = sensor.Open();
+  const v1::ObservedState observed = TestSensor::Observed(desired.generation(), desired.digest());
+  sensor.SendHeartbeat(1, observed);
+  REQUIRE(sensor.Next().heartbeat_response().sequence() == 1);
+  REQUIRE(Read(plane.store(), "web-1").report.observed_generation == desired.generation());
+  // As on a standby that took over and never had it.
+  plane.database().Execute(
+      "UPDATE sensor_reports SET report_number = 0, observed_generation = 0, observed_digest = ''");
+  for (uint64_t i = 2; i <= 3; ++i) {
+    sensor.SendHeartbeat(i, observed);
+    const v1::HeartbeatResponse answer = sensor.Next().heartbeat_response();
+    CHECK(answer.sequence() == i);
+    CHECK(answer.unchanged());
+  }
+  CHECK(Read(plane.store(), "web-1").report.observed_generation == desired.generation());
+  CHECK(Read(plane.store(), "web-1").report.observed_digest == desired.digest());
+}
+
 TEST_CASE_METHOD(Fixture, "an order meets a heartbeat that is being collected, and neither is lost") {
   TestSensor sensor(plane, identity);
   const v1::DesiredState desired = sensor.Open();
