@@ -100,9 +100,7 @@ SensorSession::SensorSession(const LinkContext* context, SensorHub* hub, const C
       opened_at_(context->clock->Now()),
       ends_at_(EndOfAge(opened_at_, context->max_stream_age)),
       strand_(context->workers),
-      held_{.serial_hex = caller.identity.serial_hex,
-            .issuer_hex = caller.identity.issuer_hex,
-            .trust_bundle_digest = caller.trust_bundle_digest} {}
+      certificate_(context->store, context->authority, caller) {}
 
 void SensorSession::OnMessage(std::string bytes) {
   {
@@ -268,7 +266,7 @@ absl::Status SensorSession::HandleHello(const v1::Hello& hello) {
 absl::Status SensorSession::HandleHeartbeat(const v1::Heartbeat& heartbeat) {
   if (heartbeat.sequence() == 0) return InvalidField("heartbeat.sequence", "starts at 1");
   RETURN_IF_ERROR(CheckDigest(heartbeat.observed()));
-  RETURN_IF_ERROR(NoteStored(heartbeat.stored_certificate()));
+  RETURN_IF_ERROR(certificate_.Confirmed(heartbeat.stored_certificate()));
   SensorReport report = ReportOf(heartbeat.observed(), host_, capabilities_);
   if (IsPlain(report)) {
     if (context_->observer) context_->observer->OnHeartbeat();
@@ -407,27 +405,13 @@ absl::Status SensorSession::HandleRenewal(const v1::RenewCertificate& renewal) {
                                  .issuer_hex = issued.issuer_hex,
                                  .trust_bundle_digest = issued.trust_bundle_digest});
   }));
-  issued_ = Held{.serial_hex = issued.serial_hex,
-                 .issuer_hex = issued.issuer_hex,
-                 .trust_bundle_digest = issued.trust_bundle_digest};
+  certificate_.Issued(issued);
   v1::ConnectResponse response;
   response.mutable_certificate_issued()->set_certificate_chain_pem(issued.chain_pem);
   response.mutable_certificate_issued()->set_trust_bundle_pem(issued.trust_bundle_pem);
   Send(response);
   LogInfo("certificate renewed", {{"sensor", sensor_id()}, {"serial", issued.serial_hex}});
   return absl::OkStatus();
-}
-
-absl::Status SensorSession::NoteStored(const std::string& serial_hex) {
-  if (!issued_ || issued_->serial_hex != serial_hex) return absl::OkStatus();
-  RETURN_IF_ERROR(context_->store->ConfirmCertificate(sensor_id(), serial_hex));
-  held_ = *std::exchange(issued_, std::nullopt);
-  return absl::OkStatus();
-}
-
-bool SensorSession::ShouldRenew() const {
-  const CertificateAuthority::Standing now = context_->authority->standing();
-  return now.issuer_hex != held_.issuer_hex || now.trust_bundle_digest != held_.trust_bundle_digest;
 }
 
 absl::StatusOr<OrderedState> SensorSession::StoreReport(const v1::ObservedState& observed, SensorReport report,
@@ -492,7 +476,7 @@ void SensorSession::AnswerUnchanged(uint64_t sequence) {
   v1::ConnectResponse response;
   response.mutable_heartbeat_response()->set_sequence(sequence);
   response.mutable_heartbeat_response()->set_unchanged(true);
-  response.mutable_heartbeat_response()->set_renew_certificate(ShouldRenew());
+  response.mutable_heartbeat_response()->set_renew_certificate(certificate_.IsOutdated());
   Send(response);
 }
 
@@ -526,7 +510,7 @@ absl::Status SensorSession::Synchronize(uint64_t sequence) {
     v1::HeartbeatResponse& answer = *response.mutable_heartbeat_response();
     answer.set_sequence(sequence);
     answer.set_unchanged(!differs);
-    answer.set_renew_certificate(ShouldRenew());
+    answer.set_renew_certificate(certificate_.IsOutdated());
     if (differs) {
       *answer.mutable_desired_state() = ToProto(missing.desired);
       *answer.mutable_desired_state()->mutable_sent_at() = ToProto(context_->clock->Now());

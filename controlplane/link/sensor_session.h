@@ -15,6 +15,7 @@
 #include "absl/synchronization/mutex.h"
 #include "bulkhead/v1/sensor_link.pb.h"
 #include "common/clock.h"
+#include "controlplane/link/held_certificate.h"
 #include "controlplane/link/link_observer.h"
 #include "controlplane/pki/pki.h"
 #include "controlplane/rpc/method_table.h"
@@ -95,10 +96,6 @@ class SensorSession final : public StreamHandler, public std::enable_shared_from
   absl::Status StoreEvents(EventBatch events);
   void RetryEvents();
   absl::Status HandleRenewal(const v1::RenewCertificate& renewal);
-  // The sensor has this certificate, and the trust bundle that was sent with it, on disk.
-  absl::Status NoteStored(const std::string& serial_hex);
-  // Whether another root issues now, or others are to be trusted, than the sensor knows.
-  bool ShouldRenew() const;
   absl::StatusOr<OrderedState> StoreReport(const v1::ObservedState& observed, SensorReport report, bool heartbeat);
   // Whether it says what the last report said, but for counters, and the sensor has what it was sent: then it can wait
   // for a batch, because nobody's order waits for it.
@@ -155,7 +152,7 @@ class SensorSession final : public StreamHandler, public std::enable_shared_from
   std::string known_digest_;
   v1::HostInfo host_;
   v1::Capabilities capabilities_;
-  uint64_t reports_ = 0;     // of this stream
+  uint64_t reports_ = 0;  // of this stream
   // The last report that said everything, without its blobs; none once it is known to be lost.
   std::optional<SensorReport> last_said_;
   uint64_t last_whole_ = 0;  // its number
@@ -165,14 +162,7 @@ class SensorSession final : public StreamHandler, public std::enable_shared_from
   // The database did not take them; nothing more is read from the sensor until it has. One batch, so bounded.
   std::optional<EventBatch> unstored_events_;
   std::set<std::string> commands_sent_;
-  // A certificate of the sensor and the roots that it was sent with.
-  struct Held {
-    std::string serial_hex;
-    std::string issuer_hex;
-    std::string trust_bundle_digest;
-  };
-  Held held_;                         // the newest that it is known to have
-  std::optional<Held> issued_;        // over this stream, not yet confirmed
+  HeldCertificate certificate_;
   uint64_t enforced_generation_ = 0;  // the last whose policies were marked
   bool enforced_untold_ = false;      // ... and the database could not take the next
   bool counted_ = false;              // whether the two below are of this stream
