@@ -164,7 +164,8 @@ class FileAuthority final : public CertificateAuthority {
   }
 
   // Fills in whose certificates are accepted and what clients are told. Each root must be on disk, or follow one of
-  // `roots` that is believed.
+  // `roots` that is believed and in use: who has the key of one that was retired, perhaps because it was stolen, must
+  // not be able to make its heir.
   static absl::Status Trust(const std::vector<PublicRoot>& roots, Trusted& out) {
     out.roots.reset(X509_STORE_new());
     if (out.roots == nullptr) return OpensslError("set up the trusted roots");
@@ -189,7 +190,7 @@ class FileAuthority final : public CertificateAuthority {
         return OpensslError("set up the trusted roots");
       if (root.sent) told.push_back(root.fingerprint_hex);
       if (root.sent) absl::StrAppend(&out.standing.trust_bundle_pem, root.certificate_pem);
-      believed.push_back(*std::move(certificate));
+      if (!root.retired) believed.push_back(*std::move(certificate));
     }
     out.standing.trust_bundle_digest = TrustBundleDigest(told);
     return absl::OkStatus();

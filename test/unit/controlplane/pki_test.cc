@@ -158,6 +158,24 @@ TEST_CASE("a root that the one before did not sign is not believed, whatever it 
   CHECK_CODE(authority->Follow({no_proof, old_root}, true), kFailedPrecondition);
 }
 
+TEST_CASE("a root that was retired vouches for nobody any more") {
+  const Directory directory;
+  const Directory thief_directory;
+  const auto authority = MakeAuthority(directory.path);
+  PublicRoot stolen = authority->current_root();
+  std::filesystem::copy(directory.path, thief_directory.path,
+                        std::filesystem::copy_options::recursive | std::filesystem::copy_options::overwrite_existing);
+  const auto thief = CertificateAuthority::Open(thief_directory.path);
+  REQUIRE_OK(thief);
+  const PublicRoot forged = *(*thief)->MakeSuccessor(kNow);
+  const PublicRoot successor = *authority->MakeSuccessor(kNow);
+  stolen.retired = true;
+  REQUIRE_OK(authority->Follow({stolen, successor}, true));
+  CHECK_CODE(authority->Follow({stolen, successor, forged}, true), kFailedPrecondition);
+  CHECK_CODE(authority->Follow({stolen, forged, successor}, true), kFailedPrecondition);
+  CHECK(authority->standing().issuer_hex == successor.fingerprint_hex);
+}
+
 TEST_CASE("a key that does not belong to the certificate is refused with advice") {
   const Directory directory;
   MakeAuthority(directory.path);
