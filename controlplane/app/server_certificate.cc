@@ -46,11 +46,12 @@ absl::StatusOr<std::unique_ptr<ServerCertificate>> ServerCertificate::Create(Cer
   std::unique_ptr<ServerCertificate> made(
       new ServerCertificate(authority, clock, std::move(directory), std::move(names)));
   const absl::Status published = made->Publish();
+  if (published.ok()) return made;
   // What an earlier run left may still be good: then the server starts with it, and tries again.
-  if (!published.ok() && !made->CheckPublished().ok()) return published;
-  if (!published.ok()) {
-    LogError("server certificate not issued; the one before is used", {{"error", published.ToString()}});
-  }
+  if (!made->CheckPublished().ok()) return published;
+  ASSIGN_OR_RETURN(const std::string chain, ReadFile(made->certificate_path()));
+  ASSIGN_OR_RETURN(made->not_after_, FirstExpiry(chain));
+  LogError("server certificate not issued; the one before is used", {{"error", published.ToString()}});
   return made;
 }
 

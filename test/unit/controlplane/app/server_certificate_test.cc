@@ -121,6 +121,8 @@ TEST_CASE_METHOD(Fixture,
   auto again = ServerCertificate::Create(authority.get(), &clock, directory + "/tls", {"localhost"});
   REQUIRE_OK(again);
   REQUIRE_OK(Served(**again));
+  // For monitoring: when the one that is served ends.
+  CHECK((*again)->not_after() > clock.now);
   clock.now += absl::Hours(24 * 31);
   CHECK_FALSE(ServerCertificate::Create(authority.get(), &clock, directory + "/tls", {"localhost"}).ok());
 }
