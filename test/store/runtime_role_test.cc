@@ -63,6 +63,41 @@ TEST_CASE_METHOD(Fixture, "the runtime role does all that the control plane does
   REQUIRE_OK(store.Run([](Transaction& tx) { return orders::DeleteSensor(tx, By("ada"), "web-1"); }));
 }
 
+PublicRoot Root(char digit) {
+  return {.fingerprint_hex = std::string(64, digit), .certificate_pem = "-", .cross_pem = "-"};
+}
+
+TEST_CASE_METHOD(Fixture, "the runtime role keeps identities: certificates, roots, roles, suspicions") {
+  REQUIRE_OK(GrantRuntimeRole(database.connection_string(), kRole));
+  const auto opened = OpenAsRuntime();
+  REQUIRE_OK(opened);
+  Store& store = **opened;
+  const Sensor sensor = Enroll(store, "web-1");
+  SensorCertificate certificate;
+  certificate.serial_hex = "0a0b";
+  certificate.sensor_id = sensor.id;
+  certificate.fingerprint_hex = std::string(64, 'a');
+  certificate.not_after = absl::Now() + absl::Hours(1);
+  REQUIRE_OK(store.Run([&](Transaction& tx) { return tx.InsertCertificate(certificate); }));
+  REQUIRE_OK(store.ActivateCertificate("0a0b"));
+  REQUIRE_OK(store.ConfirmCertificate(sensor.id, "0a0b"));
+  REQUIRE_OK(store.CountSupersededUse("0a0b"));
+  REQUIRE_OK(store.GetCloneSigns(1, 1));
+  REQUIRE_OK(store.Run([&](Transaction& tx) { return tx.SetCloneSuspicion(sensor.id, "two hosts").status(); }));
+  REQUIRE_OK(store.Run([&](Transaction& tx) { return orders::ClearCloneSuspicion(tx, By("ada"), "web-1").status(); }));
+  REQUIRE_OK(store.Run([](Transaction& tx) { return orders::BeginRotation(tx, By("root"), Root('1'), Root('2')); }));
+  REQUIRE_OK(store.Run([](Transaction& tx) { return orders::FinishRotation(tx, By("root"), /*force=*/true); }));
+  const std::string run = NewUuid();
+  REQUIRE_OK(store.RenewReplica(run, "replica", absl::Hours(1)));
+  CHECK(store.ReportAuthority(run, std::string(32, 'x'), std::string(64, '2')).value());
+  const Role role{.name = "ci", .permissions = {"sensors:read"}, .created_by = "ada"};
+  REQUIRE_OK(store.Run([&](Transaction& tx) { return tx.InsertRole(role); }));
+  REQUIRE_OK(store.InsertOperator({.name = "ci", .role = "ci"}, std::string(64, 'b')));
+  REQUIRE_OK(store.Run([](Transaction& tx) { return tx.UpdateOperator({.name = "ci", .role = "viewer"}); }));
+  REQUIRE_OK(store.Run([](Transaction& tx) { return tx.DeleteRole("ci"); }));
+  CHECK(store.VerifyAudit()->first_bad == 0);
+}
+
 TEST_CASE_METHOD(Fixture, "the runtime role makes and drops partitions that it does not own") {
   REQUIRE_OK(GrantRuntimeRole(database.connection_string(), kRole));
   database.Execute("DO $$ BEGIN EXECUTE 'DROP TABLE events' || to_char(now() AT TIME ZONE 'UTC', '_YYYYMMDD'); END $$");
@@ -111,6 +146,10 @@ TEST_CASE_METHOD(Fixture, "the runtime role cannot change, remove or unguard wha
         "DELETE FROM events_default",
         "INSERT INTO events_default SELECT * FROM events",
         "UPDATE heartbeats SET critical_count = 0",
+        "UPDATE enrollment_token_uses SET sensor_name = 'web-2'",
+        "DELETE FROM enrollment_token_uses",
+        "DELETE FROM ca_roots",
+        "TRUNCATE ca_roots",
         "DELETE FROM schema_migrations",
         "UPDATE schema_migrations SET name = ''",
         "CREATE TABLE mine (id integer)"}) {

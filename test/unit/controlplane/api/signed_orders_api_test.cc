@@ -10,6 +10,7 @@
 #include "common/file_util.h"
 #include "common/hex.h"
 #include "common/order_keys.h"
+#include "harness/status_matchers.h"
 #include "harness/temp_dir.h"
 #include "unit/controlplane/api/control_plane_fixture.h"
 
@@ -279,6 +280,15 @@ TEST_CASE_METHOD(Fixture, "a signature does not replace a role") {
   as_alice = v1::OrderApprovalService::NewStub(plane.Connect(plane.MakeOperator("root", "admin")));
   REQUIRE_GRPC_OK(Submit(lower, &proposal));
   CHECK_FALSE(proposal.results(0).command_id().empty());
+
+  // A role of an admin's own counts by what it lists.
+  REQUIRE_OK(plane.store().Run([](Transaction& tx) {
+    return tx.InsertRole(
+        {.name = "maintainer", .permissions = {"guard:lower", "sensors:contain"}, .created_by = "root"});
+  }));
+  as_alice = v1::OrderApprovalService::NewStub(plane.Connect(plane.MakeOperator("gus", "maintainer")));
+  lower.set_nonce(RandomBytes(16));
+  REQUIRE_GRPC_OK(Submit(lower, &proposal));
 }
 
 }  // namespace

@@ -104,6 +104,14 @@ TEST_CASE_METHOD(Fixture, "sensors without instances are told apart by their boo
   for (int i = 0; i < 5; ++i) Connect("");
   CHECK_FALSE(Suspected());
   CHECK(plane.database().Value("SELECT array_length(instances, 1) FROM sensor_reports") == "1");
+  // Two hosts that boot apart.
+  for (const char* const boot : {"11111111-6f4e-4b0e-9a55-0c2f7a6d1f11", "22222222-6f4e-4b0e-9a55-0c2f7a6d1f11",
+                                 "11111111-6f4e-4b0e-9a55-0c2f7a6d1f11", "22222222-6f4e-4b0e-9a55-0c2f7a6d1f11"}) {
+    TestSensor sensor(plane, identity);
+    sensor.boot_id = boot;
+    sensor.Open();
+  }
+  CHECK(Suspected());
 }
 
 TEST_CASE_METHOD(Fixture, "the first use of a renewed certificate ends the old one; until then both are good") {

@@ -36,13 +36,14 @@ class TestSensor {
   }
   // Of the sensor's run, for its events; empty: an older sensor. Set before the hello.
   std::string run_id;
+  std::string boot_id = "6d4b9c1e-6f4e-4b0e-9a55-0c2f7a6d1f11";
 
   bool SendHello(const v1::ObservedState& observed = Observed(), const std::string& instance = "") {
     v1::ConnectRequest request;
     request.mutable_hello()->set_run_id(run_id);
     v1::HostInfo& host = *request.mutable_hello()->mutable_host();
     host.set_hostname("web-1.example.org");
-    host.set_boot_id("6d4b9c1e-6f4e-4b0e-9a55-0c2f7a6d1f11");
+    host.set_boot_id(boot_id);
     host.set_kernel_release("6.1.0-test");
     host.set_instance_id(instance);
     v1::Capabilities& capabilities = *request.mutable_hello()->mutable_capabilities();
