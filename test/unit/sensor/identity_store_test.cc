@@ -103,9 +103,9 @@ TEST_CASE("killed between enrollment as another sensor and forgetting the renewe
   REQUIRE_OK(store.StoreNext(Issue(ca)));
   // What Replace leaves when it is cut off after its first half.
   const std::string old_next = std::filesystem::read_symlink(dir / "identity.next").string();
-  std::filesystem::copy(dir / old_next, dir / "identity-kept", std::filesystem::copy_options::recursive);
+  std::filesystem::copy(dir / old_next, dir / "kept", std::filesystem::copy_options::recursive);
   REQUIRE_OK(store.Replace(Issue(ca, kOther)));
-  std::filesystem::rename(dir / "identity-kept", dir / old_next);
+  std::filesystem::rename(dir / "kept", dir / old_next);
   std::filesystem::create_symlink(old_next, dir / "identity.next");
   CHECK_FALSE(store.LoadNext().has_value());
   CHECK(store.Load()->facts.sensor_id == kOther);
