@@ -25,6 +25,12 @@ constexpr absl::Duration kHelloDeadline = absl::Seconds(10);
 // How long a peer may take to read its goodbye: revocation must close a stream within a second.
 constexpr absl::Duration kGoodbyeGrace = absl::Milliseconds(500);
 
+// What a host says of itself is kept for as long as its stream, and stored with each report that says everything. Ours
+// says less than 2 KiB.
+constexpr size_t kMaxHostBytes = 16 << 10;
+constexpr size_t kMaxCapabilitiesBytes = 64 << 10;
+constexpr size_t kMaxTextBytes = 64 << 10;
+
 // While the database is away.
 constexpr absl::Duration kEventRetryInterval = absl::Seconds(2);
 // More lines of one batch are counted, not written: a hostile sensor must not fill the log.
@@ -41,7 +47,21 @@ std::string NameOf(const v1::ConnectRequest& request) {
   return field == nullptr ? "nothing" : field->name();
 }
 
-absl::Status CheckDigest(const v1::ObservedState& observed) {
+absl::Status CheckSize(const google::protobuf::Message& message, const char* field, size_t most) {
+  if (message.ByteSizeLong() <= most) return absl::OkStatus();
+  return InvalidField(field, absl::StrCat("must take at most ", most, " bytes, not ", message.ByteSizeLong()));
+}
+
+absl::Status CheckTexts(const google::protobuf::RepeatedPtrField<std::string>& texts, const char* field) {
+  size_t bytes = 0;
+  for (const std::string& text : texts) bytes += text.size();
+  if (bytes <= kMaxTextBytes) return absl::OkStatus();
+  return InvalidField(field, absl::StrCat("must hold at most ", kMaxTextBytes, " bytes, not ", bytes));
+}
+
+absl::Status CheckObserved(const v1::ObservedState& observed) {
+  RETURN_IF_ERROR(CheckTexts(observed.degraded(), "observed.degraded"));
+  RETURN_IF_ERROR(CheckTexts(observed.critical(), "observed.critical"));
   const std::string& digest = observed.receipt().digest();
   if (digest.empty() || digest.size() == 32) return absl::OkStatus();
   return InvalidField("observed.receipt.digest", "must be empty or 32 bytes");
@@ -230,7 +250,9 @@ absl::Status SensorSession::HandleHello(const v1::Hello& hello) {
   if (hello_done_) return absl::InvalidArgumentError("a second hello on one stream");
   if (hello.host().boot_id().empty()) return InvalidField("hello.host.boot_id", "must not be empty");
   if (!hello.run_id().empty()) RETURN_IF_ERROR(ValidateUuid("hello.run_id", hello.run_id()));
-  RETURN_IF_ERROR(CheckDigest(hello.observed()));
+  RETURN_IF_ERROR(CheckSize(hello.host(), "hello.host", kMaxHostBytes));
+  RETURN_IF_ERROR(CheckSize(hello.capabilities(), "hello.capabilities", kMaxCapabilitiesBytes));
+  RETURN_IF_ERROR(CheckObserved(hello.observed()));
   host_ = hello.host();
   capabilities_ = hello.capabilities();
   event_runs_known_ = !hello.run_id().empty();
@@ -254,7 +276,7 @@ absl::Status SensorSession::HandleHello(const v1::Hello& hello) {
 
 absl::Status SensorSession::HandleHeartbeat(const v1::Heartbeat& heartbeat) {
   if (heartbeat.sequence() == 0) return InvalidField("heartbeat.sequence", "starts at 1");
-  RETURN_IF_ERROR(CheckDigest(heartbeat.observed()));
+  RETURN_IF_ERROR(CheckObserved(heartbeat.observed()));
   SensorReport report = ReportOf(heartbeat.observed(), host_, capabilities_);
   if (IsPlain(report)) {
     if (context_->observer) context_->observer->OnHeartbeat();
@@ -319,7 +341,7 @@ absl::Status SensorSession::HandlePolicyStatus(const v1::PolicyStatus& status) {
   const uint64_t sent = known_generation_;
   const std::string sent_digest = known_digest_;
   if (status.has_observed()) {
-    RETURN_IF_ERROR(CheckDigest(status.observed()));
+    RETURN_IF_ERROR(CheckObserved(status.observed()));
     RETURN_IF_ERROR(CheckTrust(
         StoreReport(status.observed(), ReportOf(status.observed(), host_, capabilities_), /*heartbeat=*/false)));
   }
