@@ -4,9 +4,9 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
-#include "absl/time/clock.h"
 #include "common/status_macros.h"
 #include "controlplane/cli/commands.h"
+#include "controlplane/cli/follow_watch.h"
 #include "controlplane/cli/outcome.h"
 #include "controlplane/cli/render_event.h"
 #include "controlplane/cli/time_flag.h"
@@ -16,7 +16,6 @@ namespace bulkhead::controlplane::cli {
 namespace {
 
 constexpr int kPageSize = 500;
-constexpr absl::Duration kReconnectDelay = absl::Milliseconds(300);
 
 struct Flags {
   std::string sensor;
@@ -82,7 +81,6 @@ absl::Status Show(Session& session, const v1::WatchEventsResponse& change) {
   return absl::OkStatus();
 }
 
-// Goes on at another replica, or at the same one, without a gap.
 absl::Status Watch(Session& session, const Flags& flags) {
   v1::WatchEventsRequest request;
   RETURN_IF_ERROR(Fill(session, flags, request));
@@ -90,25 +88,10 @@ absl::Status Watch(Session& session, const Flags& flags) {
   RETURN_IF_ERROR(session.Connect());
   v1::EventService::Stub stub(session.channel());
   if (session.format == OutputFormat::kTable) session.terminal().out << RenderEventHeader() << std::flush;
-  while (true) {
-    grpc::ClientContext context;
-    const auto reader = stub.WatchEvents(&context, request);
-    v1::WatchEventsResponse change;
-    while (session.terminal().out && reader->Read(&change)) {
-      RETURN_IF_ERROR(Show(session, change));
-      request.clear_since();
-      request.set_resume_token(change.resume_token());
-    }
-    const bool closed = !session.terminal().out;
-    if (closed) context.TryCancel();
-    const grpc::Status ended = reader->Finish();
-    if (closed) return absl::OkStatus();
-    // Before the first answer there is no place to go on from.
-    if (ended.error_code() != grpc::StatusCode::UNAVAILABLE || request.resume_token().empty()) {
-      return ended.ok() ? absl::OkStatus() : DescribeCallError(ended, {session.connection.server, ""});
-    }
-    absl::SleepFor(kReconnectDelay);
-  }
+  return FollowWatch<v1::WatchEventsResponse>(
+      session, request,
+      [&](grpc::ClientContext* context, const auto& from_there) { return stub.WatchEvents(context, from_there); },
+      [&](const v1::WatchEventsResponse& change) { return Show(session, change); });
 }
 
 absl::Status Counts(Session& session, const Flags& flags) {

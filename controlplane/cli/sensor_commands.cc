@@ -3,6 +3,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
 #include "controlplane/cli/commands.h"
+#include "controlplane/cli/follow_watch.h"
 #include "controlplane/cli/outcome.h"
 #include "controlplane/cli/render.h"
 
@@ -26,6 +27,7 @@ struct GetFlags {
 
 struct WatchFlags {
   std::vector<std::string> sensors;
+  std::string resume;
 };
 
 // The filters of `flags`, whose words the command line has checked.
@@ -69,28 +71,33 @@ absl::Status Get(Session& session, const GetFlags& flags) {
   return session.Print(response, RenderSensor(response.sensor(), session.now()));
 }
 
-// One line, or one JSON object or YAML document, for each change, until the stream ends.
+// One line, or one JSON object or YAML document, for each change.
+absl::Status Show(Session& session, const v1::WatchSensorsResponse& change) {
+  if (change.bookmark()) return absl::OkStatus();
+  if (session.format != OutputFormat::kTable) return session.PrintChange(change);
+  session.terminal().out << RenderWatchLine(change, session.now()) << std::flush;
+  return absl::OkStatus();
+}
+
 absl::Status Watch(Session& session, const WatchFlags& flags) {
   RETURN_IF_ERROR(session.Connect());
   v1::SensorService::Stub stub(session.channel());
   v1::WatchSensorsRequest request;
   for (const std::string& sensor : flags.sensors) request.add_sensors(sensor);
-  grpc::ClientContext context;
-  const auto reader = stub.WatchSensors(&context, request);
+  request.set_resume_token(flags.resume);
+  // For their tokens: a fleet where nothing happens is to be gone on with, too.
+  request.set_bookmarks(true);
   if (session.format == OutputFormat::kTable) session.terminal().out << RenderWatchHeader() << std::flush;
-  v1::WatchSensorsResponse change;
-  while (reader->Read(&change)) {
-    if (session.format == OutputFormat::kTable) {
-      session.terminal().out << RenderWatchLine(change, session.now()) << std::flush;
-    } else {
-      RETURN_IF_ERROR(session.PrintChange(change));
-    }
-    if (!session.terminal().out) break;
+  while (true) {
+    const absl::Status ended = FollowWatch<v1::WatchSensorsResponse>(
+        session, request,
+        [&](grpc::ClientContext* context, const auto& from_there) { return stub.WatchSensors(context, from_there); },
+        [&](const v1::WatchSensorsResponse& change) { return Show(session, change); });
+    // The database cannot tell any more what changed since the token: everything as it is now instead.
+    if (!absl::IsOutOfRange(ended)) return ended;
+    session.terminal().err << ended.message() << "\nevery sensor follows as it is now\n";
+    request.clear_resume_token();
   }
-  context.TryCancel();
-  const grpc::Status ended = reader->Finish();
-  if (ended.ok() || ended.error_code() == grpc::StatusCode::CANCELLED) return absl::OkStatus();
-  return DescribeCallError(ended, {session.connection.server, ""});
 }
 
 }  // namespace
@@ -126,10 +133,14 @@ void AddSensorViewVerbs(CLI::App& sensor, Action& action) {
   get->add_option("sensor", get_flags->sensor, "Name or id")->required()->type_name("SENSOR");
 
   const auto watch_flags = std::make_shared<WatchFlags>();
-  CLI::App* watch = AddVerb(
-      sensor, action, "watch", "Print the state of sensors now, then each change, until interrupted",
-      "With -o json each change is one line.\nExample: bulkheadctl sensor watch web-1 web-2", watch_flags, Watch);
+  CLI::App* watch =
+      AddVerb(sensor, action, "watch", "Print the state of sensors now, then each change, until interrupted",
+              "Goes on when a replica ends. With -o json each change is one line, with a resumeToken.\n"
+              "Example: bulkheadctl sensor watch web-1 web-2",
+              watch_flags, Watch);
   watch->add_option("sensors", watch_flags->sensors, "Names or ids; none: all")->type_name("SENSOR");
+  watch->add_option("--resume", watch_flags->resume, "Only what changed after the line that had this resumeToken")
+      ->type_name("TOKEN");
 }
 
 void AddSensorCommands(CLI::App& root, Action& action) {

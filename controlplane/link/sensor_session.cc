@@ -12,9 +12,9 @@
 #include "common/status_macros.h"
 #include "common/uuid.h"
 #include "controlplane/domain/errors.h"
-#include "controlplane/domain/validate.h"
 #include "controlplane/link/event_convert.h"
 #include "controlplane/link/sensor_hub.h"
+#include "controlplane/link/sensor_words.h"
 #include "controlplane/rpc/convert.h"
 #include "controlplane/rpc/grpc_status.h"
 
@@ -24,7 +24,6 @@ namespace {
 constexpr absl::Duration kHelloDeadline = absl::Seconds(10);
 // How long a peer may take to read its goodbye: revocation must close a stream within a second.
 constexpr absl::Duration kGoodbyeGrace = absl::Milliseconds(500);
-constexpr size_t kMaxInstanceBytes = 64;
 
 // While the database is away.
 constexpr absl::Duration kEventRetryInterval = absl::Seconds(2);
@@ -40,17 +39,6 @@ absl::Time EndOfAge(absl::Time opened, absl::Duration age) {
 std::string NameOf(const v1::ConnectRequest& request) {
   const auto* field = request.GetReflection()->GetOneofFieldDescriptor(request, request.GetDescriptor()->oneof_decl(0));
   return field == nullptr ? "nothing" : field->name();
-}
-
-// A sensor that is older than instances is told apart by its boot at least.
-std::string InstanceOf(const v1::HostInfo& host) {
-  return host.instance_id().empty() ? host.boot_id() : host.instance_id();
-}
-
-absl::Status CheckDigest(const v1::ObservedState& observed) {
-  const std::string& digest = observed.receipt().digest();
-  if (digest.empty() || digest.size() == 32) return absl::OkStatus();
-  return InvalidField("observed.receipt.digest", "must be empty or 32 bytes");
 }
 
 // The database's trouble, not the sensor's. (StreamSuperseded is Aborted too.)
@@ -235,12 +223,7 @@ absl::Status SensorSession::Dispatch(const v1::ConnectRequest& request) {
 
 absl::Status SensorSession::HandleHello(const v1::Hello& hello) {
   if (hello_done_) return absl::InvalidArgumentError("a second hello on one stream");
-  if (hello.host().boot_id().empty()) return InvalidField("hello.host.boot_id", "must not be empty");
-  if (hello.host().instance_id().size() > kMaxInstanceBytes) {
-    return InvalidField("hello.host.instance_id", absl::StrCat("must have at most ", kMaxInstanceBytes, " bytes"));
-  }
-  if (!hello.run_id().empty()) RETURN_IF_ERROR(ValidateUuid("hello.run_id", hello.run_id()));
-  RETURN_IF_ERROR(CheckDigest(hello.observed()));
+  RETURN_IF_ERROR(CheckHello(hello));
   host_ = hello.host();
   capabilities_ = hello.capabilities();
   event_runs_known_ = !hello.run_id().empty();
@@ -265,7 +248,7 @@ absl::Status SensorSession::HandleHello(const v1::Hello& hello) {
 
 absl::Status SensorSession::HandleHeartbeat(const v1::Heartbeat& heartbeat) {
   if (heartbeat.sequence() == 0) return InvalidField("heartbeat.sequence", "starts at 1");
-  RETURN_IF_ERROR(CheckDigest(heartbeat.observed()));
+  RETURN_IF_ERROR(CheckObserved(heartbeat.observed()));
   RETURN_IF_ERROR(certificate_.Confirmed(heartbeat.stored_certificate()));
   SensorReport report = ReportOf(heartbeat.observed(), host_, capabilities_);
   if (IsPlain(report)) {
@@ -331,7 +314,7 @@ absl::Status SensorSession::HandlePolicyStatus(const v1::PolicyStatus& status) {
   const uint64_t sent = known_generation_;
   const std::string sent_digest = known_digest_;
   if (status.has_observed()) {
-    RETURN_IF_ERROR(CheckDigest(status.observed()));
+    RETURN_IF_ERROR(CheckObserved(status.observed()));
     RETURN_IF_ERROR(CheckTrust(
         StoreReport(status.observed(), ReportOf(status.observed(), host_, capabilities_), /*heartbeat=*/false)));
   }

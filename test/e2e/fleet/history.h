@@ -1,7 +1,9 @@
 // What simulated hosts really did, in the order in which they did it: the other half of what the control plane says.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <mutex>
 #include <set>
@@ -48,9 +50,14 @@ class History {
     const std::lock_guard lock(mutex_);
     killed_.push_back(std::move(event));
   }
-  std::vector<Applied> applied() const {
+  // All but the first `skipped`.
+  std::vector<Applied> applied(size_t skipped = 0) const {
     const std::lock_guard lock(mutex_);
-    return applied_;
+    return {applied_.begin() + static_cast<ptrdiff_t>(std::min(skipped, applied_.size())), applied_.end()};
+  }
+  size_t applied_count() const {
+    const std::lock_guard lock(mutex_);
+    return applied_.size();
   }
   std::vector<Killed> killed() const {
     const std::lock_guard lock(mutex_);

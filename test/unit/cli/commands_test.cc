@@ -268,6 +268,21 @@ TEST_CASE("--wait on a sensor that is away says so") {
   CHECK_THAT(cli.err, Contains("not connected (last heard of 5s ago); the order reaches it when it returns"));
 }
 
+TEST_CASE("a watch of sensors goes on from its token, and from the present when the token is too old") {
+  Cli cli;
+  cli.sensors.watched = {SyncedSensor()};
+  cli.sensors.watch_ends = {grpc::Status(grpc::StatusCode::UNAVAILABLE, "shutting down"),
+                            grpc::Status(grpc::StatusCode::OUT_OF_RANGE, "too old"),
+                            grpc::Status(grpc::StatusCode::UNAUTHENTICATED, "disabled")};
+  CHECK(cli.Run({"sensor", "watch", "--resume", "mine"}) == 1);
+  CHECK_THAT(cli.err, Contains("too old") && Contains("as it is now") && Contains("disabled"));
+  CHECK(std::count(cli.out.begin(), cli.out.end(), '\n') == 1 + 3);  // bookmarks are not shown
+  REQUIRE(cli.sensors.watches.size() == 3);
+  CHECK(cli.sensors.watches[0].resume_token() == "mine");
+  CHECK(cli.sensors.watches[1].resume_token() == "bookmark");
+  CHECK(cli.sensors.watches[2].resume_token().empty());
+}
+
 TEST_CASE("a refusal names reason, field, what to do and the request id") {
   Cli cli;
   cli.sensors.answer = Refusal(grpc::StatusCode::INVALID_ARGUMENT, "reason is too long", "INVALID_FIELD", "reason");

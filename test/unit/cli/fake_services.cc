@@ -66,12 +66,23 @@ grpc::Status FakeSensors::GetSensor(grpc::ServerContext*, const v1::GetSensorReq
   return answer;
 }
 
-grpc::Status FakeSensors::WatchSensors(grpc::ServerContext* context, const v1::WatchSensorsRequest*,
+grpc::Status FakeSensors::WatchSensors(grpc::ServerContext* context, const v1::WatchSensorsRequest* request,
                                        grpc::ServerWriter<v1::WatchSensorsResponse>* writer) {
+  watches.push_back(*request);
   for (const v1::Sensor& sensor : watched) {
     v1::WatchSensorsResponse change;
     *change.mutable_sensor() = sensor;
+    change.set_resume_token("after " + sensor.name());
     writer->Write(change);
+  }
+  if (!watch_ends.empty()) {
+    v1::WatchSensorsResponse bookmark;
+    bookmark.set_bookmark(true);
+    bookmark.set_resume_token("bookmark");
+    writer->Write(bookmark);
+    const grpc::Status end = watch_ends.front();
+    watch_ends.erase(watch_ends.begin());
+    return end;
   }
   while (!context->IsCancelled()) absl::SleepFor(absl::Milliseconds(2));
   return grpc::Status::CANCELLED;

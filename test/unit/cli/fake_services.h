@@ -60,7 +60,8 @@ class FakeSensors : public v1::SensorService::Service {
 
   // Set before the call.
   grpc::Status answer = grpc::Status::OK;
-  std::vector<v1::Sensor> watched;           // what WatchSensors sends before it waits for the client to go
+  std::vector<v1::Sensor> watched;           // what WatchSensors sends, with tokens, before it ends
+  std::vector<grpc::Status> watch_ends;      // how, one for each call; none left: it waits for the client to go
   std::vector<v1::ObservedPolicy> observed;  // of the sensor that GetSensor answers with
   v1::Command finished;                      // what GetCommand answers from the second call on
 
@@ -73,6 +74,7 @@ class FakeSensors : public v1::SensorService::Service {
   v1::LowerGuardRequest lower;
   v1::ListSensorsRequest list;
   v1::SetSensorLabelsRequest labels;
+  std::vector<v1::WatchSensorsRequest> watches;
   int revokes = 0;
   int gets = 0;
 };

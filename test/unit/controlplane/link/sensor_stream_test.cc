@@ -4,6 +4,7 @@
 #include <catch2/catch.hpp>
 
 #include "harness/status_matchers.h"
+#include "store/fleet.h"
 #include "unit/controlplane/link/test_sensor.h"
 
 namespace bulkhead::controlplane::test {
@@ -364,6 +365,30 @@ TEST_CASE_METHOD(Fixture, "what breaks the protocol ends the stream") {
   CHECK_GRPC_CODE(EndAfter(*this, request, true), INVALID_ARGUMENT);
   request.mutable_renew_certificate()->set_certificate_request("no request");
   CHECK_GRPC_CODE(EndAfter(*this, request, true), INVALID_ARGUMENT);
+}
+
+TEST_CASE_METHOD(Fixture, "a host that says too much of itself is refused, and nothing of it is kept") {
+  const std::string much((64 << 10) + 1, 'x');
+  v1::ConnectRequest request;
+  request.mutable_hello()->mutable_host()->set_boot_id("first");
+  request.mutable_hello()->mutable_host()->set_hostname(much);
+  CHECK(FieldIn(EndAfter(*this, request, false)) == "hello.host");
+  request.mutable_hello()->mutable_host()->set_hostname("web-1");
+  request.mutable_hello()->mutable_host()->set_instance_id(std::string(65, 'x'));
+  CHECK(FieldIn(EndAfter(*this, request, false)) == "hello.host.instance_id");
+  request.mutable_hello()->mutable_host()->clear_instance_id();
+  request.mutable_hello()->mutable_host()->set_boot_id(std::string(65, 'x'));
+  CHECK(FieldIn(EndAfter(*this, request, false)) == "hello.host.boot_id");
+  request.mutable_hello()->mutable_host()->set_boot_id("first");
+  request.mutable_hello()->mutable_capabilities()->add_mechanisms()->set_reason(much);
+  CHECK(FieldIn(EndAfter(*this, request, false)) == "hello.capabilities");
+  request.mutable_hello()->clear_capabilities();
+  request.mutable_hello()->mutable_observed()->add_degraded(much);
+  CHECK(FieldIn(EndAfter(*this, request, false)) == "observed.degraded");
+  CHECK(Read(plane.store(), "web-1").report.host_info.empty());
+  request.mutable_heartbeat()->set_sequence(1);
+  request.mutable_heartbeat()->mutable_observed()->add_critical(much);
+  CHECK(FieldIn(EndAfter(*this, request, true)) == "observed.critical");
 }
 
 TEST_CASE_METHOD(Fixture, "a message of 10 MB ends its stream and no other") {

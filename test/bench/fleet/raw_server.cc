@@ -1,5 +1,5 @@
 // The yardstick: a gRPC server that answers every message at once and does nothing else.
-#include "e2e/fleet/raw_server.h"
+#include "bench/fleet/raw_server.h"
 
 #include <grpcpp/security/server_credentials.h>
 #include <grpcpp/server.h>
@@ -11,7 +11,7 @@
 
 #include "bulkhead/v1/sensor_link.grpc.pb.h"
 
-namespace bulkhead::e2e {
+namespace bulkhead::bench {
 namespace {
 
 std::string ReadAll(const std::string& path) {
@@ -78,4 +78,4 @@ int RunRawServer(int port, const std::string& key_path, const std::string& certi
   return 0;
 }
 
-}  // namespace bulkhead::e2e
+}  // namespace bulkhead::bench
