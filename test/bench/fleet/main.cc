@@ -17,6 +17,7 @@
 #include <string>
 #include <thread>
 
+#include "absl/synchronization/mutex.h"
 #include "bench/fleet/beats.h"
 #include "bench/fleet/orders.h"
 #include "bench/fleet/raw_server.h"
@@ -164,6 +165,8 @@ int main(int argc, char** argv) {
   // A run takes minutes; what it found so far is to be seen in a file, too.
   setvbuf(stdout, nullptr, _IOLBF, 0);
   try {
+    // As the control plane does; see its main.
+    absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
     if (argc == 5 && std::string(argv[1]) == "--raw-server")
       return RunRawServer(std::stoi(argv[2]), argv[3], argv[4], /*heartbeat_seconds=*/5);
     for (int i = 1; i + 1 < argc; i += 2) {

@@ -108,21 +108,24 @@ SimSensor::~SimSensor() {
   Abandon();
 }
 
-void SimSensor::Tick(Clock::time_point now) {
-  if (stopped_) return;
+bool SimSensor::Tick(Clock::time_point now, bool may_open) {
+  if (stopped_) return false;
   if (dies_) Crash();
-  if (stream_ == nullptr) {
-    if (now < next_open_) return;
+  const bool opens = stream_ == nullptr;
+  if (opens) {
+    if (now < next_open_ || !may_open) return false;
     Open(now);
   }
   const auto limit = options_->answer_limit.count() != 0 ? options_->answer_limit : 3 * interval_;
   if (now - last_heard_ > limit) {
     // The peer, or the network to it, is gone without a word.
-    return OnEnded(grpc::Status(grpc::StatusCode::DEADLINE_EXCEEDED, "no answer"));
+    OnEnded(grpc::Status(grpc::StatusCode::DEADLINE_EXCEEDED, "no answer"));
+    return opens;
   }
-  if (!welcomed_ || now < next_heartbeat_) return;
+  if (!welcomed_ || now < next_heartbeat_) return opens;
   SendHeartbeat();
   next_heartbeat_ = now + interval_;
+  return opens;
 }
 
 void SimSensor::Open(Clock::time_point now) {

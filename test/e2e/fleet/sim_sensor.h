@@ -44,8 +44,8 @@ class SimSensor {
             uint64_t seed);
   ~SimSensor();
 
-  // Does what is due. Call it some ten times a second.
-  void Tick(Clock::time_point now);
+  // Does what is due, but opens no stream unless it may; true when it opened one. Call it some ten times a second.
+  bool Tick(Clock::time_point now, bool may_open);
   // kill -9 of the sensor: the stream goes without a word, the host stays. It starts again at once.
   void Crash();
   // Ends the stream and opens none.
@@ -75,7 +75,8 @@ class SimSensor {
   void OnEnded(const grpc::Status& status);
   void Send(v1::ConnectRequest request);
   void SendHeartbeat();
-  // What became of commands, at each welcome and with each heartbeat until the control plane has it, as the sensor does.
+  // What became of commands, at each welcome and with each heartbeat until the control plane has it, as the sensor
+  // does.
   void SendUnacknowledged();
 
   const SimOptions* const options_;
