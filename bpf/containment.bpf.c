@@ -83,7 +83,7 @@ static __always_inline int bh_first_line(struct bpf_sock_addr *ctx, struct bh_fl
 		return 1;
 	bh_connect_facts(flow, host->sensor_cgroup && bpf_get_current_cgroup_id() == host->sensor_cgroup,
 			 bpf_get_netns_cookie(ctx) == host->netns_cookie);
-	if (bh_judge(walls.enforced, flow, active - 1).verdict == BH_DENY) {
+	if (bh_judge(config, active - 1, walls.enforced, flow).verdict == BH_DENY) {
 		if (flow->protocol == BH_PROTO_TCP && host->kill_connect && bh_current_killer(config))
 			return 1;
 		policy = bh_policy_of(config, walls.enforced, walls.enforced_by, &room);
@@ -92,7 +92,7 @@ static __always_inline int bh_first_line(struct bpf_sock_addr *ctx, struct bh_fl
 		bh_report(flow, policy, BH_ACTION_DENY);
 		return 0;
 	}
-	if (bh_judge(walls.shadow, flow, active - 1).verdict == BH_DENY) {
+	if (bh_judge(config, active - 1, walls.shadow, flow).verdict == BH_DENY) {
 		bh_add(BH_SHADOW_CONNECT);
 		policy = bh_policy_of(config, walls.shadow, walls.shadow_by, &room);
 		bh_list_cut(flow, policy, true);
@@ -186,7 +186,7 @@ static __always_inline int bh_last_moment(const struct sock *sk)
 		return 0;
 	bh_tcp_flow(sk, &flow);
 	bh_connect_facts(&flow, bh_sock_is_sensor(sk, host), bh_sock_in_own_namespace(sk, host));
-	if (bh_judge(wall, &flow, active - 1).verdict == BH_ALLOW)
+	if (bh_judge(config, active - 1, wall, &flow).verdict == BH_ALLOW)
 		return 0;
 	killer = bh_current_killer(config);
 	if (!killer) {

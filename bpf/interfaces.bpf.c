@@ -115,13 +115,13 @@ int bh_if_out(struct __sk_buff *skb)
 	if (kind != BH_FRAME_IP)
 		return bh_deny_frame(config, wall);
 
-	bh_parse_packet(skb, &flow);
+	bh_parse_packet(skb, &flow, false);
 	bh_socket_peer(skb, &flow, &peer);
 	if (bh_is_own(&flow, &peer))
 		return TC_ACT_UNSPEC;
 	if (flow.protocol == BH_PROTO_TCP && bh_opened_by_others(&flow))
 		flow.facts |= BH_PASSIVE;
-	if (bh_judge(wall, &flow, active - 1).verdict == BH_DENY)
+	if (bh_judge(config, active - 1, wall, &flow).verdict == BH_DENY)
 		return bh_deny_frame(config, wall);
 	return TC_ACT_UNSPEC;
 }
@@ -135,7 +135,7 @@ int bh_if_in(struct __sk_buff *skb)
 
 	if (bh_kind_of(skb) != BH_FRAME_IP)
 		return TC_ACT_UNSPEC;
-	bh_parse_packet(skb, &flow);
+	bh_parse_packet(skb, &flow, false);
 	if (flow.problem || !(flow.facts & BH_TCP_SYN))
 		return TC_ACT_UNSPEC;
 	bh_flow_to_key(&flow, BH_INBOUND, &key);

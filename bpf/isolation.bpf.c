@@ -109,15 +109,15 @@ static __always_inline int bh_wall(struct __sk_buff *skb, __u8 direction)
 	if (walls.enforced == BH_NO_WALL && walls.shadow == BH_NO_WALL)
 		return BH_ALLOW;
 
-	bh_parse_packet(skb, &flow);
+	bh_parse_packet(skb, &flow, true);
 	mark = bh_socket_facts(skb, &flow, config->serial);
-	decision = bh_judge(walls.enforced, &flow, active - 1);
+	decision = bh_judge(config, active - 1, walls.enforced, &flow);
 	if (decision.verdict == BH_DENY) {
 		bh_record(bh_policy_of(config, walls.enforced, walls.enforced_by, &room), decision.reason);
 		return BH_DENY;
 	}
 	if (walls.shadow != BH_NO_WALL) {
-		decision = bh_judge(walls.shadow, &flow, active - 1);
+		decision = bh_judge(config, active - 1, walls.shadow, &flow);
 		if (decision.verdict == BH_DENY) {
 			policy = bh_policy_of(config, walls.shadow, walls.shadow_by, &room);
 			bh_record(policy, BH_SHADOW_DROP);

@@ -86,7 +86,7 @@ static __always_inline int bh_list(struct bpf_iter_meta *meta, const struct sock
 	if (!socket.remote_port || socket.state == TCP_LISTEN || socket.state == TCP_CLOSE)
 		return 0;
 	bh_next_packet(&socket, passive, bh_sock_is_sensor(sk, host), bh_sock_in_own_namespace(sk, host), &flow);
-	if (bh_judge(bh_sock_walls(config, sk).enforced, &flow, active - 1).verdict == BH_ALLOW)
+	if (bh_judge(config, active - 1, bh_sock_walls(config, sk).enforced, &flow).verdict == BH_ALLOW)
 		return 0;
 	socket.cookie = bpf_get_socket_cookie((void *)sk);
 	bpf_seq_write(meta->seq, &socket, sizeof(socket));

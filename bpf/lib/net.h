@@ -184,9 +184,8 @@ static __always_inline bool bh_rule_match(const struct bh_flow *flow, __u8 direc
 }
 
 /* Not static, so that the verifier checks it once by itself and not again in every state of every caller. */
-__noinline int bh_rules_allow(const struct bh_flow *flow, __u8 direction, __u32 slot)
+__noinline int bh_rules_allow(const struct bh_config *config, const struct bh_flow *flow, __u8 direction, __u32 slot)
 {
-	const struct bh_config *config = bh_slot_config(slot + 1);
 	const struct bh_rule_lengths *lengths;
 
 	if (!flow || !config)
@@ -209,11 +208,15 @@ static __always_inline void bh_flow_to_key(const struct bh_flow *flow, __u8 dire
 
 static __always_inline void bh_record_flow(const struct bh_flow *flow)
 {
-	__u64 now = bpf_ktime_get_ns();
+	__u64 now = bpf_ktime_get_ns(), *last;
 	struct bh_flow_key key;
 
 	bh_flow_to_key(flow, flow->direction, &key);
-	if (bpf_map_update_elem(&bh_flows, &key, &now, BPF_ANY))
+	last = bpf_map_lookup_elem(&bh_flows, &key);
+	/* In place: an update takes a new entry from the list and gives the old one back, for each packet. */
+	if (last)
+		*last = now;
+	else if (bpf_map_update_elem(&bh_flows, &key, &now, BPF_ANY))
 		bh_add(BH_FAIL_FLOW_RECORD);
 }
 
@@ -228,23 +231,24 @@ static __always_inline bool bh_flow_recorded(const struct bh_flow *flow, __u8 di
 }
 
 /* Completes the facts that only isolation asks for. */
-static __always_inline void bh_ask_rules(struct bh_flow *flow, __u32 slot)
+static __always_inline void bh_ask_rules(const struct bh_config *config, struct bh_flow *flow, __u32 slot)
 {
 	__u8 other = flow->direction == BH_INBOUND ? BH_OUTBOUND : BH_INBOUND;
 
 	if (flow->problem || (flow->facts & BH_RULE))
 		return;
-	if (bh_rules_allow(flow, bh_flow_direction(flow), slot))
+	if (bh_rules_allow(config, flow, bh_flow_direction(flow), slot))
 		flow->facts |= BH_RULE;
-	else if (flow->protocol != BH_PROTO_TCP && bh_flow_recorded(flow, other) && bh_rules_allow(flow, other, slot))
+	else if (flow->protocol != BH_PROTO_TCP && bh_flow_recorded(flow, other) && bh_rules_allow(config, flow, other, slot))
 		flow->facts |= BH_REPLY;
 }
 
-/* The verdict of `wall` for a flow whose other facts are gathered. */
-static __always_inline struct bh_decision bh_judge(__u8 wall, struct bh_flow *flow, __u32 slot)
+/* The verdict of `wall` for a flow whose other facts are gathered; `config` is what `slot` holds. */
+static __always_inline struct bh_decision bh_judge(const struct bh_config *config, __u32 slot, __u8 wall,
+						     struct bh_flow *flow)
 {
 	if (wall == BH_ISOLATE && !bh_always_allowed(flow))
-		bh_ask_rules(flow, slot);
+		bh_ask_rules(config, flow, slot);
 	return bh_decide(wall, flow);
 }
 

@@ -143,14 +143,26 @@ static __always_inline __u16 bh_parse_icmp(struct __sk_buff *skb, struct bh_flow
 	return 0;
 }
 
+/* The first bytes of the packet, without a call where they lie in one piece and the hook's packet begins with them. */
+static __always_inline bool bh_load_head(struct __sk_buff *skb, bool begins_with_network, struct bh_plain_tcp *head)
+{
+	const struct bh_plain_tcp *there = (void *)(long)skb->data;
+
+	if (begins_with_network && (void *)(there + 1) <= (void *)(long)skb->data_end) {
+		*head = *there;
+		return true;
+	}
+	return !bh_load(skb, 0, head, sizeof(*head));
+}
+
 /* Most packets: IPv4 without options, TCP. Read at once, because each read is a call, and calls are half of what a packet costs.
  * False: it is another packet. */
-static __always_inline bool bh_parse_plain_tcp(struct __sk_buff *skb, struct bh_flow *flow)
+static __always_inline bool bh_parse_plain_tcp(struct __sk_buff *skb, struct bh_flow *flow, bool begins_with_network)
 {
 	bool leaves = flow->direction == BH_OUTBOUND;
 	struct bh_plain_tcp head;
 
-	if (bh_load(skb, 0, &head, sizeof(head)))
+	if (!bh_load_head(skb, begins_with_network, &head))
 		return false;
 	if (head.version_length != 0x45 || head.protocol != BH_PROTO_TCP || (head.fragment & bpf_htons(0x3fff)))
 		return false;
@@ -163,16 +175,16 @@ static __always_inline bool bh_parse_plain_tcp(struct __sk_buff *skb, struct bh_
 	return true;
 }
 
-/* Fills everything of `flow` but the facts about its socket; flow->direction is set by the caller. Returns the problem. Not static:
- * see bh_rules_allow. */
-__noinline int bh_parse_packet(struct __sk_buff *skb, struct bh_flow *flow)
+/* Fills everything of `flow` but the facts about its socket; flow->direction is set by the caller. Returns the problem. A cgroup's
+ * packets begin with the network header, those of traffic control with the device's. Not static: see bh_rules_allow. */
+__noinline int bh_parse_packet(struct __sk_buff *skb, struct bh_flow *flow, bool begins_with_network)
 {
 	struct bh_layout layout = {};
 	__u8 version = 0;
 
 	if (!flow)
 		return BH_DROP_TRUNCATED;
-	if (bh_parse_plain_tcp(skb, flow))
+	if (bh_parse_plain_tcp(skb, flow, begins_with_network))
 		return 0;
 	bh_load(skb, 0, &version, sizeof(version));
 	version >>= 4;

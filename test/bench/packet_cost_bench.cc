@@ -1,4 +1,4 @@
-// Nanoseconds that the wall takes for one packet with 1 to 10 000 rules, beside an empty program of the same kind.
+// Nanoseconds that the wall takes for one packet with 1 to 100 000 rules, beside an empty program of the same kind.
 #include <bpf/bpf.h>
 #include <net/if.h>
 #include <sched.h>
@@ -125,7 +125,7 @@ TEST_CASE("ns per packet") {
   state.policies[0].id = "22222222-2222-4222-8222-222222222222";
   state.policies[0].name = "network-isolation";
   state.policies[0].policy_template = PolicyTemplate::kNetworkIsolation;
-  for (const uint32_t count : {1u, 100u, 1000u, 10000u}) {
+  for (const uint32_t count : {1u, 100u, 1000u, 10000u, 100000u}) {
     ++state.generation;
     state.isolation_rules = Rules(count);
     REQUIRE_OK((*datapath)->Apply(state));
