@@ -14,9 +14,9 @@ constexpr int kEnrollers = 4;
 constexpr auto kCallLimit = std::chrono::seconds(30);
 // A task that was posted waits so long at most.
 constexpr auto kPollInterval = std::chrono::milliseconds(20);
-// Making thousands of channels at once takes longer than a handshake may, and all would begin anew together. 400 a
-// second for each thread are more than a server's core takes.
-constexpr int kMostOpenedAtOnce = 8;
+// Making thousands of channels at once takes longer than a handshake may, and all would begin anew together. 200 a
+// second for each thread are as many as a server's core takes.
+constexpr int kMostOpenedAtOnce = 4;
 constexpr auto kCountInterval = std::chrono::milliseconds(250);
 
 void Require(const grpc::Status& status, const std::string& what) {
@@ -144,7 +144,8 @@ void SimFleet::Run(Loop& loop) {
     RunTasks(loop);
     int opened = 0;
     for (const auto& sensor : loop.sensors) opened += sensor->Tick(now, opened < kMostOpenedAtOnce) ? 1 : 0;
-    next_look = now + kPollInterval;
+    // From the end of it: where looking takes long the events must not wait for ever.
+    next_look = Clock::now() + kPollInterval;
     if (now < next_count) continue;
     Count(loop);
     next_count = now + kCountInterval;
