@@ -78,6 +78,7 @@ bool IsReportMissing(const absl::Status& status);
 // RESOURCE_EXHAUSTED.
 absl::Status TooManyIsolationRules(int64_t limit);
 absl::Status TooManyScopedPolicies(absl::string_view sensor, int64_t limit);
+absl::Status TooManyBlockedBinaries(absl::string_view sensor, size_t wanted, size_t limit);
 
 // UNAUTHENTICATED: the peer must get another identity or token.
 absl::Status TokenUnknown();
