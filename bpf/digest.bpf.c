@@ -207,13 +207,11 @@ struct bh_content_set {
 
 static __always_inline struct bh_content_set bh_content_set(void)
 {
-	struct bh_content_set set = {.host = bh_host_facts()};
-	const struct bh_config *config;
+	struct bh_exec_set now = bh_exec_set();
+	struct bh_content_set set = {.host = now.host, .active = now.active};
 
-	set.active = bh_exec_slot(set.host);
-	config = set.active ? bh_slot_config(set.active) : NULL;
-	if (config)
-		set.exec_content = config->exec_content;
+	if (now.active)
+		set.exec_content = now.config->exec_content;
 	return set;
 }
 
@@ -237,7 +235,7 @@ static __always_inline bool bh_blocked_content(struct file *file, enum bh_exec_h
 	if (!bh_content_of(file, inode, content))
 		return bh_unreadable(set->exec_content);
 	/* Hashing takes a while: another set may be in force by now, and this slot be used again. */
-	active = bh_exec_slot(set->host);
+	active = bh_exec_set().active;
 	rule = active ? bh_digest_rule(&content->digest, active - 1) : NULL;
 	return rule ? bh_act(rule, BH_MATCH_DIGEST, hook, set->host, path, false) : false;
 }

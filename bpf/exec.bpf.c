@@ -145,13 +145,12 @@ static __always_inline struct bh_exec_rule *bh_print_rule(const struct linux_bin
 
 static __always_inline int bh_at_syscall(const char *path)
 {
-	const struct bh_host *host = bh_host_facts();
-	__u32 active = bh_exec_slot(host);
+	struct bh_exec_set set = bh_exec_set();
 	struct bh_scratch *scratch;
 	struct bh_exec_rule *rule;
 	long bytes;
 
-	if (!active || !host)
+	if (!set.active)
 		return 0;
 	scratch = bh_get_scratch();
 	if (!scratch)
@@ -161,22 +160,21 @@ static __always_inline int bh_at_syscall(const char *path)
 		bh_add(BH_FAIL_PATH_READ);
 		return 0;
 	}
-	rule = bh_path_rule(scratch, bytes, active - 1);
+	rule = bh_path_rule(scratch, bytes, set.active - 1);
 	if (rule)
-		bh_act(rule, BH_MATCH_PATH, BH_AT_SYSCALL, host, path, true);
+		bh_act(rule, BH_MATCH_PATH, BH_AT_SYSCALL, set.host, path, true);
 	return 0;
 }
 
 /* True: the hook is to refuse. */
-static __always_inline bool bh_blocked(const struct linux_binprm *bprm, enum bh_exec_hook hook, const struct bh_host *host,
-				       const struct bh_config *config, __u32 active)
+static __always_inline bool bh_blocked(const struct linux_binprm *bprm, enum bh_exec_hook hook, const struct bh_exec_set *set)
 {
 	const char *path = BPF_CORE_READ(bprm, filename);
 	enum bh_match match = BH_MATCH_FILE;
 	struct bh_scratch *scratch;
 	struct bh_exec_rule *rule;
 
-	rule = bh_file_rule(BPF_CORE_READ(bprm, file), active - 1);
+	rule = bh_file_rule(BPF_CORE_READ(bprm, file), set->active - 1);
 	if (!rule) {
 		scratch = bh_get_scratch();
 		if (!scratch)
@@ -185,16 +183,16 @@ static __always_inline bool bh_blocked(const struct linux_binprm *bprm, enum bh_
 		if (hook == BH_AT_EXEC || BPF_CORE_READ(bprm, interp) == path) {
 			match = BH_MATCH_PATH;
 			rule = bh_path_rule(scratch, bpf_probe_read_kernel_str(scratch->words, sizeof(scratch->words), path),
-					    active - 1);
+					    set->active - 1);
 		}
-		if (!rule && (config->exec_content & BH_CONTENT_PRINTS)) {
+		if (!rule && (set->config->exec_content & BH_CONTENT_PRINTS)) {
 			match = BH_MATCH_PRINT;
-			rule = bh_print_rule(bprm, scratch, active - 1);
+			rule = bh_print_rule(bprm, scratch, set->active - 1);
 		}
 	}
 	if (!rule || (hook == BH_AT_EXEC && bh_current_dying()))
 		return false;
-	return bh_act(rule, match, hook, host, path, false);
+	return bh_act(rule, match, hook, set->host, path, false);
 }
 
 /* Did digest.bpf.c judge this very file in this exec? */
@@ -219,85 +217,78 @@ static __always_inline bool bh_unlisted(struct bh_allow_walk *walk, const struct
 }
 
 /* A script of which no hook has seen more than the path. */
-static __always_inline bool bh_unlisted_script(const struct linux_binprm *bprm, const struct bh_host *host, __u32 active)
+static __always_inline bool bh_unlisted_script(const struct linux_binprm *bprm, const struct bh_exec_set *set)
 {
 	struct bh_allow_walk walk = {.hook = BH_AT_EXEC, .by_path = 1, .path = BPF_CORE_READ(bprm, filename)};
 	struct bh_scratch *scratch = bh_get_scratch();
 
-	bh_allow_start(&walk, host, active);
+	bh_allow_start(&walk, set->host, set->active);
 	if (scratch)
 		bh_path_key_of(scratch, bpf_probe_read_kernel_str(scratch->words, sizeof(scratch->words), walk.path), &walk.script);
 	return bh_unlisted(&walk, NULL, true);
 }
 
 /* True: the hook is to refuse. */
-static __always_inline bool bh_unlisted_exec(const struct linux_binprm *bprm, enum bh_exec_hook hook, const struct bh_host *host,
-					     const struct bh_config *config, __u32 active)
+static __always_inline bool bh_unlisted_exec(const struct linux_binprm *bprm, enum bh_exec_hook hook,
+					     const struct bh_exec_set *set)
 {
 	struct bh_allow_walk walk = {.hook = hook, .path = BPF_CORE_READ(bprm, filename)};
-	bool hashes = config->exec_content & BH_CONTENT_HASHES;
+	bool hashes = set->config->exec_content & BH_CONTENT_HASHES;
 	struct file *file = BPF_CORE_READ(bprm, file);
 
 	if (hook == BH_AT_EXEC && bh_current_dying())
 		return false;
-	bh_allow_start(&walk, host, active);
+	bh_allow_start(&walk, set->host, set->active);
 	bh_identify(BPF_CORE_READ(file, f_inode), &walk.file);
 	if (bh_unlisted(&walk, file, hook == BH_AT_EXEC ? !hashes || !bh_was_judged(bprm) : !hashes))
 		return true;
 	/* The interpreter was killed for already, or the script was judged as a file. */
-	if (hook != BH_AT_EXEC || host->deny_exec || bh_current_dying() || BPF_CORE_READ(bprm, interp) == walk.path)
+	if (hook != BH_AT_EXEC || set->host->deny_exec || bh_current_dying() || BPF_CORE_READ(bprm, interp) == walk.path)
 		return false;
-	return bh_unlisted_script(bprm, host, active);
+	return bh_unlisted_script(bprm, set);
 }
 
 /* True: the hook is to refuse. */
-static __always_inline bool bh_at_file(const struct linux_binprm *bprm, enum bh_exec_hook hook)
+static __always_inline bool bh_at_file(const struct linux_binprm *bprm)
 {
-	const struct bh_host *host = bh_host_facts();
-	__u32 active = bh_exec_slot(host);
-	const struct bh_config *config = active ? bh_slot_config(active) : NULL;
+	struct bh_exec_set set = bh_exec_set();
 
-	if (!config || !host)
+	if (!set.active)
 		return false;
-	if (bh_blocked(bprm, hook, host, config, active))
+	if (bh_blocked(bprm, BH_AT_CHECK, &set))
 		return true;
-	return (config->exec_content & BH_CONTENT_LISTS) && bh_unlisted_exec(bprm, hook, host, config, active);
+	return (set.config->exec_content & BH_CONTENT_LISTS) && bh_unlisted_exec(bprm, BH_AT_CHECK, &set);
 }
 
 /* True: the hook is to refuse. */
-static __always_inline bool bh_unlisted_map(const struct file *file, const struct bh_host *host, const struct bh_config *config,
-					    __u32 active)
+static __always_inline bool bh_unlisted_map(const struct file *file, const struct bh_exec_set *set)
 {
 	struct bh_allow_walk walk = {.hook = BH_AT_MAP, .path = bh_base_name(file)};
 
-	bh_allow_start(&walk, host, active);
+	bh_allow_start(&walk, set->host, set->active);
 	bh_identify(BPF_CORE_READ(file, f_inode), &walk.file);
-	return bh_unlisted(&walk, file, !(config->exec_content & BH_CONTENT_HASHES));
+	return bh_unlisted(&walk, file, !(set->config->exec_content & BH_CONTENT_HASHES));
 }
 
 /* True: the hook is to refuse. */
 static __always_inline bool bh_at_map(const struct file *file, unsigned long prot)
 {
-	const struct bh_config *config;
-	const struct bh_host *host;
 	struct bh_exec_rule *rule;
-	__u32 active;
+	struct bh_exec_set set;
+	bool lists;
 
 	if (!file || !(prot & PROT_EXEC))
 		return false;
-	host = bh_host_facts();
-	active = bh_exec_slot(host);
-	config = active ? bh_slot_config(active) : NULL;
-	if (!config || !host)
+	set = bh_exec_set();
+	if (!set.active)
 		return false;
-	rule = bh_file_rule(file, active - 1);
-	if (!rule && !(config->exec_content & BH_CONTENT_LISTS))
+	lists = set.config->exec_content & BH_CONTENT_LISTS;
+	rule = bh_file_rule(file, set.active - 1);
+	if ((!rule && !lists) || bh_is_exec_image(file))
 		return false;
-	if (bh_is_exec_image(file))
-		return false;
-	if (rule && bh_act(rule, BH_MATCH_FILE, BH_AT_MAP, host, bh_base_name(file), false))
+	if (rule && bh_act(rule, BH_MATCH_FILE, BH_AT_MAP, set.host, bh_base_name(file), false))
 		return true;
-	return (config->exec_content & BH_CONTENT_LISTS) && bh_unlisted_map(file, host, config, active);
+	return lists && bh_unlisted_map(file, &set);
 }
 
 /* What the kernel will make of `prot`: an old personality turns all that can be read into code. */
@@ -341,7 +332,7 @@ int BPF_PROG(bh_lsm_bprm, struct linux_binprm *bprm, int result)
 {
 	if (result)
 		return result;
-	return bh_refuse_if(bh_at_file(bprm, BH_AT_CHECK));
+	return bh_refuse_if(bh_at_file(bprm));
 }
 
 SEC("fmod_ret/security_bprm_check")
@@ -349,7 +340,7 @@ int BPF_PROG(bh_fmod_bprm, struct linux_binprm *bprm, int result)
 {
 	if (result)
 		return result;
-	return bh_refuse_if(bh_at_file(bprm, BH_AT_CHECK));
+	return bh_refuse_if(bh_at_file(bprm));
 }
 
 SEC("lsm/mmap_file")
@@ -387,12 +378,10 @@ int BPF_PROG(bh_fmod_mprot, struct vm_area_struct *vma, unsigned long asked, uns
 SEC("raw_tp/sched_process_exec")
 int BPF_PROG(bh_rtp_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
 {
-	const struct bh_host *host = bh_host_facts();
-	__u32 active = bh_exec_slot(host);
-	const struct bh_config *config = active ? bh_slot_config(active) : NULL;
+	struct bh_exec_set set = bh_exec_set();
 
-	if (config && host)
-		bh_blocked(bprm, BH_AT_EXEC, host, config, active);
+	if (set.active)
+		bh_blocked(bprm, BH_AT_EXEC, &set);
 	return 0;
 }
 
@@ -400,12 +389,10 @@ int BPF_PROG(bh_rtp_exec, struct task_struct *task, int old_pid, struct linux_bi
 SEC("raw_tp/sched_process_exec")
 int BPF_PROG(bh_rtp_allow, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
 {
-	const struct bh_host *host = bh_host_facts();
-	__u32 active = bh_exec_slot(host);
-	const struct bh_config *config = active ? bh_slot_config(active) : NULL;
+	struct bh_exec_set set = bh_exec_set();
 
-	if (config && host && (config->exec_content & BH_CONTENT_LISTS))
-		bh_unlisted_exec(bprm, BH_AT_EXEC, host, config, active);
+	if (set.active && (set.config->exec_content & BH_CONTENT_LISTS))
+		bh_unlisted_exec(bprm, BH_AT_EXEC, &set);
 	return 0;
 }
 

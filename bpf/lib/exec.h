@@ -112,13 +112,22 @@ static __always_inline const char *bh_base_name(const struct file *file)
 
 /* ---- Who ---- */
 
-/* Slot + 1 when something is blocked and the current process is inside the scope; else 0. */
-static __always_inline __u32 bh_exec_slot(const struct bh_host *host)
-{
-	__u32 active = bh_active_slot();
-	const struct bh_config *config = active ? bh_slot_config(active) : NULL;
+/* What is in force for the current process. */
+struct bh_exec_set {
+	const struct bh_host *host;
+	const struct bh_config *config;
+	__u32 active; /* slot + 1; 0: nothing is blocked or listed, or the process is outside the scope, and both pointers are NULL */
+};
 
-	return config && host && config->exec_policies && bh_current_in_scope(host) ? active : 0;
+static __always_inline struct bh_exec_set bh_exec_set(void)
+{
+	struct bh_exec_set none = {}, set = {.active = bh_active_slot()};
+
+	set.config = set.active ? bh_slot_config(set.active) : NULL;
+	if (!set.config || !set.config->exec_policies)
+		return none;
+	set.host = bh_host_facts();
+	return set.host && bh_current_in_scope(set.host) ? set : none;
 }
 
 /* Is this mapping made by execve(2) of the very file that security_bprm_check judged? Outside of execve the file behind

@@ -88,6 +88,11 @@ v1::Rollout ToProto(const Rollout& rollout) {
   proto.set_state(static_cast<v1::RolloutState>(rollout.state));
   // Serialized by this program when the rollout was created.
   proto.mutable_order()->ParseFromString(rollout.order);
+  if (proto.order().block_binary().binary().has_list()) {
+    v1::BlockList& list = *proto.mutable_order()->mutable_block_binary()->mutable_binary()->mutable_list();
+    list.set_size(static_cast<uint32_t>(list.binaries_size()));
+    list.clear_binaries();
+  }
   proto.mutable_limits()->set_max_in_flight(rollout.limits.max_in_flight);
   proto.mutable_limits()->set_max_per_hour(rollout.limits.max_per_hour);
   proto.mutable_limits()->set_max_failures(rollout.limits.max_failures);

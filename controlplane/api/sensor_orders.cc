@@ -103,6 +103,10 @@ absl::StatusOr<v1::BlockBinaryResponse> Block(const ApiContext& api, Transaction
   order.sha256 = request.binary().sha256();
   order.kill_running = request.binary().kill_running();
   order.force = request.force();
+  order.list_name = request.binary().list().name();
+  for (const v1::BlockedBinary& binary : request.binary().list().binaries()) {
+    order.list.push_back({binary.path(), binary.sha256()});
+  }
   ASSIGN_OR_RETURN(const PolicyTerms terms, TermsOf(request, PolicyAction::kSigkill, api.clock->Now()));
   ASSIGN_OR_RETURN(const orders::PolicyOrdered ordered,
                    orders::BlockBinary(tx, context, request.sensor(), order, terms));
@@ -149,8 +153,9 @@ absl::StatusOr<v1::SetAllowListResponse> SetList(const ApiContext& api, Transact
   }
   ASSIGN_OR_RETURN(PolicyTerms terms, TermsOf(request, PolicyAction::kDeny, api.clock->Now()));
   ASSIGN_OR_RETURN(terms.scope, ScopeOf(request));
-  ASSIGN_OR_RETURN(const orders::PolicyOrdered ordered,
-                   orders::SetAllowList(tx, context, request.sensor(), std::move(list), terms));
+  ASSIGN_OR_RETURN(
+      const orders::PolicyOrdered ordered,
+      orders::SetAllowList(tx, context, request.sensor(), std::move(list), terms, request.allow_list().kill_running()));
   v1::SetAllowListResponse response;
   *response.mutable_policy() = ToProto(ordered.policy);
   *response.mutable_sensor() = Shown(api, ordered.sensor);

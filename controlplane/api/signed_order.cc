@@ -72,6 +72,7 @@ absl::StatusOr<PolicySlot> SlotOf(const v1::OrderStatement& statement) {
     ASSIGN_OR_RETURN(slot.scope, FromProto(lift ? statement.lift().scope() : policy.scope(), Field("scope")));
   }
   slot.binary_path = lift ? statement.lift().path() : policy.block_binary().path();
+  slot.list_name = lift ? statement.lift().list() : policy.block_binary().list().name();
   slot.binary_sha256 = lift ? statement.lift().sha256() : policy.block_binary().sha256();
   return slot;
 }
@@ -128,8 +129,11 @@ absl::StatusOr<orders::PolicyOrdered> GivePolicy(Transaction& tx, const OrderCon
       return orders::IsolateSensor(tx, context, sensor, terms);
     case v1::POLICY_TEMPLATE_BLOCK_BINARY: {
       const v1::BlockBinary& binary = policy.block_binary();
-      return orders::BlockBinary(tx, context, sensor,
-                                 {binary.path(), binary.sha256(), binary.kill_running(), binary.forced()}, terms);
+      if (binary.has_list()) {
+        return InvalidField(Field("policy.block_binary.list"), "is set; a block-list is ordered without signatures");
+      }
+      return orders::BlockBinary(
+          tx, context, sensor, {binary.path(), binary.sha256(), binary.kill_running(), binary.forced(), "", {}}, terms);
     }
     case v1::POLICY_TEMPLATE_ALLOW_LIST: {
       AllowList list;
@@ -137,7 +141,7 @@ absl::StatusOr<orders::PolicyOrdered> GivePolicy(Transaction& tx, const OrderCon
       for (const v1::AllowedBinary& binary : policy.allow_list().binaries()) {
         list.binaries.push_back({binary.path(), binary.sha256()});
       }
-      return orders::SetAllowList(tx, context, sensor, std::move(list), terms);
+      return orders::SetAllowList(tx, context, sensor, std::move(list), terms, policy.allow_list().kill_running());
     }
     default:
       return InvalidField(Field("policy.template"), "must be set");

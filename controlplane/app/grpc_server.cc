@@ -18,7 +18,8 @@
 namespace bulkhead::controlplane {
 namespace {
 
-constexpr int kMaxMessageBytes = 4 << 20;
+// An order for the largest block-list: 100 000 files, each with a digest, and 4 MiB of paths.
+constexpr int kMaxMessageBytes = 10 << 20;
 // A page of a thousand sensors with all they report.
 constexpr int kMaxAnswerBytes = 64 << 20;
 // One stream for a sensor; a client of operators may watch and order at once.

@@ -1,4 +1,4 @@
-// Allow-lists as text.
+// Allow-lists and block-lists as text.
 #include "controlplane/cli/allow_list_file.h"
 
 #include <algorithm>
@@ -26,13 +26,14 @@ absl::StatusOr<std::string> DigestFromHex(absl::string_view what, const std::str
                                  hexadecimal ? absl::StrCat(digits.size(), " of them") : "other characters"));
 }
 
-absl::Status ParseAllowList(absl::string_view name, absl::string_view text, v1::AllowList* list) {
+template <typename List>
+absl::Status ParseList(absl::string_view name, absl::string_view text, List* list) {
   int number = 0;
   for (absl::string_view line : absl::StrSplit(text, '\n')) {
     ++number;
     line = absl::StripTrailingAsciiWhitespace(line);
     if (line.empty() || line[0] == '#') continue;
-    v1::AllowedBinary* binary = list->add_binaries();
+    auto* const binary = list->add_binaries();
     if (line[0] == '/') {
       binary->set_path(std::string(line));
       continue;
@@ -46,6 +47,9 @@ absl::Status ParseAllowList(absl::string_view name, absl::string_view text, v1::
   }
   return absl::OkStatus();
 }
+
+template absl::Status ParseList(absl::string_view, absl::string_view, v1::AllowList*);
+template absl::Status ParseList(absl::string_view, absl::string_view, v1::BlockList*);
 
 bool FitsLine(absl::string_view path) {
   return !path.empty() && std::none_of(path.begin(), path.end(), absl::ascii_iscntrl) &&

@@ -1,4 +1,5 @@
-// Allow-lists as text: one binary a line, as `bulkheadctl policy learned` prints them and --file takes them.
+// Allow-lists and block-lists as text: one binary a line, as `bulkheadctl policy learned` prints them and --file takes
+// them.
 #pragma once
 
 #include <string>
@@ -13,9 +14,11 @@ namespace bulkhead::controlplane::cli {
 // The 32 bytes behind 64 hexadecimal digits, as sha256sum prints them. UsageError, naming `what`, for others.
 absl::StatusOr<std::string> DigestFromHex(absl::string_view what, const std::string& digits);
 
-// Appends the binaries of `text` to `list`. A line is a path, a digest, or a digest, two spaces and a path, as
-// sha256sum prints them; empty lines and those that begin with "#" say nothing. UsageError names the line.
-absl::Status ParseAllowList(absl::string_view name, absl::string_view text, v1::AllowList* list);
+// Appends the binaries of `text` to `list` (v1::AllowList or v1::BlockList). A line is a path, a digest, or a digest,
+// two spaces and a path, as sha256sum prints them; empty lines and those that begin with "#" say nothing. UsageError
+// names the line.
+template <typename List>
+absl::Status ParseList(absl::string_view name, absl::string_view text, List* list);
 
 // Can a line hold this path?
 bool FitsLine(absl::string_view path);

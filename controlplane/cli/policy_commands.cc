@@ -53,6 +53,7 @@ absl::Status SignDelete(Session& session, const Flags& flags) {
   slot.set_template_(policy.template_());
   if (policy.has_scope()) *slot.mutable_scope() = policy.scope();
   slot.set_path(policy.block_binary().path());
+  slot.set_list(policy.block_binary().list().name());
   if (slot.path().empty()) slot.set_sha256(policy.block_binary().sha256());
   return SignAndSubmit(session, flags.sign, flags, /*allow_degraded=*/false, policy.sensor_id(), std::move(statement));
 }

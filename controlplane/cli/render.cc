@@ -32,6 +32,10 @@ std::string SubjectOf(const v1::EnforcementPolicy& policy) {
   if (policy.allow_list().learn()) return "learns";
   if (policy.has_allow_list()) return absl::StrCat("only ", policy.allow_list().binaries_size(), " listed");
   if (!policy.has_block_binary()) return "";
+  const v1::BlockList& list = policy.block_binary().list();
+  if (policy.block_binary().has_list()) {
+    return absl::StrCat("list ", list.name(), " of ", list.size(), ", sha256:", absl::BytesToHexString(list.sha256()));
+  }
   return FileWord(policy.block_binary().path(), policy.block_binary().sha256());
 }
 

@@ -45,6 +45,7 @@ struct Flags : OrderFlags {
   std::vector<std::string> allowed_paths;
   std::vector<std::string> allowed_digests;  // hexadecimal digits
   std::string list_file;
+  std::string block_list;  // name of a list
   SignFlags sign;
 };
 
@@ -230,12 +231,22 @@ absl::Status Release(Session& session, const Flags& flags) {
 
 // Fills the part of the order that names the file.
 absl::Status NameBinary(const Flags& flags, v1::BlockBinary& binary) {
-  if (flags.path.empty() && flags.sha256.empty()) return UsageError("name the file: --path, --sha256 or both");
+  binary.set_kill_running(flags.kill_running);
+  if (flags.block_list.empty() != flags.list_file.empty()) return UsageError("a list is --list NAME with --file FILE");
+  if (!flags.block_list.empty()) {
+    if (flags.sign.given()) return UsageError("a block-list is ordered without signatures; sign the blocks one by one");
+    if (!flags.path.empty() || !flags.sha256.empty()) return UsageError("put the file into the list");
+    binary.mutable_list()->set_name(flags.block_list);
+    ASSIGN_OR_RETURN(const std::string text, ReadFile(flags.list_file));
+    return ParseList(flags.list_file, text, binary.mutable_list());
+  }
+  if (flags.path.empty() && flags.sha256.empty()) {
+    return UsageError("name the file: --path, --sha256 or both; or many: --list NAME --file FILE");
+  }
   binary.set_path(flags.path);
   if (!flags.sha256.empty()) {
     ASSIGN_OR_RETURN(*binary.mutable_sha256(), DigestFromHex("--sha256", flags.sha256));
   }
-  binary.set_kill_running(flags.kill_running);
   return absl::OkStatus();
 }
 
@@ -257,7 +268,10 @@ absl::Status BlockBinary(Session& session, const Flags& flags) {
   const absl::Time called = absl::Now();
   ASSIGN_OR_RETURN(v1::BlockBinaryResponse response,
                    session.Call(&v1::SensorService::Stub::BlockBinary, request, flags.request_id));
-  const std::string file = flags.path.empty() ? absl::StrCat("sha256:", flags.sha256) : flags.path;
+  const v1::BlockList& list = response.policy().block_binary().list();
+  const std::string file = list.size() != 0     ? absl::StrCat("the list ", list.name(), " of ", list.size())
+                           : flags.path.empty() ? absl::StrCat("sha256:", flags.sha256)
+                                                : flags.path;
   const std::string text = absl::StrCat(
       response.already_blocked() ? absl::StrCat(file, " is blocked already; nothing changed\n")
                                  : absl::StrCat(response.sensor().name(), ": block of ", file, " ordered\n"),
@@ -272,13 +286,14 @@ absl::Status NameAllowed(const Flags& flags, v1::AllowList& list) {
     return UsageError("say what may run (--path, --sha256, --file), or --learn to find out what does");
   }
   list.set_learn(flags.learn);
+  list.set_kill_running(flags.kill_running);
   for (const std::string& path : flags.allowed_paths) list.add_binaries()->set_path(path);
   for (const std::string& digits : flags.allowed_digests) {
     ASSIGN_OR_RETURN(*list.add_binaries()->mutable_sha256(), DigestFromHex("--sha256", digits));
   }
   if (flags.list_file.empty()) return absl::OkStatus();
   ASSIGN_OR_RETURN(const std::string text, ReadFile(flags.list_file));
-  return ParseAllowList(flags.list_file, text, &list);
+  return ParseList(flags.list_file, text, &list);
 }
 
 absl::Status SetAllowList(Session& session, const Flags& flags) {
@@ -356,6 +371,10 @@ void AddBlockFlags(CLI::App& verb, Flags& flags) {
   verb.add_option("path,--path", flags.path, "Absolute path; the file need not exist yet")->type_name("PATH");
   verb.add_option("--sha256", flags.sha256, "Content, with or without a path, as sha256sum prints it")
       ->type_name("HEX");
+  verb.add_option("--list", flags.block_list, "Block a list of files under this name; another list replaces it")
+      ->type_name("NAME");
+  verb.add_option("--file", flags.list_file, "The list: one path, digest, or line of sha256sum a line")
+      ->type_name("FILE");
   AddAction(verb, flags, "sigkill");
   AddLease(verb, flags);
   verb.add_flag("--kill-running", flags.kill_running, "Also kill the processes that run it already");
@@ -417,7 +436,8 @@ void AddAllowListVerb(CLI::App& sensor, Action& action) {
       sensor, action, "allow-list", "Let nothing but listed binaries run in a unit, cgroup or container",
       "Does: stop every program, script, memfd and, where the kernel sees it, library that the list does not name.\n"
       "A path is whatever file is there; a digest is the content; a line of --file with both asks for both.\n"
-      "Does not: stop what runs already, nor scripts that a listed interpreter reads as data.\n"
+      "Does not: stop what runs already (without --kill-running; sensor get lists it), nor scripts that a listed "
+      "interpreter reads as data.\n"
       "First learn: it stops nothing, and bulkheadctl policy learned POLICY prints what ran, as --file takes it.\n"
       "Undo: bulkheadctl policy delete ID, with the id that is printed; another list of the scope replaces it\n"
       "Example: bulkheadctl sensor allow-list web-1 --unit nginx.service --learn\n"
@@ -436,6 +456,9 @@ void AddAllowListVerb(CLI::App& sensor, Action& action) {
       ->excludes(learn);
   AddAction(*verb, *flags, "deny");
   AddLease(*verb, *flags);
+  verb->add_flag("--kill-running", flags->kill_running,
+                 "Also kill the processes of the scope that run what the list does not name")
+      ->excludes(learn);
   AddAllowDegraded(*verb, *flags);
 }
 

@@ -81,7 +81,7 @@ std::string Headline(const v1::OrderStatement& statement) {
       const v1::PolicySlot& slot = statement.lift();
       const std::string scope = slot.has_scope() ? absl::StrCat(" of ", ScopeWord(slot.scope())) : "";
       return absl::StrCat("LIFT ", Word(slot.template_()), slot.path().empty() ? "" : absl::StrCat(" ", slot.path()),
-                          scope);
+                          slot.list().empty() ? "" : absl::StrCat(" list ", slot.list()), scope);
     }
     case v1::OrderStatement::kKillProcess:
       return absl::StrCat("KILL pid ", statement.kill_process().pid(), " ", statement.kill_process().executable());

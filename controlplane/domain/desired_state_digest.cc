@@ -25,6 +25,7 @@ std::string EncodePolicy(const Policy& policy) {
   out.Add(static_cast<uint64_t>(policy.on_expiry)).Add(static_cast<uint64_t>(policy.on_unreachable));
   // Nothing without one, so that the digests of what was ordered before there were scopes stay.
   if (policy.scope) out.Add("scope").Add(static_cast<uint64_t>(policy.scope->kind)).Add(policy.scope->name);
+  if (!policy.block_list.name.empty()) out.Add("block-list").Add(policy.block_list.name).Add(policy.block_list.sha256);
   if (policy.policy_template == PolicyTemplate::kAllowList) {
     out.Add("allow-list").Add(uint64_t{policy.allow_list.learn}).Add(uint64_t{policy.allow_list.binaries.size()});
     for (const AllowedBinary& binary : policy.allow_list.binaries) out.Add(binary.path).Add(binary.sha256);

@@ -318,6 +318,12 @@ absl::Status TooManyScopedPolicies(absl::string_view sensor, int64_t limit) {
                            "a slice or cgroup that holds several"));
 }
 
+absl::Status TooManyBlockedBinaries(absl::string_view sensor, size_t wanted, size_t limit) {
+  return Make(absl::StatusCode::kResourceExhausted, "TOO_MANY_BLOCKED_BINARIES",
+              absl::StrCat("the block-lists of sensor \"", sensor, "\" would name ", wanted, " binaries; at most ",
+                           limit, " are blocked on one host. Lift another list, or order a shorter one"));
+}
+
 absl::Status TooManyIsolationRules(int64_t limit) {
   return Make(
       absl::StatusCode::kResourceExhausted, "TOO_MANY_ISOLATION_RULES",

@@ -91,6 +91,7 @@ absl::Status TooManyIsolationRules(int64_t limit);
 absl::Status PeerTooFast(double calls_per_second);
 absl::Status PeerTooManyCalls(int calls_at_once);
 absl::Status TooManyScopedPolicies(absl::string_view sensor, int64_t limit);
+absl::Status TooManyBlockedBinaries(absl::string_view sensor, size_t wanted, size_t limit);
 
 // UNAUTHENTICATED: the peer must get another identity or token.
 absl::Status TokenUnknown();

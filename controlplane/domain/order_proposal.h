@@ -52,10 +52,11 @@ struct PolicySlot {
   std::optional<Scope> scope;
   std::string binary_path;
   std::string binary_sha256;
+  std::string list_name;
 
   bool Holds(const Policy& policy) const {
     return policy.policy_template == policy_template && policy.scope == scope && policy.binary_path == binary_path &&
-           (!binary_path.empty() || policy.binary_sha256 == binary_sha256);
+           policy.block_list.name == list_name && (!binary_path.empty() || policy.binary_sha256 == binary_sha256);
   }
 };
 

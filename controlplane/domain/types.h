@@ -70,6 +70,21 @@ struct AllowList {
   friend bool operator==(const AllowList&, const AllowList&) = default;
 };
 
+// What a block-list blocks; one of the two is set, or both: then each of them blocks.
+struct BlockedBinary {
+  std::string path;    // absolute
+  std::string sha256;  // 32 bytes
+
+  friend auto operator<=>(const BlockedBinary&, const BlockedBinary&) = default;
+};
+
+struct BlockList {
+  std::string name;    // empty: there is no list
+  std::string sha256;  // 32 bytes: of the text
+  uint32_t size = 0;
+  std::string text;  // as block_list.h says; set in an order and in a desired state that is to be sent, else empty
+};
+
 struct Policy {
   std::string id;
   std::string name;
@@ -78,6 +93,7 @@ struct Policy {
   PolicyAction action = PolicyAction::kDeny;
   std::string binary_path;    // block-binary: absolute, or empty when the digest alone names the file
   std::string binary_sha256;  // block-binary: 32 bytes, or empty when the path alone names the file
+  BlockList block_list;       // block-binary: in place of path and digest
   bool kill_running = false;
   bool forced = false;
   absl::Time created_at;

@@ -5,6 +5,7 @@
 #include "common/hex.h"
 #include "common/status_macros.h"
 #include "common/uuid.h"
+#include "controlplane/domain/block_list.h"
 #include "controlplane/domain/dangerous_binaries.h"
 #include "controlplane/domain/errors.h"
 #include "controlplane/domain/order_check.h"
@@ -61,8 +62,8 @@ std::string AllowListText(const AllowList& list) {
 bool SameTerms(const Policy& a, const Policy& b) {
   return a.action == b.action && a.expires_at == b.expires_at && a.on_expiry == b.on_expiry &&
          a.on_unreachable == b.on_unreachable && a.binary_sha256 == b.binary_sha256 &&
-         a.kill_running == b.kill_running && a.forced == b.forced && a.allow_list == b.allow_list &&
-         (b.signed_order.empty() || a.signed_order == b.signed_order);
+         a.block_list.sha256 == b.block_list.sha256 && a.kill_running == b.kill_running && a.forced == b.forced &&
+         a.allow_list == b.allow_list && (b.signed_order.empty() || a.signed_order == b.signed_order);
 }
 
 JsonObject Details(const Wanted& wanted, const Policy& policy) {
@@ -70,6 +71,10 @@ JsonObject Details(const Wanted& wanted, const Policy& policy) {
   details.Add("policy_id", policy.id).Add("policy", policy.name).Add("action", Word(policy.action));
   details.AddIfSet("path", policy.binary_path).AddIfSet("sha256", ToHex(policy.binary_sha256));
   details.AddIfSet("scope", policy.scope ? ScopeWord(*policy.scope) : "");
+  if (!policy.block_list.name.empty()) {
+    details.Add("list", policy.block_list.name).Add("binaries", absl::StrCat(policy.block_list.size));
+    details.Add("list_sha256", ToHex(policy.block_list.sha256));
+  }
   if (policy.kill_running) details.AddBool("kill_running", true);
   if (policy.policy_template == PolicyTemplate::kAllowList) {
     details.Add("binaries", absl::StrCat(policy.allow_list.binaries.size()));
@@ -102,19 +107,25 @@ absl::StatusOr<Sensor> LockForOrder(Transaction& tx, const OrderContext& context
 }
 
 absl::Status CheckBinaryOrder(const BinaryOrder& order, const PolicyTerms& terms) {
-  if (order.path.empty() && order.sha256.empty()) {
-    return InvalidField("binary.path", "is empty, and so is binary.sha256; one of them must name the file");
-  }
-  if (!order.sha256.empty()) RETURN_IF_ERROR(ValidateSha256("binary.sha256", order.sha256));
   if (order.kill_running && terms.action == PolicyAction::kNotify) {
     return InvalidField("binary.kill_running", "must be unset with NOTIFY, which stops nothing");
   }
+  const bool names_file = !order.path.empty() || !order.sha256.empty();
+  if (!order.list_name.empty() || !order.list.empty()) {
+    return names_file ? InvalidField("binary.list", "is set, and so is a path or a sha256; put the file into the list")
+                      : absl::OkStatus();
+  }
+  if (!names_file) {
+    return InvalidField("binary.path", "is empty, and so is binary.sha256; one of them must name the file");
+  }
+  if (!order.sha256.empty()) RETURN_IF_ERROR(ValidateSha256("binary.sha256", order.sha256));
   if (order.path.empty()) return absl::OkStatus();
   RETURN_IF_ERROR(ValidateBinaryPath("binary.path", order.path));
   return CheckBlockable("binary.path", order.path, order.force);
 }
 
 bool NamesSameFile(const Policy& policy, const BinaryOrder& order) {
+  if (!order.list_name.empty() || !policy.block_list.name.empty()) return policy.block_list.name == order.list_name;
   return policy.binary_path == order.path && (!order.path.empty() || policy.binary_sha256 == order.sha256);
 }
 
@@ -154,6 +165,13 @@ absl::Status CheckScopedPolicies(const Sensor& sensor) {
   return TooManyScopedPolicies(sensor.name, kMaxScopedPolicies);
 }
 
+absl::Status CheckBlockedBinaries(const Sensor& sensor, const Wanted& wanted) {
+  const size_t replaced = wanted.existing != nullptr ? wanted.existing->block_list.size : 0;
+  const size_t count = CountBlockedBinaries(sensor.policies) - replaced + wanted.policy.block_list.size;
+  if (wanted.policy.block_list.size == 0 || count <= kMaxBlockedBinaries) return absl::OkStatus();
+  return TooManyBlockedBinaries(sensor.name, count, kMaxBlockedBinaries);
+}
+
 // Containment and isolation, named `name` when they have no scope.
 absl::StatusOr<PolicyOrdered> OrderWall(Transaction& tx, const OrderContext& context, const std::string& sensor,
                                         Wanted wanted, const char* name) {
@@ -189,15 +207,25 @@ absl::StatusOr<PolicyOrdered> IsolateSensor(Transaction& tx, const OrderContext&
 absl::StatusOr<PolicyOrdered> BlockBinary(Transaction& tx, const OrderContext& context, const std::string& sensor,
                                           const BinaryOrder& order, const PolicyTerms& terms) {
   RETURN_IF_ERROR(CheckBinaryOrder(order, terms));
-  ASSIGN_OR_RETURN(const Sensor target, LockForOrder(tx, context, sensor, terms.allow_degraded));
   Wanted wanted(PolicyTemplate::kBlockBinary, terms);
+  const bool is_list = !order.list_name.empty() || !order.list.empty();
+  if (is_list) {
+    ASSIGN_OR_RETURN(wanted.policy.block_list, MakeBlockList("binary.list", order.list_name, order.list, order.force));
+  }
+  ASSIGN_OR_RETURN(const Sensor target, LockForOrder(tx, context, sensor, terms.allow_degraded));
   for (const Policy& policy : target.policies) {
     if (policy.policy_template == PolicyTemplate::kBlockBinary && NamesSameFile(policy, order)) {
       wanted.existing = &policy;
     }
   }
-  wanted.policy.name = wanted.existing != nullptr ? wanted.existing->name
-                                                  : BlockBinaryPolicyName(order.path, order.sha256, target.policies);
+  RETURN_IF_ERROR(CheckBlockedBinaries(target, wanted));
+  if (is_list) {
+    wanted.policy.name = absl::StrCat(kBlockListPrefix, order.list_name);
+  } else if (wanted.existing != nullptr) {
+    wanted.policy.name = wanted.existing->name;
+  } else {
+    wanted.policy.name = BlockBinaryPolicyName(order.path, order.sha256, target.policies);
+  }
   wanted.policy.binary_path = order.path;
   wanted.policy.binary_sha256 = order.sha256;
   wanted.policy.kill_running = order.kill_running;
@@ -207,13 +235,16 @@ absl::StatusOr<PolicyOrdered> BlockBinary(Transaction& tx, const OrderContext& c
 }
 
 absl::StatusOr<PolicyOrdered> SetAllowList(Transaction& tx, const OrderContext& context, const std::string& sensor,
-                                           AllowList list, const PolicyTerms& terms) {
+                                           AllowList list, const PolicyTerms& terms, bool kill_running) {
   if (!terms.scope) {
     return InvalidField("scope",
                         "must name a cgroup, a systemd_unit or a container; a list for the whole host stops it");
   }
   RETURN_IF_ERROR(ValidateScope("scope", *terms.scope));
   RETURN_IF_ERROR(ValidateAllowList("allow_list", list));
+  if (kill_running && (list.learn || terms.action == PolicyAction::kNotify)) {
+    return InvalidField("allow_list.kill_running", "must be unset with learn or NOTIFY, which stop nothing");
+  }
   ASSIGN_OR_RETURN(const Sensor target, LockForOrder(tx, context, sensor, terms.allow_degraded));
   std::sort(list.binaries.begin(), list.binaries.end());
   list.binaries.erase(std::unique(list.binaries.begin(), list.binaries.end()), list.binaries.end());
@@ -223,6 +254,7 @@ absl::StatusOr<PolicyOrdered> SetAllowList(Transaction& tx, const OrderContext& 
                            ? wanted.existing->name
                            : ScopedPolicyName(kAllowListPolicyName, terms.scope, target.policies);
   wanted.policy.allow_list = std::move(list);
+  wanted.policy.kill_running = kill_running;
   wanted.audit_action = "allow_list_set";
   return Order(tx, context, target, std::move(wanted));
 }
@@ -256,20 +288,21 @@ absl::StatusOr<Released> ReleaseSensor(Transaction& tx, const OrderContext& cont
 
 absl::StatusOr<Sensor> LiftSigned(Transaction& tx, const OrderContext& context, const std::string& sensor,
                                   const PolicySlot& slot) {
-  ASSIGN_OR_RETURN(const Sensor target, LockForOrder(tx, context, sensor));
+  ASSIGN_OR_RETURN(const Sensor target, LockForOrder(tx, context, sensor, terms.allow_degraded));
   JsonObject details;
   details.AddIfSet("scope", slot.scope ? ScopeWord(*slot.scope) : "").AddIfSet("path", slot.binary_path);
-  details.AddIfSet("sha256", ToHex(slot.binary_sha256)).AddBool("signed", true);
+  details.AddIfSet("sha256", ToHex(slot.binary_sha256)).AddIfSet("list", slot.list_name).AddBool("signed", true);
   for (const Policy& policy : target.policies) {
     if (!slot.Holds(policy)) continue;
     RETURN_IF_ERROR(tx.DeletePolicy(policy.id));
     details.Add("policy_id", policy.id).Add("policy", policy.name);
   }
   const std::string scope = slot.scope ? ScopeWord(*slot.scope) : "";
-  RETURN_IF_ERROR(tx.PutSignedRelease({target.id,
-                                       absl::StrCat(static_cast<int>(slot.policy_template), " ", scope, " ",
-                                                    slot.binary_path, " ", ToHex(slot.binary_sha256)),
-                                       context.signed_order, context.signed_until}));
+  RETURN_IF_ERROR(tx.PutSignedRelease(
+      {target.id,
+       absl::StrCat(static_cast<int>(slot.policy_template), " ", scope, " ", slot.binary_path, " ",
+                    ToHex(slot.binary_sha256), slot.list_name.empty() ? "" : absl::StrCat(" ", slot.list_name)),
+       context.signed_order, context.signed_until}));
   // Also when there was nothing here: the sensor may keep what was taken out of this database without a signature.
   RETURN_IF_ERROR(tx.BumpGeneration(target.id));
   const bool is_network = slot.policy_template == PolicyTemplate::kNetworkContainment ||

@@ -33,15 +33,19 @@ struct BinaryOrder {
   std::string sha256;  // 32 bytes, or empty
   bool kill_running = false;
   bool force = false;
+  std::string list_name;  // of a list in place of path and digest
+  std::vector<BlockedBinary> list;
 };
-// A path is blocked once, and so is a digest without a path: an order that differs in anything else replaces the
-// policy.
+// A path is blocked once, so is a digest without a path, and so is a list of one name: an order that differs in
+// anything else replaces the policy. TooManyBlockedBinaries: the sensor's lists would name more than
+// kMaxBlockedBinaries.
 absl::StatusOr<PolicyOrdered> BlockBinary(Transaction& tx, const OrderContext& context, const std::string& sensor,
                                           const BinaryOrder& order, const PolicyTerms& terms);
 
 // There is one list for each scope (`terms.scope`, required): an order that differs in anything replaces it.
+// `kill_running`: who runs what the list does not name is killed.
 absl::StatusOr<PolicyOrdered> SetAllowList(Transaction& tx, const OrderContext& context, const std::string& sensor,
-                                           AllowList list, const PolicyTerms& terms);
+                                           AllowList list, const PolicyTerms& terms, bool kill_running = false);
 
 struct Released {
   Sensor sensor;

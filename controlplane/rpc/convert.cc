@@ -6,6 +6,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
+#include "controlplane/domain/block_list.h"
 #include "controlplane/domain/command_state.h"
 #include "controlplane/domain/errors.h"
 
@@ -147,6 +148,21 @@ absl::StatusOr<Scope> FromProto(const v1::Scope& scope, absl::string_view field)
   return InvalidField(field, "must name a cgroup, a systemd_unit or a container; leave scope unset for the whole host");
 }
 
+namespace {
+
+void BlockListToProto(const BlockList& list, v1::BlockList* proto) {
+  proto->set_name(list.name);
+  proto->set_size(list.size);
+  proto->set_sha256(list.sha256);
+  ReadBlockList(list.text, [proto](absl::string_view path, std::string sha256) {
+    v1::BlockedBinary& binary = *proto->add_binaries();
+    binary.set_path(std::string(path));
+    binary.set_sha256(std::move(sha256));
+  });
+}
+
+}  // namespace
+
 v1::EnforcementPolicy ToProto(const Policy& policy) {
   v1::EnforcementPolicy proto;
   proto.set_id(policy.id);
@@ -159,10 +175,13 @@ v1::EnforcementPolicy ToProto(const Policy& policy) {
     proto.mutable_block_binary()->set_sha256(policy.binary_sha256);
     proto.mutable_block_binary()->set_kill_running(policy.kill_running);
     proto.mutable_block_binary()->set_forced(policy.forced);
+    if (!policy.block_list.name.empty())
+      BlockListToProto(policy.block_list, proto.mutable_block_binary()->mutable_list());
   }
   if (policy.policy_template == PolicyTemplate::kAllowList) {
     v1::AllowList& list = *proto.mutable_allow_list();
     list.set_learn(policy.allow_list.learn);
+    list.set_kill_running(policy.kill_running);
     for (const AllowedBinary& binary : policy.allow_list.binaries) {
       v1::AllowedBinary& added = *list.add_binaries();
       added.set_path(binary.path);

@@ -11,6 +11,16 @@
 
 namespace bulkhead::controlplane {
 
+namespace {
+
+Policy PolicyToSend(const pqxx::row& row) {
+  Policy policy = PolicyFrom(row);
+  if (!row["binaries"].is_null()) policy.block_list.text = row["binaries"].c_str();
+  return policy;
+}
+
+}  // namespace
+
 absl::StatusOr<DesiredState> PgTransaction::GetDesiredState(const std::string& sensor_id) {
   if (!IsUuid(sensor_id)) return SensorNotFound(sensor_id);
   // One statement sees one state of the sensor and its policies; the lock holds the rules still until they are read
@@ -22,8 +32,9 @@ absl::StatusOr<DesiredState> PgTransaction::GetDesiredState(const std::string& s
               "SELECT s.desired_generation, s.desired_digest, p.id, p.name, p.sensor_id, p.template, p.action,"
               " p.binary_path, p.binary_sha256, p.kill_running, p.forced, p.created_at, p.created_by, p.etag,"
               " p.expires_at, p.on_expiry, p.on_unreachable, p.scope_kind, p.scope_name,"
-              " p.allow_learn, p.allow_binaries, p.signed_order"
+              " p.allow_learn, p.allow_binaries, p.signed_order, p.list_name, p.list_size, p.list_sha256, l.binaries"
               " FROM sensors s LEFT JOIN enforcement_policies p ON p.sensor_id = s.id"
+              " LEFT JOIN block_lists l ON l.sha256 = p.list_sha256"
               " WHERE s.id = $1::uuid ORDER BY p.created_at, p.id",
               sensor_id));
   if (rows.empty()) return SensorNotFound(sensor_id);
@@ -32,7 +43,7 @@ absl::StatusOr<DesiredState> PgTransaction::GetDesiredState(const std::string& s
   state.generation = rows.front()["desired_generation"].as<uint64_t>();
   state.digest = BytesFrom(rows.front()["desired_digest"]);
   if (!rows.front()["id"].is_null()) {
-    ASSIGN_OR_RETURN(state.policies, ReadRows("read a desired state", rows, PolicyFrom));
+    ASSIGN_OR_RETURN(state.policies, ReadRows("read a desired state", rows, PolicyToSend));
   }
   if (ReadsIsolationRules(state.policies)) {
     ASSIGN_OR_RETURN(state.isolation_rules, AllIsolationRules());

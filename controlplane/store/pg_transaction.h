@@ -38,7 +38,7 @@ class StatementTimer {
 // safe.
 //
 // Locks are always taken in this order, so that orders do not deadlock: order request, rollout, isolation rules,
-// enrollment token, sensor (several: by id), a rollout's target, end of the audit log.
+// enrollment token, sensor (several: by id), block-lists, a rollout's target, end of the audit log.
 class PgTransaction final : public Transaction {
  public:
   explicit PgTransaction(pqxx::work& work, StoreObserver* observer = nullptr) : work_(work), observer_(observer) {}
@@ -158,6 +158,10 @@ class PgTransaction final : public Transaction {
   absl::Status AppendAudit(const AuditRecord& record) override;
 
  private:
+  // The parts of InsertPolicy and DeletePolicy that are about what several policies may share.
+  absl::Status LockBlockLists();
+  absl::Status PutBlockList(const BlockList& list);
+  absl::Status RemoveUnusedBlockList(const std::string& sha256);
   // Fills in the policies of the sensors, oldest first.
   absl::Status AttachPolicies(std::vector<Sensor>* sensors);
   absl::StatusOr<std::vector<Policy>> PoliciesOf(const std::vector<std::string>& sensor_ids);

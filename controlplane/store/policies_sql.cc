@@ -17,7 +17,7 @@ namespace {
 constexpr char kSelect[] =
     "SELECT id, name, sensor_id, template, action, binary_path, binary_sha256, kill_running, forced, created_at,"
     " created_by, etag, expires_at, on_expiry, on_unreachable, scope_kind, scope_name,"
-    " allow_learn, allow_binaries, signed_order FROM enforcement_policies ";
+    " allow_learn, allow_binaries, signed_order, list_name, list_size, list_sha256 FROM enforcement_policies ";
 
 // One element of allow_binaries; see migration 0009.
 std::string AllowedText(const AllowedBinary& binary) {
@@ -63,24 +63,52 @@ Policy PolicyFrom(const pqxx::row& row) {
   for (const std::string& text : TextArrayFrom(row["allow_binaries"])) {
     policy.allow_list.binaries.push_back(AllowedFrom(text));
   }
+  policy.block_list.name = row["list_name"].c_str();
+  policy.block_list.size = row["list_size"].as<uint32_t>();
+  if (!row["list_sha256"].is_null()) policy.block_list.sha256 = BytesFrom(row["list_sha256"]);
   if (!row["signed_order"].is_null()) policy.signed_order = BytesFrom(row["signed_order"]);
   return policy;
 }
 
+// One lock for all lists: an order may put one and remove another.
+absl::Status PgTransaction::LockBlockLists() {
+  return Execute("lock the block-lists", "SELECT pg_advisory_xact_lock(4886718345218)").status();
+}
+
+absl::Status PgTransaction::PutBlockList(const BlockList& list) {
+  if (list.name.empty()) return absl::OkStatus();
+  RETURN_IF_ERROR(LockBlockLists());
+  return Execute("store a block-list",
+                 "INSERT INTO block_lists (sha256, size, binaries) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+                 Bytes(list.sha256), list.size, list.text)
+      .status();
+}
+
+absl::Status PgTransaction::RemoveUnusedBlockList(const std::string& sha256) {
+  RETURN_IF_ERROR(LockBlockLists());
+  return Execute("remove a block-list",
+                 "DELETE FROM block_lists l WHERE l.sha256 = $1"
+                 " AND NOT EXISTS (SELECT FROM enforcement_policies p WHERE p.list_sha256 = l.sha256)",
+                 Bytes(sha256))
+      .status();
+}
+
 absl::Status PgTransaction::InsertPolicy(const Policy& policy) {
+  RETURN_IF_ERROR(PutBlockList(policy.block_list));
   return Execute(
              "store a policy",
              "INSERT INTO enforcement_policies (id, sensor_id, name, template, action, binary_path, binary_sha256,"
              " kill_running, forced, created_by, etag, expires_at, on_expiry, on_unreachable, scope_kind, scope_name,"
-             " allow_learn, allow_binaries, signed_order)"
+             " allow_learn, allow_binaries, signed_order, list_name, list_size, list_sha256)"
              " VALUES ($1::uuid, $2::uuid, $3, $4, $5, $6, $7, $8, $9, $10, $11, NULLIF($12, '')::timestamptz,"
-             " $13, $14, $15, $16, $17, $18::text[], NULLIF($19, ''::bytea))",
+             " $13, $14, $15, $16, $17, $18::text[], NULLIF($19, ''::bytea), $20, $21, NULLIF($22, ''::bytea))",
              policy.id, policy.sensor_id, policy.name, ToText(policy.policy_template), ToText(policy.action),
              policy.binary_path, Bytes(policy.binary_sha256), policy.kill_running, policy.forced, policy.created_by,
              policy.etag, TimeText(policy.expires_at), ToText(policy.on_expiry), ToText(policy.on_unreachable),
              policy.scope ? ToText(policy.scope->kind) : std::string(),
              policy.scope ? policy.scope->name : std::string(), policy.allow_list.learn,
-             TextArray(AllowedTexts(policy.allow_list)), Bytes(policy.signed_order))
+             TextArray(AllowedTexts(policy.allow_list)), Bytes(policy.signed_order), policy.block_list.name,
+             policy.block_list.size, Bytes(policy.block_list.sha256))
       .status();
 }
 
@@ -94,8 +122,11 @@ absl::StatusOr<Policy> PgTransaction::GetPolicy(const std::string& policy_id) {
 
 absl::Status PgTransaction::DeletePolicy(const std::string& policy_id) {
   ASSIGN_OR_RETURN(const pqxx::result deleted,
-                   Execute("delete a policy", "DELETE FROM enforcement_policies WHERE id = $1::uuid", policy_id));
-  return deleted.affected_rows() == 0 ? PolicyNotFound(policy_id) : absl::OkStatus();
+                   Execute("delete a policy",
+                           "DELETE FROM enforcement_policies WHERE id = $1::uuid RETURNING list_sha256", policy_id));
+  if (deleted.empty()) return PolicyNotFound(policy_id);
+  const pqxx::field list = deleted.front()[0];
+  return list.is_null() ? absl::OkStatus() : RemoveUnusedBlockList(BytesFrom(list));
 }
 
 absl::StatusOr<std::vector<Policy>> PgTransaction::ExpiredPolicies(absl::Time now, int limit) {

@@ -117,6 +117,7 @@ DesiredState Enforcer::WithRefusals(const DesiredState& incoming, const SensorFa
     policy.refused = known != nullptr ? known->refused : std::string(CheckPolicy(policy, facts).message());
   }
   state.releases.clear();
+  RefuseExcessiveLists(&state);
   AddRefusalsOfHost(&state, known_here);
   return state;
 }

@@ -44,6 +44,14 @@ struct AllowedBinary {
   friend auto operator<=>(const AllowedBinary&, const AllowedBinary&) = default;
 };
 
+// What a block-list blocks: a path, a digest, or each of both.
+struct BlockedBinary {
+  std::string path;    // absolute and normalized
+  std::string sha256;  // 32 bytes
+
+  friend auto operator<=>(const BlockedBinary&, const BlockedBinary&) = default;
+};
+
 struct SignedOrder;  // signed_order.h
 
 struct Policy {
@@ -51,11 +59,13 @@ struct Policy {
   std::string name;
   PolicyTemplate policy_template = PolicyTemplate::kNetworkContainment;
   PolicyAction action = PolicyAction::kDeny;
-  // For kBlockBinary only, which has a path, a digest or both.
-  std::string binary_path;    // absolute and normalized
-  std::string binary_sha256;  // 32 bytes
-  bool kill_running = false;
-  bool forced = false;  // block even what this host needs
+  // For kBlockBinary only, which has a path, a digest or both; or a list.
+  std::string binary_path;             // absolute and normalized
+  std::string binary_sha256;           // 32 bytes
+  std::string block_list;              // name of the list; empty: none
+  std::vector<BlockedBinary> blocked;  // of the list
+  bool forced = false;                 // block even what this host needs
+  bool kill_running = false;           // for kBlockBinary and kAllowList
   // End of the lease by the sensor's clock; none: never. What an id has here never changes: another lease is another
   // policy.
   std::optional<absl::Time> expires_at;

@@ -6,6 +6,7 @@
 #include <set>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "common/status_macros.h"
@@ -22,7 +23,9 @@ absl::Status Invalid(absl::string_view field, absl::string_view problem) {
   return absl::InvalidArgumentError(absl::StrCat(field, ": ", problem));
 }
 
-absl::Status CheckAllowed(const AllowedBinary& binary, const std::string& field) {
+// An entry of a list, of either kind.
+template <typename Binary>
+absl::Status CheckListed(const Binary& binary, const std::string& field) {
   if (binary.path.empty() && binary.sha256.empty()) {
     return Invalid(field, "has neither a path nor a sha256; one must name the file");
   }
@@ -41,6 +44,9 @@ absl::Status CheckAllowList(const Policy& policy) {
     return Invalid("allow_list", "is set, but the template is not ALLOW_LIST");
   }
   if (!is_list) return absl::OkStatus();
+  if (policy.kill_running && (policy.learn || policy.action == PolicyAction::kNotify)) {
+    return Invalid("allow_list.kill_running", "is set with learn or NOTIFY, which stop nothing");
+  }
   if (!policy.scope.has_value()) {
     return Invalid("scope", "is unset; an allow-list for the whole host would stop the host");
   }
@@ -49,7 +55,34 @@ absl::Status CheckAllowList(const Policy& policy) {
                    absl::StrCat("has ", policy.allowed.size(), " entries; at most ", kMaxAllowed));
   }
   for (size_t i = 0; i < policy.allowed.size(); ++i) {
-    RETURN_IF_ERROR(CheckAllowed(policy.allowed[i], absl::StrCat("allow_list.binaries[", i, "]")));
+    RETURN_IF_ERROR(CheckListed(policy.allowed[i], absl::StrCat("allow_list.binaries[", i, "]")));
+  }
+  return absl::OkStatus();
+}
+
+bool IsListName(absl::string_view name) {
+  const auto allowed = [](unsigned char c) { return absl::ascii_isalnum(c) || c == '.' || c == '_' || c == '-'; };
+  return !name.empty() && name.size() <= kLongestListName && std::all_of(name.begin(), name.end(), allowed);
+}
+
+absl::Status CheckBlockList(const Policy& policy, const SensorFacts& facts) {
+  if (!IsListName(policy.block_list)) {
+    return Invalid("block_binary.list.name", absl::StrCat("has 1..", kLongestListName, " of [A-Za-z0-9._-]"));
+  }
+  if (!policy.binary_path.empty() || !policy.binary_sha256.empty()) {
+    return Invalid("block_binary.list", "is set, and so is a path or a sha256; put the file into the list");
+  }
+  if (policy.blocked.empty() || policy.blocked.size() > kMaxBlocked) {
+    return Invalid("block_binary.list.binaries",
+                   absl::StrCat("has ", policy.blocked.size(), " entries; 1..", kMaxBlocked));
+  }
+  const auto& own = facts.protected_paths;
+  for (size_t i = 0; i < policy.blocked.size(); ++i) {
+    const std::string field = absl::StrCat("block_binary.list.binaries[", i, "]");
+    RETURN_IF_ERROR(CheckListed(policy.blocked[i], field));
+    if (std::find(own.begin(), own.end(), policy.blocked[i].path) == own.end()) continue;
+    return absl::FailedPreconditionError(absl::StrCat(field, ".path: ", policy.blocked[i].path,
+                                                      " is the sensor itself; blocking it would lock the sensor out"));
   }
   return absl::OkStatus();
 }
@@ -118,18 +151,20 @@ absl::Status CheckPolicy(const Policy& policy, const SensorFacts& facts) {
   }
   RETURN_IF_ERROR(CheckAllowList(policy));
   if (policy.policy_template != PolicyTemplate::kBlockBinary) {
-    if (policy.binary_path.empty() && policy.binary_sha256.empty()) return absl::OkStatus();
+    const bool names_file = !policy.binary_path.empty() || !policy.binary_sha256.empty();
+    if (!names_file && policy.block_list.empty() && policy.blocked.empty()) return absl::OkStatus();
     return Invalid("block_binary", "is set, but the template is not BLOCK_BINARY");
   }
+  if (policy.kill_running && policy.action == PolicyAction::kNotify) {
+    return Invalid("block_binary.kill_running", "is set with NOTIFY, which stops nothing");
+  }
+  if (!policy.block_list.empty() || !policy.blocked.empty()) return CheckBlockList(policy, facts);
   if (policy.binary_path.empty() && policy.binary_sha256.empty()) {
-    return Invalid("block_binary", "has neither a path nor a sha256; one must name the file");
+    return Invalid("block_binary", "has neither a path nor a sha256 nor a list; one must name the file");
   }
   if (!policy.binary_sha256.empty() && policy.binary_sha256.size() != kSha256Bytes) {
     return Invalid("block_binary.sha256",
                    absl::StrCat("has ", policy.binary_sha256.size(), " bytes; a SHA-256 has ", kSha256Bytes));
-  }
-  if (policy.kill_running && policy.action == PolicyAction::kNotify) {
-    return Invalid("block_binary.kill_running", "is set with NOTIFY, which stops nothing");
   }
   if (policy.binary_path.empty()) return absl::OkStatus();
   if (absl::Status status = CheckBinaryPath(policy.binary_path); !status.ok()) {
@@ -141,6 +176,20 @@ absl::Status CheckPolicy(const Policy& policy, const SensorFacts& facts) {
                                                       " is the sensor itself; blocking it would lock the sensor out"));
   }
   return absl::OkStatus();
+}
+
+void RefuseExcessiveLists(DesiredState* state) {
+  size_t blocked = 0;
+  for (Policy& policy : state->policies) {
+    if (!policy.refused.empty()) continue;
+    if (blocked + policy.blocked.size() > kMaxBlocked) {
+      policy.refused = absl::StrCat("block_binary.list: with its ", policy.blocked.size(), " binaries this host would ",
+                                    "block ", blocked + policy.blocked.size(), "; at most ", kMaxBlocked,
+                                    " of all lists are blocked. Lift another list, or order a shorter one");
+    } else {
+      blocked += policy.blocked.size();
+    }
+  }
 }
 
 absl::Status CheckDesiredState(const DesiredState& state, const SensorFacts& facts) {

@@ -13,7 +13,9 @@
 namespace bulkhead::sensor {
 
 inline constexpr size_t kMaxPolicies = 1024;
-inline constexpr size_t kMaxAllowed = 4096;  // binaries of one allow-list
+inline constexpr size_t kMaxAllowed = 4096;    // binaries of one allow-list
+inline constexpr size_t kMaxBlocked = 100000;  // binaries of all block-lists
+inline constexpr size_t kLongestListName = 64;
 inline constexpr size_t kMaxIsolationRules = 100000;
 inline constexpr size_t kMaxScopedWalls = BH_MAX_SCOPED_WALLS;
 
@@ -32,6 +34,9 @@ absl::Status CheckDesiredState(const DesiredState& state, const SensorFacts& fac
 // OK: this policy of such a state may be enforced. A policy that may not is refused alone, so that a later order does
 // not wait for it. InvalidArgument: it is malformed; FailedPrecondition: it would lock the sensor out.
 absl::Status CheckPolicy(const Policy& policy, const SensorFacts& facts);
+
+// Refuses, alone, each block-list with which more than kMaxBlocked binaries would be blocked; the first ones stay.
+void RefuseExcessiveLists(DesiredState* state);
 
 // Absolute, 2..4095 bytes, no NUL, no empty, "." or ".." component, no trailing slash. InvalidArgument says which.
 absl::Status CheckBinaryPath(absl::string_view path);

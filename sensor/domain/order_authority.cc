@@ -59,6 +59,7 @@ bool SameContent(const Policy& a, const Policy& b) {
     out.expires_at.reset();
     out.signed_order.reset();
     std::sort(out.allowed.begin(), out.allowed.end());
+    std::sort(out.blocked.begin(), out.blocked.end());
     return out;
   };
   return content(a) == content(b);
@@ -145,6 +146,7 @@ std::string SlotOf(const Policy& policy) {
     case PolicyTemplate::kBlockBinary:
       break;
   }
+  if (!policy.block_list.empty()) return absl::StrCat("block list ", policy.block_list);
   return policy.binary_path.empty() ? absl::StrCat("block sha256 ", ToHex(policy.binary_sha256))
                                     : absl::StrCat("block path ", policy.binary_path);
 }

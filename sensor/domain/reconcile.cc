@@ -23,6 +23,14 @@ bool NamesNoMore(const Policy& candidate, const Policy& list) {
                      [&named](const AllowedBinary& binary) { return named.count(binary) != 0; });
 }
 
+// Does `candidate` block all that the block-list does?
+bool NamesNoLess(const Policy& candidate, const Policy& list) {
+  const std::set<BlockedBinary> named(candidate.blocked.begin(), candidate.blocked.end());
+  return candidate.policy_template == PolicyTemplate::kBlockBinary &&
+         std::all_of(list.blocked.begin(), list.blocked.end(),
+                     [&named](const BlockedBinary& binary) { return named.count(binary) != 0; });
+}
+
 // One that ends earlier is weaker. One id is one order, whose lease never changes.
 bool LastsAsLong(const Policy& candidate, const Policy& policy) {
   const auto ends = [](const Policy& p) { return p.expires_at.has_value() && p.on_expiry == OnExpiry::kRelease; };
@@ -40,6 +48,7 @@ bool Keeps(const DesiredState& incoming, const Policy& policy) {
   return std::any_of(incoming.policies.begin(), incoming.policies.end(), [&policy](const Policy& candidate) {
     if (!Stops(candidate) || !LastsAsLong(candidate, policy) || !Covers(candidate.scope, policy.scope)) return false;
     if (policy.policy_template == PolicyTemplate::kAllowList) return NamesNoMore(candidate, policy);
+    if (!policy.blocked.empty()) return NamesNoLess(candidate, policy);
     // Isolation cuts all that containment cuts.
     if (policy.policy_template == PolicyTemplate::kNetworkContainment &&
         candidate.policy_template == PolicyTemplate::kNetworkIsolation) {

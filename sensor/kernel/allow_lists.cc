@@ -9,7 +9,10 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "bulkhead/decide_exec.h"
+#include "bulkhead/decide_lease.h"
 #include "common/status_macros.h"
+#include "sensor/kernel/lease_clock.h"
 #include "sensor/kernel/scope_resolver.h"
 
 namespace bulkhead::sensor {
@@ -17,10 +20,15 @@ namespace {
 
 constexpr size_t kMaxProblemsShown = 3;
 
-template <typename T>
-void Append(const T& part, size_t at, bh_allow_key* key) {
-  static_assert(sizeof(part) <= sizeof(key->id));
-  std::memcpy(key->id + at, &part, sizeof(part));
+template <typename... Parts>
+bh_allow_key AllowKey(uint32_t list, uint32_t kind, const Parts&... parts) {
+  bh_allow_key key{};
+  static_assert((sizeof(parts) + ...) <= sizeof(key.id));
+  key.list = list;
+  key.kind = kind;
+  size_t at = 0;
+  ((std::memcpy(key.id + at, &parts, sizeof(parts)), at += sizeof(parts)), ...);
+  return key;
 }
 
 template <typename Rules>
@@ -66,6 +74,17 @@ absl::StatusOr<std::optional<Scope>> ResolveList(const PolicyScope& scope, Scope
 }
 
 }  // namespace
+
+std::set<std::string> StartedLists(const ListRules& before, const ListRules& after) {
+  std::set<std::pair<uint64_t, std::string>> known;
+  for (const auto& [cgroup, list] : before) known.emplace(cgroup, KeyText(list.rule.policy));
+  std::set<std::string> started;
+  for (const auto& [cgroup, list] : after) {
+    const std::string policy = KeyText(list.rule.policy);
+    if (known.count({cgroup, policy}) == 0) started.insert(policy);
+  }
+  return started;
+}
 
 absl::Status CheckListScope(const Policy& policy, const Scope& own) {
   ScopeResolver resolver(own);
@@ -134,16 +153,10 @@ void AllowLists::RefreshEntry(const FileIdentifier& identifier, const Abilities&
 
 void AllowLists::AddEntry(const Entry& entry, uint32_t list, const Abilities& abilities, AllowRules* allowed) {
   const auto add = [list, allowed](uint32_t kind, const auto&... parts) {
-    bh_allow_key key{};
-    key.list = list;
-    key.kind = kind;
-    size_t at = 0;
-    ((Append(parts, at, &key), at += sizeof(parts)), ...);
-    allowed->emplace_back(key, 1);
+    allowed->emplace_back(AllowKey(list, kind, parts...), 1);
   };
   const bool by_content = !entry.binary.sha256.empty() && abilities.hash;
-  bh_digest_key digest{};
-  if (by_content) std::memcpy(digest.bytes, entry.binary.sha256.data(), sizeof(digest.bytes));
+  const bh_digest_key digest = by_content ? DigestKey(entry.binary.sha256) : bh_digest_key{};
   if (entry.binary.path.empty()) {
     if (by_content) add(BH_ALLOW_CONTENT, digest);
     return;
@@ -155,6 +168,36 @@ void AllowLists::AddEntry(const Entry& entry, uint32_t list, const Abilities& ab
     add(BH_ALLOW_FILE, *entry.file);
   }
   if (!abilities.refuse) add(BH_ALLOW_PATH, PathKey(entry.binary.path));
+}
+
+bool AllowLists::LetsRun(const List& list, const CodeFile& code) const {
+  const auto has = [this](const bh_allow_key& key) {
+    const auto at = std::lower_bound(allowed_.begin(), allowed_.end(), key, [](const auto& entry, const auto& wanted) {
+      return std::memcmp(&entry.first, &wanted, sizeof(wanted)) < 0;
+    });
+    return at != allowed_.end() && std::memcmp(&at->first, &key, sizeof(key)) == 0;
+  };
+  bh_allow_facts facts{};
+  facts.learn = list.status.learn;
+  facts.over = bh_lease_over(list.status.rule.expires, BootNanoseconds());
+  facts.file = has(AllowKey(list.number, BH_ALLOW_FILE, code.key));
+  facts.digest = code.sha256.has_value();
+  if (code.sha256.has_value()) {
+    const bh_digest_key digest = DigestKey(*code.sha256);
+    facts.content = has(AllowKey(list.number, BH_ALLOW_CONTENT, digest));
+    facts.both = has(AllowKey(list.number, BH_ALLOW_BOTH, code.key, digest));
+  }
+  return bh_decide_allow(&facts) != BH_ALLOW_DENY;
+}
+
+std::map<std::string, std::set<uint32_t>> AllowLists::FindUnlisted(UnlistedFiles* files) const {
+  std::map<std::string, std::set<uint32_t>> found;
+  for (const auto& [id, list] : by_policy_) {
+    if (!list.cgroup.has_value() || list.status.learn) continue;
+    const auto allows = [this, &list = list](const CodeFile& code) { return LetsRun(list, code); };
+    found[id] = files->Find(*list.cgroup, list.contents, allows);
+  }
+  return found;
 }
 
 void AllowLists::RefreshScopes(const Scope& own) {
@@ -181,18 +224,18 @@ bool AllowLists::Refresh(const FileIdentifier& identifier, const Scope& own, con
   AllowRules allowed;
   for (auto& [id, list] : by_policy_) {
     const bool in_force = list.status.problem.empty();
-    bool contents = false;
+    list.contents = false;
     std::vector<std::string> problems;
     for (Entry& entry : list.entries) {
       RefreshEntry(identifier, abilities, &entry);
       AddEntry(entry, list.number, abilities, &allowed);
-      contents = contents || (abilities.hash && !entry.binary.sha256.empty());
+      list.contents = list.contents || (abilities.hash && !entry.binary.sha256.empty());
       const bool told = std::find(problems.begin(), problems.end(), entry.problem) != problems.end();
       if (!entry.problem.empty() && !told && problems.size() < kMaxProblemsShown) problems.push_back(entry.problem);
     }
     if (!list.status.problem.empty()) problems.insert(problems.begin(), list.status.problem);
     list.status.problem = absl::StrJoin(problems, "; ");
-    const bh_list value{list.status.rule, list.number, list.status.learn, contents, {}};
+    const bh_list value{list.status.rule, list.number, list.status.learn, list.contents, {}};
     if (list.cgroup.has_value()) lists.emplace_back(list.cgroup->id, value);
     if (in_force && !list.path.empty()) awaited.emplace_back(PathKey(list.path), value);
   }

@@ -4,6 +4,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -15,11 +16,15 @@
 #include "sensor/kernel/cgroup.h"
 #include "sensor/kernel/found_file.h"
 #include "sensor/kernel/rule_set_store.h"
+#include "sensor/kernel/unlisted_files.h"
 
 namespace bulkhead::sensor {
 
 // OK, or FailedPrecondition: the scope of `policy` holds this process, or cannot be told; the message says what.
 absl::Status CheckListScope(const Policy& policy, const Scope& own);
+
+// The policies, by the bytes of their keys, of which `after` has a list for a cgroup that `before` does not have.
+std::set<std::string> StartedLists(const ListRules& before, const ListRules& after);
 
 // Not thread safe.
 class AllowLists {
@@ -43,6 +48,10 @@ class AllowLists {
   const AwaitedRules& awaited() const { return awaited_; }
   const AllowRules& allowed() const { return allowed_; }
   size_t size() const { return by_policy_.size(); }
+
+  // By policy id, who runs in the scope of a list that judges what the list does not name. What may run is what the
+  // kernel's programs were told.
+  std::map<std::string, std::set<uint32_t>> FindUnlisted(UnlistedFiles* files) const;
 
   // What is observed of one list.
   struct Status {
@@ -68,10 +77,12 @@ class AllowLists {
     PolicyScope scope;
     std::vector<Entry> entries;
     std::optional<Scope> cgroup;
-    std::string path;  // where that cgroup is, was last, or will be; empty: not known
+    bool contents = false;  // the kernel compares contents for it
+    std::string path;       // where that cgroup is, was last, or will be; empty: not known
     Status status;
   };
 
+  bool LetsRun(const List& list, const CodeFile& code) const;
   static void RefreshEntry(const FileIdentifier& identifier, const Abilities& abilities, Entry* entry);
   static void AddEntry(const Entry& entry, uint32_t list, const Abilities& abilities, AllowRules* allowed);
   void RefreshScopes(const Scope& own);

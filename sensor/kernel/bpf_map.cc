@@ -65,6 +65,20 @@ absl::Status BpfMap::UpdateMany(const void* keys, const void* values, uint32_t c
   return ErrnoToStatus(errno, absl::StrCat("write to map ", name_));
 }
 
+absl::StatusOr<BpfMap::Batch> BpfMap::ReadMany(const std::optional<uint32_t>& position, void* keys, void* values,
+                                               size_t most) const {
+  LIBBPF_OPTS(bpf_map_batch_opts, options);
+  uint32_t from = position.value_or(0);
+  Batch batch{static_cast<uint32_t>(most), 0, true};
+  const int result = bpf_map_lookup_batch(fd(), position.has_value() ? &from : nullptr, &batch.position, keys, values,
+                                          &batch.count, &options);
+  if (result == 0) return batch;
+  batch.more = false;
+  if (errno == ENOENT) return batch;  // the last ones
+  if (errno == ENOSPC) return absl::OutOfRangeError("a bucket holds more");
+  return ErrnoToStatus(errno, absl::StrCat("read map ", name_));
+}
+
 bool BpfMap::NextKey(const void* key, void* next) const {
   return bpf_map_get_next_key(fd(), key, next) == 0;
 }

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -62,6 +64,30 @@ class BpfMap {
     return keys;
   }
 
+  // All elements of a hash map, in the map's order, many with each system call. What others change meanwhile may be in
+  // it or not.
+  template <typename Key, typename Value>
+  absl::StatusOr<std::vector<std::pair<Key, Value>>> Entries() const {
+    std::vector<std::pair<Key, Value>> entries;
+    std::vector<Key> keys(kReadAtOnce);
+    std::vector<Value> values(kReadAtOnce);
+    std::optional<uint32_t> position;
+    bool more = true;
+    while (more) {
+      const absl::StatusOr<Batch> read = ReadMany(position, keys.data(), values.data(), keys.size());
+      if (absl::IsOutOfRange(read.status())) {
+        keys.resize(keys.size() * 2);
+        values.resize(keys.size());
+        continue;
+      }
+      if (!read.ok()) return read.status();
+      for (uint32_t i = 0; i < read->count; ++i) entries.emplace_back(keys[i], values[i]);
+      position = read->position;
+      more = read->more;
+    }
+    return entries;
+  }
+
   template <typename Value, typename Key>
   absl::StatusOr<Value> Get(const Key& key) const {
     Value value{};
@@ -71,6 +97,15 @@ class BpfMap {
   }
 
  private:
+  static constexpr size_t kReadAtOnce = 1024;
+  struct Batch {
+    uint32_t count = 0;
+    uint32_t position = 0;  // where the next one begins
+    bool more = false;
+  };
+  // From `position` on, or from the start. OutOfRange: more elements share one place than `most`.
+  absl::StatusOr<Batch> ReadMany(const std::optional<uint32_t>& position, void* keys, void* values, size_t most) const;
+
   static absl::StatusOr<BpfMap> FromFd(UniqueFd fd, absl::string_view what);
   bool NextKey(const void* key, void* next) const;
 

@@ -151,17 +151,20 @@ absl::StatusOr<KernelDatapath::Leases> KernelDatapath::KnownLeases(const Desired
   const bool same = config.generation == state.generation &&
                     std::memcmp(config.digest, state.digest.data(), sizeof(config.digest)) == 0;
   if (!same) return known;
-  known.emplace_back(config.contain_policy, config.contain_expires);
-  known.emplace_back(config.isolate_policy, config.isolate_expires);
+  const auto add = [&known](const bh_policy_key& policy, uint64_t expires) {
+    if (expires != 0) known[KeyText(policy)] = expires;
+  };
+  add(config.contain_policy, config.contain_expires);
+  add(config.isolate_policy, config.isolate_expires);
   for (uint32_t i = 0; i < config.scoped_walls && i < BH_MAX_SCOPED_WALLS; ++i) {
-    known.emplace_back(config.scoped[i].policy, config.scoped[i].expires);
+    add(config.scoped[i].policy, config.scoped[i].expires);
   }
   ASSIGN_OR_RETURN(const PathRules paths, store_.ReadPaths());
-  for (const auto& [path, rule] : paths) known.emplace_back(rule.policy, rule.expires);
+  for (const auto& [path, rule] : paths) add(rule.policy, rule.expires);
   ASSIGN_OR_RETURN(const FoundRules found, store_.ReadFound());
-  for (const auto& [digest, rule] : found.digests) known.emplace_back(rule.rule.policy, rule.rule.expires);
-  for (const auto& [path, list] : found.awaited) known.emplace_back(list.rule.policy, list.rule.expires);
-  for (const auto& [cgroup, list] : found.lists) known.emplace_back(list.rule.policy, list.rule.expires);
+  for (const auto& [digest, rule] : found.digests) add(rule.rule.policy, rule.rule.expires);
+  for (const auto& [path, list] : found.awaited) add(list.rule.policy, list.rule.expires);
+  for (const auto& [cgroup, list] : found.lists) add(list.rule.policy, list.rule.expires);
   return known;
 }
 
@@ -178,11 +181,8 @@ uint64_t KernelDatapath::CgroupInKernel(const std::string& policy_id) const {
 
 uint64_t KernelDatapath::ExpiryOf(const Policy& policy, const Leases& known) {
   if (!policy.expires_at.has_value() || policy.on_expiry == OnExpiry::kHold) return 0;
-  const bh_policy_key key = PolicyKey(policy.id);
-  for (const auto& [known_key, expires] : known) {
-    if (expires != 0 && std::memcmp(&known_key, &key, sizeof(key)) == 0) return expires;
-  }
-  return ToBootNanoseconds(*policy.expires_at);
+  const auto found = known.find(KeyText(PolicyKey(policy.id)));
+  return found != known.end() ? found->second : ToBootNanoseconds(*policy.expires_at);
 }
 
 // Continues what the kernel has: sockets remember the number of the set that allowed them, whoever published it.
@@ -233,7 +233,7 @@ absl::StatusOr<RuleSet> KernelDatapath::Compile(const DesiredState& state, const
   }
   if (lists->size() > 0) lists->Refresh(identifier(), scope_, list_abilities());
   set.found = Found(*blocked, *lists);
-  RETURN_IF_ERROR(CheckSizes(set.found));
+  RETURN_IF_ERROR(CheckSizes(set));
   set.config.exec_content = blocked->content_flags(probed_.Has("exec_digest"));
   if (lists->size() > 0) set.config.exec_content |= BH_CONTENT_LISTS;
   if (lists->size() > 0 && list_abilities().hash) set.config.exec_content |= BH_CONTENT_HASHES;
@@ -241,8 +241,10 @@ absl::StatusOr<RuleSet> KernelDatapath::Compile(const DesiredState& state, const
   return set;
 }
 
-absl::Status KernelDatapath::CheckSizes(const FoundRules& found) {
-  if (std::max({found.files.size(), found.digests.size(), found.prints.size()}) > BH_MAX_EXEC_ENTRIES) {
+absl::Status KernelDatapath::CheckSizes(const RuleSet& set) {
+  const FoundRules& found = set.found;
+  const size_t most = std::max({set.paths.size(), found.files.size(), found.digests.size(), found.prints.size()});
+  if (most > BH_MAX_EXEC_ENTRIES) {
     return absl::ResourceExhaustedError(absl::StrCat("more than ", BH_MAX_EXEC_ENTRIES, " blocked files"));
   }
   if (found.allowed.size() > BH_MAX_ALLOWED) {
@@ -273,6 +275,7 @@ absl::Status KernelDatapath::Apply(const DesiredState& state) {
   RETURN_IF_ERROR(AddPolicyStats(maps_.policies, PolicyIds(state)));
   set.config.enforced_at = absl::ToUnixNanos(absl::Now());
   RETURN_IF_ERROR(predecessor_.KeepOlderOut());
+  ASSIGN_OR_RETURN(const ListRules before, store_.ReadLists());
   RETURN_IF_ERROR(store_.Publish(set));
   blocked_ = std::move(blocked);
   scoped_ = std::move(scoped);
@@ -289,7 +292,9 @@ absl::Status KernelDatapath::Apply(const DesiredState& state) {
   kernel_senders_.Reset();
   RETURN_IF_ERROR(RemoveOtherCuts(maps_.cuts, PolicyIds(state)));
   RETURN_IF_ERROR(learned_.Reset(maps_.learned, lists_.Learning()));
-  const absl::Status killed = blocked_.size() > 0 ? runners_.Kill(state, maps_.stops) : runners_.List(state);
+  runners_due_ = true;
+  started_lists_ = StartedLists(before, lists_.lists());
+  const absl::Status killed = RefreshRunners();
   runner_problem_ = killed.ok() ? std::string() : std::string(killed.message());
   return RemoveOtherPolicyStats(maps_.policies, PolicyIds(state));
 }

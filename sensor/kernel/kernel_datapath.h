@@ -1,8 +1,10 @@
 // The Datapath on this host's kernel: what a desired state means for maps, programs and sockets.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -76,10 +78,10 @@ class KernelDatapath : public Datapath {
   uint32_t NextSerial() const;
   absl::StatusOr<RuleSet> Compile(const DesiredState& state, const ScopedWalls& scoped, BlockedFiles* blocked,
                                   AllowLists* lists) const;
-  static absl::Status CheckSizes(const FoundRules& found);
+  static absl::Status CheckSizes(const RuleSet& set);
   // When the leases of `state` end, by policy, where the kernel has this very state already (the sensor was restarted):
   // the wall clock may have been set since. Else empty.
-  using Leases = std::vector<std::pair<bh_policy_key, uint64_t>>;
+  using Leases = std::map<std::string, uint64_t>;  // by the bytes of the policy's key
   absl::StatusOr<Leases> KnownLeases(const DesiredState& state) const;
   // Id of the cgroup that the published set has for a policy with a scope; 0: none.
   uint64_t CgroupInKernel(const std::string& policy_id) const;
@@ -93,6 +95,9 @@ class KernelDatapath : public Datapath {
   absl::Status RefreshBlockedFiles();
   absl::Status RefreshScopes();
   absl::Status RefreshAllowLists();
+  // Who runs what is blocked, or what a list does not name; killed where the order says so.
+  absl::Status RefreshRunners();
+  std::map<std::string, std::set<uint32_t>> FindUnlisted() const;
   // What follows files and cgroups, as the kernel is to have it.
   static FoundRules Found(const BlockedFiles& blocked, const AllowLists& lists);
   AllowLists::Abilities list_abilities() const { return {probed_.Has("exec_digest"), probed_.deny_exec}; }
@@ -102,11 +107,19 @@ class KernelDatapath : public Datapath {
   absl::Status RepairHostFacts(std::vector<std::string>* repaired);
 
   // The parts of Observe.
+  struct BlockRule {
+    uint32_t action = 0;  // enum bh_action
+    uint64_t expires = 0;
+    bool by_path = false;  // not by content alone
+  };
+  using BlockRules = std::map<std::string, BlockRule>;  // by the bytes of the policy's key
+  absl::StatusOr<BlockRules> ReadBlocks() const;
   absl::Status ObservePolicies(const bh_config& config, ObservedState* observed) const;
   ObservedPolicy NetworkPolicy(bool containment, uint8_t action) const;
   void ObserveScope(const std::string& policy_id, ObservedPolicy* observed) const;
   ObservedPolicy BinaryPolicy(const std::string& policy_id, uint32_t action, bool by_path) const;
 
+  void AddRunners(const std::string& policy_id, ObservedPolicy* observed) const;
   ObservedPolicy ListPolicy(const std::string& policy_id, const AllowLists::Status& list) const;
 
   std::string PolicyId(const bh_policy_key& key) const;
@@ -133,7 +146,10 @@ class KernelDatapath : public Datapath {
   ScopedWalls scoped_;
   std::vector<std::string> scope_moves_;  // not yet taken
   WallProbePlan probe_plan_;
-  int rounds_ = 0;              // of Maintain
+  int rounds_ = 0;            // of Maintain
+  bool runners_due_ = false;  // what is blocked or listed changed since they were killed
+  std::set<std::string>
+      started_lists_;           // the same for allow-lists that came into force, by the bytes of the policy's key
   std::string runner_problem_;  // why processes that run a blocked file were not listed or killed; empty when they were
   bool applied_ = false;        // by this process; before, what an earlier one left is taken as it is
   bh_host host_{};

@@ -18,6 +18,8 @@ namespace {
 
 constexpr uint32_t kZero = 0;
 constexpr int kListProcessesEvery = 20;  // rounds of Maintain, which comes twice a second
+constexpr int kCompareLargeEvery = 20;
+constexpr size_t kSmallSet = 8192;  // elements: read back from the kernel and compared in a millisecond or two
 
 bool Contains(const std::vector<bh_endpoint>& endpoints, const bh_endpoint& wanted) {
   return std::any_of(endpoints.begin(), endpoints.end(),
@@ -53,14 +55,23 @@ absl::Status KernelDatapath::RefreshAddresses(std::vector<std::string>* repaired
 }
 
 absl::Status KernelDatapath::RefreshBlockedFiles() {
-  if (blocked_.size() == 0) return absl::OkStatus();
-  if (blocked_.Refresh(identifier())) {
-    RETURN_IF_ERROR(store_.ReplaceFound(Found(blocked_, lists_)));
-    RETURN_IF_ERROR(runners_.Kill(state_, maps_.stops));
-  } else if (rounds_ % kListProcessesEvery == 0 && runners_.any()) {
-    RETURN_IF_ERROR(runners_.List(state_));
-  }
+  if (blocked_.size() == 0 || !blocked_.Refresh(identifier())) return absl::OkStatus();
+  RETURN_IF_ERROR(store_.ReplaceFound(Found(blocked_, lists_)));
+  runners_due_ = true;
   return absl::OkStatus();
+}
+
+std::map<std::string, std::set<uint32_t>> KernelDatapath::FindUnlisted() const {
+  UnlistedFiles files(identifier(), probed_.Has("lsm_mmap_file") || probed_.Has("fmod_ret_mmap_file"));
+  return lists_.FindUnlisted(&files);
+}
+
+absl::Status KernelDatapath::RefreshRunners() {
+  const auto unlisted = [this] { return FindUnlisted(); };
+  if (std::exchange(runners_due_, false)) {
+    return runners_.Kill(state_, std::exchange(started_lists_, {}), unlisted, maps_.stops);
+  }
+  return rounds_ % kListProcessesEvery == 0 && runners_.any() ? runners_.List(state_, unlisted) : absl::OkStatus();
 }
 
 // The same generation with other cgroups: the set is published anew, so that no packet sees a mixture.
@@ -85,8 +96,11 @@ absl::Status KernelDatapath::RefreshScopes() {
 
 absl::Status KernelDatapath::RefreshAllowLists() {
   if (lists_.size() == 0) return absl::OkStatus();
+  const ListRules before = lists_.lists();
   if (lists_.Refresh(identifier(), scope_, list_abilities())) {
     RETURN_IF_ERROR(store_.ReplaceFound(Found(blocked_, lists_)));
+    started_lists_.merge(StartedLists(before, lists_.lists()));
+    runners_due_ = true;
   }
   return learned_.Refresh(maps_.learned, identifier(), lists_.Learning());
 }
@@ -129,8 +143,9 @@ absl::StatusOr<std::vector<std::string>> KernelDatapath::Maintain() {
     repaired.insert(repaired.end(), frames.begin(), frames.end());
     const std::vector<std::string> interfaces = interfaces_.Repair();
     repaired.insert(repaired.end(), interfaces.begin(), interfaces.end());
+    const bool compare = applied_ && (blocked_.found_size() <= kSmallSet || rounds_ % kCompareLargeEvery == 0);
     ASSIGN_OR_RETURN(const std::vector<std::string> sets,
-                     store_.Repair(applied_ ? std::make_optional(Found(blocked_, lists_)) : std::nullopt));
+                     store_.Repair(compare ? std::make_optional(Found(blocked_, lists_)) : std::nullopt));
     repaired.insert(repaired.end(), sets.begin(), sets.end());
     RETURN_IF_ERROR(RefreshAddresses(&repaired));
     RETURN_IF_ERROR(RefreshOverlayLayout());
@@ -138,6 +153,7 @@ absl::StatusOr<std::vector<std::string>> KernelDatapath::Maintain() {
     RETURN_IF_ERROR(RefreshBlockedFiles());
     RETURN_IF_ERROR(RefreshScopes());
     RETURN_IF_ERROR(RefreshAllowLists());
+    RETURN_IF_ERROR(RefreshRunners());
     TakeOver();
     return store_.PrepareIdleSlot();
   };

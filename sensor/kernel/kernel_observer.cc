@@ -104,13 +104,17 @@ ObservedPolicy KernelDatapath::BinaryPolicy(const std::string& policy_id, uint32
   if (!runner_problem_.empty()) weaker.push_back(absl::StrCat("who runs it is not known: ", runner_problem_));
   observed.degraded = absl::StrJoin(weaker, "; ");
   observed.sha256 = blocked_.ContentOf(policy_id);
-  const auto runners = runners_.all().find(policy_id);
-  if (runners == runners_.all().end()) return observed;
-  const std::vector<uint32_t>& pids = runners->second.pids;
-  observed.running = static_cast<uint32_t>(pids.size());
-  observed.running_pids.assign(pids.begin(), pids.begin() + std::min(pids.size(), kMaxRunningPids));
-  observed.killed_running = runners->second.killed;
+  AddRunners(policy_id, &observed);
   return observed;
+}
+
+void KernelDatapath::AddRunners(const std::string& policy_id, ObservedPolicy* observed) const {
+  const auto runners = runners_.all().find(policy_id);
+  if (runners == runners_.all().end()) return;
+  const std::vector<uint32_t>& pids = runners->second.pids;
+  observed->running = static_cast<uint32_t>(pids.size());
+  observed->running_pids.assign(pids.begin(), pids.begin() + std::min(pids.size(), kMaxRunningPids));
+  observed->killed_running = runners->second.killed;
 }
 
 ObservedPolicy KernelDatapath::ListPolicy(const std::string& policy_id, const AllowLists::Status& list) const {
@@ -132,23 +136,32 @@ ObservedPolicy KernelDatapath::ListPolicy(const std::string& policy_id, const Al
     weaker.push_back(absl::StrCat(learned.unreadable, " files that ran were gone or unreadable: they are not listed"));
   }
   if (!list.problem.empty()) weaker.push_back(list.problem);
+  if (!runner_problem_.empty()) weaker.push_back(absl::StrCat("who runs it is not known: ", runner_problem_));
   observed.degraded = absl::StrJoin(weaker, "; ");
   observed.learned.assign(learned.binaries.begin(), learned.binaries.end());
   observed.learned_truncated = learned.truncated;
+  AddRunners(policy_id, &observed);
   return observed;
+}
+
+absl::StatusOr<KernelDatapath::BlockRules> KernelDatapath::ReadBlocks() const {
+  BlockRules blocks;
+  ASSIGN_OR_RETURN(const PathRules paths, store_.ReadPaths());
+  for (const auto& [path, rule] : paths) blocks[KeyText(rule.policy)] = {rule.action, rule.expires, true};
+  ASSIGN_OR_RETURN(const FoundRules found, store_.ReadFound());
+  for (const auto& [digest, rule] : found.digests) {
+    blocks.try_emplace(KeyText(rule.rule.policy), BlockRule{rule.rule.action, rule.rule.expires, false});
+  }
+  return blocks;
 }
 
 absl::Status KernelDatapath::ObservePolicies(const bh_config& config, ObservedState* observed) const {
   ASSIGN_OR_RETURN(const std::vector<bh_policy_stat> stats, ReadPolicyStats(maps_.policies));
-  ASSIGN_OR_RETURN(const PathRules paths, store_.ReadPaths());
-  ASSIGN_OR_RETURN(const FoundRules found, store_.ReadFound());
+  ASSIGN_OR_RETURN(const BlockRules blocks, ReadBlocks());
   for (const bh_policy_stat& stat : stats) {
     const std::string id = StatId(stat);
     const bh_policy_key key = PolicyKey(id);
-    const auto path =
-        std::find_if(paths.begin(), paths.end(), [&key](const auto& entry) { return Same(entry.second.policy, key); });
-    const auto digest = std::find_if(found.digests.begin(), found.digests.end(),
-                                     [&key](const auto& entry) { return Same(entry.second.rule.policy, key); });
+    const auto block = blocks.find(KeyText(key));
     ObservedPolicy policy;
     uint64_t expires = 0;
     uint8_t mode = BH_WALL_OFF;
@@ -169,12 +182,9 @@ absl::Status KernelDatapath::ObservePolicies(const bh_config& config, ObservedSt
       mode = wall->mode;
     } else if (const ScopedWalls::Wall* waiting = scoped_.Find(id); waiting != nullptr) {
       policy.expires_at = waiting->policy.expires_at;
-    } else if (path != paths.end()) {
-      policy = BinaryPolicy(id, path->second.action, true);
-      expires = path->second.expires;
-    } else if (digest != found.digests.end()) {
-      policy = BinaryPolicy(id, digest->second.rule.action, false);
-      expires = digest->second.rule.expires;
+    } else if (block != blocks.end()) {
+      policy = BinaryPolicy(id, block->second.action, block->second.by_path);
+      expires = block->second.expires;
     } else {
       continue;  // an entry of an order that failed half-way
     }

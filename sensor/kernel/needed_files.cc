@@ -82,13 +82,16 @@ const NeededFile* NeededFiles::Find(const FoundFile& file, const FileContent& co
   return nullptr;
 }
 
-const NeededFile* NeededFiles::FindContent(const std::string& sha256) const {
-  for (const NeededFile& needed : files_) {
-    const auto file = FoundFile::Open(needed.path);
-    const auto read = file.ok() ? file->Read() : file.status();
-    if (read.ok() && read->sha256 == sha256) return &needed;
+const NeededFile* NeededFiles::FindContent(const std::string& sha256) {
+  if (contents_.empty()) {
+    for (size_t i = 0; i < files_.size(); ++i) {
+      const auto file = FoundFile::Open(files_[i].path);
+      const auto read = file.ok() ? file->Read() : file.status();
+      if (read.ok()) contents_.emplace(read->sha256, i);
+    }
   }
-  return nullptr;
+  const auto found = contents_.find(sha256);
+  return found == contents_.end() ? nullptr : &files_[found->second];
 }
 
 }  // namespace bulkhead::sensor

@@ -1,8 +1,8 @@
 // Hit counters of policies.
 #include "sensor/kernel/policy_stats.h"
 
-#include <algorithm>
 #include <cstring>
+#include <set>
 
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
@@ -25,12 +25,10 @@ absl::Status AddPolicyStats(const BpfMap& map, const std::vector<std::string>& p
 
 absl::Status RemoveOtherPolicyStats(const BpfMap& map, const std::vector<std::string>& policy_ids) {
   ASSIGN_OR_RETURN(const std::vector<bh_policy_key> keys, map.Keys<bh_policy_key>());
+  std::set<std::string> wanted;
+  for (const std::string& id : policy_ids) wanted.insert(KeyText(PolicyKey(id)));
   for (const bh_policy_key& key : keys) {
-    const bool wanted = std::any_of(policy_ids.begin(), policy_ids.end(), [&key](const std::string& id) {
-      const bh_policy_key other = PolicyKey(id);
-      return std::memcmp(&other, &key, sizeof(key)) == 0;
-    });
-    if (!wanted) RETURN_IF_ERROR(map.Delete(&key));
+    if (wanted.count(KeyText(key)) == 0) RETURN_IF_ERROR(map.Delete(&key));
   }
   return absl::OkStatus();
 }

@@ -29,32 +29,37 @@ absl::Status PutAll(const BpfMap& map, const std::vector<std::pair<Key, Value>>&
   return map.UpdateMany(keys.data(), values.data(), keys.size());
 }
 
+// In the order of their bytes.
+template <typename Key, typename Value>
+std::vector<std::pair<Key, Value>> Sorted(std::vector<std::pair<Key, Value>> content) {
+  const auto less = [](const auto& a, const auto& b) { return std::memcmp(&a.first, &b.first, sizeof(a.first)) < 0; };
+  if (!std::is_sorted(content.begin(), content.end(), less)) std::sort(content.begin(), content.end(), less);
+  return content;
+}
+
 // Every element is there with its value, and nothing else is.
 template <typename Key, typename Value>
 absl::Status Compare(const BpfMap& map, const std::vector<std::pair<Key, Value>>& wanted) {
-  for (const auto& [key, value] : wanted) {
-    ASSIGN_OR_RETURN(const Value found, map.Get<Value>(key));
-    if (std::memcmp(&found, &value, sizeof(value)) != 0) {
-      return absl::DataLossError(absl::StrCat("map ", map.name(), " holds another value than was written"));
-    }
+  ASSIGN_OR_RETURN(auto found, (map.Entries<Key, Value>()));
+  if (found.size() != wanted.size()) {
+    return absl::DataLossError(
+        absl::StrCat("map ", map.name(), " holds ", found.size(), " entries instead of ", wanted.size()));
   }
-  ASSIGN_OR_RETURN(const std::vector<Key> keys, map.Keys<Key>());
-  if (keys.size() == wanted.size()) return absl::OkStatus();
-  return absl::DataLossError(
-      absl::StrCat("map ", map.name(), " holds ", keys.size(), " entries instead of ", wanted.size()));
+  const auto same = [](const auto& a, const auto& b) {
+    return std::memcmp(&a.first, &b.first, sizeof(a.first)) == 0 &&
+           std::memcmp(&a.second, &b.second, sizeof(a.second)) == 0;
+  };
+  found = Sorted(std::move(found));
+  const auto expected = Sorted(wanted);
+  if (std::equal(found.begin(), found.end(), expected.begin(), same)) return absl::OkStatus();
+  return absl::DataLossError(absl::StrCat("map ", map.name(), " holds something else than was written"));
 }
 
 // Nothing when there is no such map.
 template <typename Key, typename Value>
 absl::StatusOr<std::vector<std::pair<Key, Value>>> ReadAll(const BpfMap& map) {
-  std::vector<std::pair<Key, Value>> content;
-  if (!map.valid()) return content;
-  ASSIGN_OR_RETURN(const std::vector<Key> keys, map.Keys<Key>());
-  for (const Key& key : keys) {
-    const absl::StatusOr<Value> value = map.Get<Value>(key);
-    if (value.ok()) content.emplace_back(key, *value);
-  }
-  return content;
+  if (!map.valid()) return std::vector<std::pair<Key, Value>>();
+  return map.Entries<Key, Value>();
 }
 
 std::vector<std::pair<uint32_t, bh_port_set>> Numbered(const std::vector<bh_port_set>& sets) {
@@ -92,23 +97,23 @@ MapSpec RuleSetStore::SpecOf(Part part) const {
     case kConfig:
       return {BPF_MAP_TYPE_ARRAY, "bh_set_config", sizeof(uint32_t), sizeof(bh_config), 1, 0};
     case kRules:
-      return {BPF_MAP_TYPE_HASH,     "bh_set_rules", sizeof(bh_rule_key),
-              sizeof(bh_rule_value), rule_capacity_, BPF_F_NO_PREALLOC};
+      return {BPF_MAP_TYPE_HASH,     "bh_set_rules",    sizeof(bh_rule_key),
+              sizeof(bh_rule_value), capacity_[kRules], BPF_F_NO_PREALLOC};
     case kPorts:
       return {BPF_MAP_TYPE_HASH,   "bh_set_ports",   sizeof(uint32_t),
               sizeof(bh_port_set), BH_MAX_PORT_SETS, BPF_F_NO_PREALLOC};
     case kPaths:
-      return {BPF_MAP_TYPE_HASH,    "bh_set_paths",      sizeof(bh_path_key),
-              sizeof(bh_exec_rule), BH_MAX_EXEC_ENTRIES, BPF_F_NO_PREALLOC};
+      return {BPF_MAP_TYPE_HASH,    "bh_set_paths",    sizeof(bh_path_key),
+              sizeof(bh_exec_rule), capacity_[kPaths], BPF_F_NO_PREALLOC};
     case kDigests:
       return {BPF_MAP_TYPE_HASH,      "bh_set_digests",    sizeof(bh_digest_key),
-              sizeof(bh_digest_rule), BH_MAX_EXEC_ENTRIES, BPF_F_NO_PREALLOC};
+              sizeof(bh_digest_rule), capacity_[kDigests], BPF_F_NO_PREALLOC};
     case kSizes:
-      return {BPF_MAP_TYPE_HASH, "bh_set_sizes",      sizeof(uint64_t),
-              sizeof(uint32_t),  BH_MAX_EXEC_ENTRIES, BPF_F_NO_PREALLOC};
+      return {BPF_MAP_TYPE_HASH, "bh_set_sizes",    sizeof(uint64_t),
+              sizeof(uint32_t),  capacity_[kSizes], BPF_F_NO_PREALLOC};
     case kPrints:
-      return {BPF_MAP_TYPE_HASH,    "bh_set_prints",     sizeof(bh_print_key),
-              sizeof(bh_exec_rule), BH_MAX_EXEC_ENTRIES, BPF_F_NO_PREALLOC};
+      return {BPF_MAP_TYPE_HASH,    "bh_set_prints",    sizeof(bh_print_key),
+              sizeof(bh_exec_rule), capacity_[kPrints], BPF_F_NO_PREALLOC};
     case kAllowed:
       return {BPF_MAP_TYPE_HASH, "bh_set_allowed", sizeof(bh_allow_key),
               sizeof(uint32_t),  BH_MAX_ALLOWED,   BPF_F_NO_PREALLOC};
@@ -121,8 +126,8 @@ MapSpec RuleSetStore::SpecOf(Part part) const {
     case kParts:
       break;
   }
-  return {BPF_MAP_TYPE_HASH,    "bh_set_files",      sizeof(bh_file_key),
-          sizeof(bh_exec_rule), BH_MAX_EXEC_ENTRIES, BPF_F_NO_PREALLOC};
+  return {BPF_MAP_TYPE_HASH,    "bh_set_files",    sizeof(bh_file_key),
+          sizeof(bh_exec_rule), capacity_[kFiles], BPF_F_NO_PREALLOC};
 }
 
 absl::StatusOr<RuleSetStore> RuleSetStore::Open(const std::string& directory) {
@@ -208,11 +213,27 @@ absl::Status RuleSetStore::CompareFound(const FoundRules& found, const Slot& slo
   return Compare(slot[kLists], found.lists);
 }
 
+void RuleSetStore::Reserve(Part part, size_t entries) {
+  if (entries <= capacity_[part]) return;
+  capacity_[part] = std::bit_ceil(static_cast<uint32_t>(entries));
+  idle_ready_ = false;
+}
+
+// What is found grows within a generation, when a path gets another file: there is room for as many again.
+void RuleSetStore::ReserveFor(const RuleSet& set) {
+  const auto found = [this](Part part, size_t entries) {
+    Reserve(part, std::min<size_t>(2 * entries, BH_MAX_EXEC_ENTRIES));
+  };
+  Reserve(kRules, set.network.entries.size());
+  Reserve(kPaths, set.paths.size());
+  found(kFiles, set.found.files.size());
+  found(kDigests, set.found.digests.size());
+  found(kSizes, set.found.digests.size());
+  found(kPrints, set.found.prints.size());
+}
+
 absl::Status RuleSetStore::Publish(const RuleSet& set) {
-  if (set.network.entries.size() > rule_capacity_) {
-    rule_capacity_ = std::bit_ceil(static_cast<uint32_t>(set.network.entries.size()));
-    idle_ready_ = false;
-  }
+  ReserveFor(set);
   RETURN_IF_ERROR(PrepareIdleSlot());
   idle_ready_ = false;  // from here on it is not empty any more
   RETURN_IF_ERROR(Annotate(Fill(set, idle_), "filling the idle rule set"));
@@ -241,7 +262,7 @@ absl::StatusOr<FoundRules> RuleSetStore::ReadFound() const {
   ASSIGN_OR_RETURN(found.files, (ReadAll<bh_file_key, bh_exec_rule>(current_[kFiles])));
   ASSIGN_OR_RETURN(found.digests, (ReadAll<bh_digest_key, bh_digest_rule>(current_[kDigests])));
   ASSIGN_OR_RETURN(found.prints, (ReadAll<bh_print_key, bh_exec_rule>(current_[kPrints])));
-  ASSIGN_OR_RETURN(found.lists, (ReadAll<uint64_t, bh_list>(current_[kLists])));
+  ASSIGN_OR_RETURN(found.lists, ReadLists());
   ASSIGN_OR_RETURN(found.awaited, (ReadAll<bh_path_key, bh_list>(current_[kAwaited])));
   ASSIGN_OR_RETURN(found.allowed, (ReadAll<bh_allow_key, uint32_t>(current_[kAllowed])));
   return found;
@@ -249,6 +270,10 @@ absl::StatusOr<FoundRules> RuleSetStore::ReadFound() const {
 
 absl::StatusOr<PathRules> RuleSetStore::ReadPaths() const {
   return ReadAll<bh_path_key, bh_exec_rule>(current_[kPaths]);
+}
+
+absl::StatusOr<ListRules> RuleSetStore::ReadLists() const {
+  return ReadAll<uint64_t, bh_list>(current_[kLists]);
 }
 
 // A size comes before the digest that has it, and goes after: a file of that size is hashed as long as it matters.

@@ -64,6 +64,7 @@ class RuleSetStore {
   absl::Status ReplaceFound(const FoundRules& found);
   absl::StatusOr<FoundRules> ReadFound() const;
   absl::StatusOr<PathRules> ReadPaths() const;
+  absl::StatusOr<ListRules> ReadLists() const;
 
   // Puts the active word, the slot's maps and what was found back when somebody changed them; says what it repaired.
   absl::StatusOr<std::vector<std::string>> Repair(const std::optional<FoundRules>& found);
@@ -72,7 +73,15 @@ class RuleSetStore {
   enum Part { kConfig, kRules, kPorts, kPaths, kFiles, kDigests, kSizes, kPrints, kAllowed, kAwaited, kLists, kParts };
   using Slot = std::array<BpfMap, kParts>;
 
+  static constexpr std::array<uint32_t, kParts> FirstCapacities() {
+    std::array<uint32_t, kParts> capacities{};
+    capacities.fill(16384);
+    return capacities;
+  }
+
   MapSpec SpecOf(Part part) const;
+  void Reserve(Part part, size_t entries);
+  void ReserveFor(const RuleSet& set);
   absl::Status AdoptActiveSlot();
   absl::Status Fill(const RuleSet& set, const Slot& slot) const;
   absl::Status Verify(const RuleSet& set, const Slot& slot) const;
@@ -86,7 +95,8 @@ class RuleSetStore {
   Slot current_;         // of the set in force; invalid maps when there is none
   Slot idle_;            // fresh and empty, in the idle slot, when idle_ready_
   bool idle_ready_ = false;
-  uint32_t rule_capacity_ = 16384;  // of the next rules' map: it takes 16 bytes for each, used or not
+  // Of the next maps of a slot that may be large: one takes 16 bytes for each element, used or not.
+  std::array<uint32_t, kParts> capacity_ = FirstCapacities();
 };
 
 }  // namespace bulkhead::sensor

@@ -114,11 +114,16 @@ absl::StatusOr<Policy> ContentFromProto(const v1::EnforcementPolicy& in, const s
     out.binary_sha256 = in.block_binary().sha256();
     out.kill_running = in.block_binary().kill_running();
     out.forced = in.block_binary().forced();
+    out.block_list = in.block_binary().list().name();
+    for (const v1::BlockedBinary& binary : in.block_binary().list().binaries()) {
+      out.blocked.push_back({binary.path(), binary.sha256()});
+    }
   }
   for (const v1::AllowedBinary& binary : in.allow_list().binaries()) {
     out.allowed.push_back({binary.path(), binary.sha256()});
   }
   out.learn = in.allow_list().learn();
+  if (in.has_allow_list()) out.kill_running = in.allow_list().kill_running();
   if (in.has_scope()) {
     ASSIGN_OR_RETURN(out.scope, ScopeFromProto(in.scope(), absl::StrCat(field, ".scope")));
   }
@@ -269,9 +274,11 @@ absl::StatusOr<LiftOrder> LiftFromProto(const v1::PolicySlot& in) {
   }
   out.where.binary_path = in.path();
   out.where.binary_sha256 = in.sha256();
+  out.where.block_list = in.list();
   const bool is_block = out.where.policy_template == PolicyTemplate::kBlockBinary;
-  if (is_block != (!in.path().empty() || !in.sha256().empty())) {
-    return Invalid("lift", "names a file exactly for BLOCK_BINARY");
+  const bool names_file = !in.path().empty() || !in.sha256().empty();
+  if (is_block != (names_file || !in.list().empty()) || (names_file && !in.list().empty())) {
+    return Invalid("lift", "names a file or a list exactly for BLOCK_BINARY");
   }
   return out;
 }

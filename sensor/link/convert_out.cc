@@ -122,6 +122,15 @@ void ScopeToProto(const PolicyScope& in, v1::Scope* out) {
   }
 }
 
+void BlockListToProto(const Policy& in, v1::BlockList* out) {
+  out->set_name(in.block_list);
+  for (const BlockedBinary& binary : in.blocked) {
+    v1::BlockedBinary* added = out->add_binaries();
+    added->set_path(binary.path);
+    added->set_sha256(binary.sha256);
+  }
+}
+
 void AllowListToProto(const Policy& in, v1::AllowList* out) {
   for (const AllowedBinary& binary : in.allowed) {
     v1::AllowedBinary* added = out->add_binaries();
@@ -129,6 +138,7 @@ void AllowListToProto(const Policy& in, v1::AllowList* out) {
     added->set_sha256(binary.sha256);
   }
   out->set_learn(in.learn);
+  out->set_kill_running(in.kill_running);
 }
 
 v1::HostInfo HostToProto(const HostFacts& in) {
@@ -337,6 +347,7 @@ v1::DesiredState DesiredStateToProto(const DesiredState& in) {
     added->mutable_block_binary()->set_sha256(policy.binary_sha256);
     added->mutable_block_binary()->set_kill_running(policy.kill_running);
     added->mutable_block_binary()->set_forced(policy.forced);
+    if (!policy.block_list.empty()) BlockListToProto(policy, added->mutable_block_binary()->mutable_list());
   }
   for (const IsolationRule& rule : in.isolation_rules) {
     v1::IsolationRule* added = out.add_isolation_rules();

@@ -8,8 +8,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <set>
 #include <thread>
 
 #include "common/hex.h"
@@ -377,6 +379,86 @@ TEST_CASE_METHOD(ListFixture, "what runs is learned with path and content, and t
   CHECK(Succeeded(Run(Path("victim"))));
   CHECK(Succeeded(Run(Path("script"))));
   CHECK(Stopped(Run(Path("other"))));
+}
+
+TEST_CASE_METHOD(ListFixture, "who runs what a new list does not name is listed, and killed once if the order says so",
+                 "[exec][list][running]") {
+  const std::string sleeper = fs::exists("/bin/sleep") ? "/bin/sleep" : "/usr/bin/sleep";
+  for (const char* name : {"listed", "by_content", "unlisted"}) {
+    fs::copy_file(sleeper, Path(name));
+    std::ofstream(Path(name), std::ios::app) << name;
+  }
+  const auto start = [this](const std::string& name) {
+    const std::string path = Path(name);
+    const pid_t pid = cgroup().Fork([&path] {
+      execl(path.c_str(), "sleep", "60", nullptr);
+      return 1;
+    });
+    std::error_code error;
+    for (int i = 0; i < 500 && fs::read_symlink("/proc/" + std::to_string(pid) + "/exe", error) != path; ++i)
+      usleep(10000);
+    usleep(100000);  // its libraries are mapped
+    return pid;
+  };
+  const pid_t listed = start("listed");
+  const pid_t by_content = start("by_content");
+  const pid_t unlisted = start("unlisted");
+  std::vector<AllowedBinary> binaries = {{Path("listed"), ""}, {"", Digest("by_content")}};
+  if (!Hashes()) binaries.push_back({Path("by_content"), ""});
+  // The C library and the loader, of sleep.
+  for (const AllowedBinary& library : OwnLibraries()) binaries.push_back(library);
+  Policy list = List(binaries);
+
+  list.action = PolicyAction::kNotify;
+  Apply({list});
+  CHECK(Observe().policies[0].running == 1);
+  list.action = PolicyAction::kDeny;
+  Apply({list});
+  ObservedPolicy observed = Observe().policies[0];
+  CHECK(observed.running_pids == std::vector<uint32_t>{static_cast<uint32_t>(unlisted)});
+  CHECK(observed.killed_running == 0);
+
+  // The policy is in force already: an order for something else kills nobody.
+  list.kill_running = true;
+  Apply({list});
+  CHECK(Observe().policies[0].running == 1);
+  list.id = kInnerId;
+  Apply({list});
+  CHECK(Killed(test::WaitFor(unlisted)));
+  observed = Observe().policies[0];
+  CHECK(observed.running == 0);
+  CHECK(observed.killed_running == 1);
+  CHECK(kill(listed, 0) == 0);
+  CHECK(kill(by_content, 0) == 0);
+
+  // A listed program that is upgraded: who runs the old one is listed, and lives, also past a restart of the sensor.
+  fs::copy_file(sleeper, Path("upgrade"));
+  fs::rename(Path("upgrade"), Path("listed"));
+  REQUIRE_OK(datapath().Maintain());
+  CHECK(Observe().policies[0].running_pids == std::vector<uint32_t>{static_cast<uint32_t>(listed)});
+  Crash();
+  Open();
+  Apply({list});
+  CHECK(Observe().policies[0].running == 1);
+  CHECK(kill(listed, SIGKILL) == 0);
+  CHECK(kill(by_content, SIGKILL) == 0);
+  test::WaitFor(listed);
+  test::WaitFor(by_content);
+}
+
+TEST_CASE("a list starts where its policy had no such cgroup before") {
+  const auto entry = [](uint64_t cgroup, uint8_t policy) {
+    std::pair<uint64_t, bh_list> list{cgroup, {}};
+    list.second.rule.policy.bytes[0] = policy;
+    return list;
+  };
+  bh_policy_key one{};
+  one.bytes[0] = 1;
+  CHECK(StartedLists({}, {entry(7, 1)}) == std::set<std::string>{KeyText(one)});
+  CHECK(StartedLists({entry(7, 1)}, {entry(7, 1)}).empty());
+  CHECK(StartedLists({entry(7, 2)}, {entry(7, 1)}) == std::set<std::string>{KeyText(one)});  // replaced
+  CHECK(StartedLists({entry(7, 1)}, {entry(8, 1)}) == std::set<std::string>{KeyText(one)});  // made anew
+  CHECK(StartedLists({entry(7, 1)}, {}).empty());
 }
 
 TEST_CASE_METHOD(ListFixture, "a scope that holds the sensor is refused, and so is one outside its own scope",

@@ -164,6 +164,35 @@ TEST_CASE(
         "23514 enforcement_policies_template_check");
 }
 
+TEST_CASE("block-lists: one of each name, of a content that is there, and beside nothing else that names a file") {
+  const WithSensor database;
+  CHECK(database.Refusal("INSERT INTO block_lists VALUES (decode(repeat('cd', 32), 'hex'), 2, E'/a\n/b\n')").empty());
+  CHECK(database.Refusal("INSERT INTO block_lists VALUES (decode(repeat('ef', 32), 'hex'), 100001, '/a')") ==
+        "23514 block_lists_size_check");
+  const auto list = [&](const std::string& name, const std::string& values) {
+    return database.Refusal(absl::StrCat(
+        "INSERT INTO enforcement_policies (id, sensor_id, created_by, etag, action, name, template, binary_path,"
+        " list_name, list_size, list_sha256) VALUES (gen_random_uuid(), '",
+        kSensor, "', 'olga', 'e', 'deny', '", name, "', ", values, ")"));
+  };
+  const std::string content = "2, decode(repeat('cd', 32), 'hex')";
+  CHECK(list("bulkhead-block-list-feed", "'block-binary', '', 'feed', " + content).empty());
+  CHECK(list("bulkhead-block-list-more", "'block-binary', '', 'more', " + content).empty());
+  CHECK(list("bulkhead-block-list-feed", "'block-binary', '', 'feed', " + content) ==
+        "23505 enforcement_policies_sensor_id_name_key");
+  CHECK(list("bulkhead-block-list-x", "'block-binary', '', 'y', " + content) ==
+        "23514 enforcement_policies_template_check");
+  CHECK(list("bulkhead-block-list-z", "'block-binary', '/bin/z', 'z', " + content) ==
+        "23514 enforcement_policies_block_list_check");
+  CHECK(list("bulkhead-block-list-n", "'block-binary', '', 'n', 2, NULL") ==
+        "23514 enforcement_policies_block_list_check");
+  CHECK(list("bulkhead-block-list-g", "'block-binary', '', 'g', 2, decode(repeat('00', 32), 'hex')") ==
+        "23503 enforcement_policies_list_sha256_fkey");
+  CHECK(list("network-isolation", "'network-isolation', '', 'feed', " + content) ==
+        "23514 enforcement_policies_block_list_check");
+  CHECK(database.Refusal("DELETE FROM block_lists") == "23503 enforcement_policies_list_sha256_fkey");
+}
+
 TEST_CASE("rules: ports in order, protocols that have ports, prefixes without host bits, no doubles") {
   const WithSensor database;
   CHECK(database.Rule("NULL, 22, 22, 6, 'inbound'").empty());

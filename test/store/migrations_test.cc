@@ -60,7 +60,7 @@ const std::vector<Step>& Steps() {
       {"INSERT INTO enforcement_policies (id, sensor_id, name, template, action, created_by, etag, binary_sha256,"
        " kill_running) VALUES ('00000000-0000-4000-8000-000000000004', '00000000-0000-4000-8000-000000000001',"
        " 'bulkhead-block-binary-abab', 'block-binary', 'sigkill', 'olga', 'e', decode(repeat('ab', 32), 'hex'), true)",
-       "SELECT kill_running AND octet_length(binary_sha256) = 32 FROM enforcement_policies"
+       "SELECT bool_or(kill_running AND octet_length(binary_sha256) = 32) FROM enforcement_policies"
        " WHERE template = 'block-binary'"},
       {"INSERT INTO enforcement_policies (id, sensor_id, name, template, action, created_by, etag, scope_kind,"
        " scope_name) VALUES ('00000000-0000-4000-8000-000000000006', '00000000-0000-4000-8000-000000000001',"
@@ -101,6 +101,14 @@ const std::vector<Step>& Steps() {
       {"INSERT INTO roles (name, permissions, created_by) VALUES ('ci', '{sensors:read}', 'olga');"
        "UPDATE sensors SET clone_suspected_at = now(), clone_reason = 'two instances' WHERE name = 'old-1'",
        "SELECT clone_reason = 'two instances' FROM sensors, roles r WHERE sensors.name = 'old-1' AND r.name = 'ci'"},
+      {"INSERT INTO block_lists (sha256, size, binaries) VALUES (decode(repeat('cd', 32), 'hex'), 1, E'/tmp/x\\n');"
+       "INSERT INTO enforcement_policies (id, sensor_id, name, template, action, created_by, etag, list_name, "
+       "list_size,"
+       " list_sha256) VALUES ('00000000-0000-4000-8000-000000000013', '00000000-0000-4000-8000-000000000001',"
+       " 'bulkhead-block-list-feed', 'block-binary', 'sigkill', 'olga', 'e', 'feed', 1,"
+       " decode(repeat('cd', 32), 'hex'))",
+       "SELECT l.binaries = E'/tmp/x\\n' FROM enforcement_policies p JOIN block_lists l ON l.sha256 = p.list_sha256"
+       " WHERE p.list_name = 'feed'"},
   };
   return steps;
 }

@@ -5,6 +5,8 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "common/hex.h"
+#include "controlplane/domain/block_list.h"
 #include "controlplane/domain/errors.h"
 #include "controlplane/domain/validate.h"
 #include "store/database.h"
@@ -326,6 +328,88 @@ TEST_CASE("a block by content is stored, replaced by what asks more, and a netwo
   CHECK(Read(*store, "web-1").policies.size() == 2);
   order = {.path = "/bin/sh", .force = true};
   CHECK(block(order)->policy.forced);
+}
+
+TEST_CASE("a block-list is one policy, stored once for all sensors, and gone with the last of them") {
+  const Database database;
+  const auto store = database.Open();
+  Enroll(*store, "web-1");
+  Enroll(*store, "web-2");
+  const std::string digest(32, '\xab');
+  orders::BinaryOrder order;
+  order.list_name = "feed";
+  order.list = {{"/tmp/b", ""}, {"", digest}, {"/tmp/a", digest}, {"/tmp/b", ""}};
+  const auto block = [&](const std::string& sensor) {
+    return Give(*store, [&](Transaction& tx) {
+      return orders::BlockBinary(tx, By("olga"), sensor, order, {.action = PolicyAction::kSigkill});
+    });
+  };
+  const auto lists = [&] { return database.Value("SELECT count(*) FROM block_lists"); };
+  const auto sent = [&](const std::string& sensor_id) {
+    return Give(*store, [&](Transaction& tx) { return tx.GetDesiredState(sensor_id); }).value();
+  };
+  const auto first = block("web-1");
+  REQUIRE_OK(first);
+  CHECK(first->policy.name == "bulkhead-block-list-feed");
+  CHECK(first->policy.block_list.size == 3);
+  CHECK(first->policy.block_list.text.empty());
+  const std::string text = absl::StrCat(ToHex(digest), "\n", ToHex(digest), "  /tmp/a\n/tmp/b\n");
+  CHECK(first->policy.block_list.sha256 == Sha256(text));
+  CHECK(sent(first->sensor.id).policies[0].block_list.text == text);
+  CHECK(block("web-1")->unchanged);
+  const auto other = block("web-2");
+  REQUIRE_OK(other);
+  CHECK(lists() == "1");
+
+  // Another list of the name replaces it; the content stays as long as somebody has it.
+  order.list.push_back({"/tmp/c", ""});
+  const auto longer = block("web-1");
+  REQUIRE_OK(longer);
+  CHECK(Read(*store, "web-1").policies.size() == 1);
+  CHECK(longer->sensor.desired_digest != first->sensor.desired_digest);
+  CHECK(lists() == "2");
+  REQUIRE_OK(Give(*store, [&](Transaction& tx) { return orders::DeletePolicy(tx, By("olga"), other->policy.id); }));
+  CHECK(lists() == "1");
+  REQUIRE_OK(Give(*store, [&](Transaction& tx) { return orders::DeletePolicy(tx, By("olga"), longer->policy.id); }));
+  CHECK(lists() == "0");
+}
+
+TEST_CASE("block-lists of a sensor name at most 100 000 binaries, and what is wrong with one is said") {
+  const Database database;
+  const auto store = database.Open();
+  Enroll(*store, "web-1");
+  const auto block = [&](const orders::BinaryOrder& order) {
+    return Give(*store, [&](Transaction& tx) {
+      return orders::BlockBinary(tx, By("olga"), "web-1", order, {.action = PolicyAction::kSigkill});
+    });
+  };
+  const auto list = [](const std::string& name, size_t count) {
+    orders::BinaryOrder order;
+    order.list_name = name;
+    for (size_t i = 0; i < count; ++i) order.list.push_back({absl::StrCat("/nowhere/", i), ""});
+    return order;
+  };
+  CHECK(FieldOf(block(list("feed", kMaxBlockedBinaries + 1)).status()) == "binary.list.binaries");
+  REQUIRE_OK(block(list("feed", kMaxBlockedBinaries)));
+  CHECK(block(list("feed", kMaxBlockedBinaries))->unchanged);
+  CHECK(ReasonOf(block(list("more", 1)).status()) == "TOO_MANY_BLOCKED_BINARIES");
+  REQUIRE_OK(block(list("feed", kMaxBlockedBinaries - 1)));
+  REQUIRE_OK(block(list("more", 1)));
+  REQUIRE_OK(block({.path = "/tmp/alone"}));  // a policy of its own counts on its own
+
+  CHECK(FieldOf(block(list("two words", 1)).status()) == "binary.list.name");
+  CHECK(FieldOf(block(list("", 1)).status()) == "binary.list.name");
+  CHECK(FieldOf(block(list("feed", 0)).status()) == "binary.list.binaries");
+  orders::BinaryOrder wrong = list("feed", 2);
+  wrong.list[1].path = "relative";
+  CHECK(FieldOf(block(wrong).status()) == "binary.list.binaries[1].path");
+  wrong.list[1].path = "/tmp/line\nbreak";
+  CHECK(FieldOf(block(wrong).status()) == "binary.list.binaries[1].path");
+  wrong.list[1].path = "/bin/sh";
+  CHECK(ReasonOf(block(wrong).status()) == "DANGEROUS_BINARY");
+  wrong.force = true;
+  wrong.path = "/tmp/x";
+  CHECK(FieldOf(block(wrong).status()) == "binary.list");
 }
 
 TEST_CASE("a stale etag is refused and the current one is not") {

@@ -13,13 +13,13 @@
 #define BH_ASSERT(condition) _Static_assert(condition, #condition)
 #endif
 
-#define BH_ABI_VERSION 4
+#define BH_ABI_VERSION 5
 
 /* Capacities. What happens when one is full stands beside it. */
 #define BH_SLOTS 2                  /* the set in force and the one being filled */
 #define BH_MAX_RULE_ENTRIES 262144  /* refused by the rule compiler */
 #define BH_MAX_PORT_SETS 32768      /* refused by the rule compiler */
-#define BH_MAX_EXEC_ENTRIES 16384   /* refused at Apply */
+#define BH_MAX_EXEC_ENTRIES 262144  /* of one kind; refused at Apply */
 #define BH_MAX_POLICIES 4096        /* refused at Apply */
 #define BH_MAX_SCOPED_WALLS 16      /* refused by the check of the desired state */
 #define BH_MAX_LISTS 1024           /* allow-lists; refused at Apply */

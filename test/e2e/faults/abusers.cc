@@ -18,7 +18,7 @@ namespace {
 
 constexpr size_t kHalfOpen = 400;
 constexpr int kStreamsOfConnection = 20;
-constexpr size_t kRefusedBytes = 3 << 20, kTooManyBytes = 5 << 20;
+constexpr size_t kRefusedBytes = 9 << 20, kTooManyBytes = 11 << 20;
 constexpr auto kBreath = std::chrono::milliseconds(5);
 
 using Call = grpc::ClientReaderWriter<v1::ConnectRequest, v1::ConnectResponse>;

@@ -158,6 +158,8 @@ TEST_CASE("an allow-list is of a scope, from flags and a file, or learns") {
   CHECK(sent.allow_list().binaries(5).path() == "/lib/a b.so");
   CHECK(sent.allow_list().binaries(5).sha256() == std::string(32, '\xaa'));
   CHECK_THAT(cli.out, Contains("web-1: allow-list of 6 for unit:nginx.service ordered\n"));
+  REQUIRE(cli.Run({"sensor", "allow-list", "web-1", "--cgroup", "/a", "--path", "/bin/a", "--kill-running"}) == 0);
+  CHECK(cli.sensors.allow_list.allow_list().kill_running());
   REQUIRE(cli.Run({"sensor", "allow-list", "web-1", "--cgroup", "/a", "--learn"}) == 0);
   CHECK(cli.sensors.allow_list.allow_list().learn());
   CHECK_THAT(cli.out, Contains("list:   bulkheadctl policy learned 22222222-2222-4222-8222-222222222222\n"));
@@ -177,6 +179,32 @@ TEST_CASE("an allow-list is of a scope, from flags and a file, or learns") {
     CHECK(refused.Run(args) == 2);
     CHECK_THAT(refused.err, Contains(says));
     CHECK(refused.sensors.allow_list.sensor().empty());
+  }
+}
+
+TEST_CASE("a block-list has a name and a file, and no other file beside it") {
+  const bulkhead::test::TempDir directory;
+  const std::string file = directory.path() + "/feed";
+  REQUIRE_OK(WriteFileAtomically(file, "# feed\n/tmp/miner\n" + std::string(64, 'a') + "  /tmp/copy\n", 0600));
+  Cli cli;
+  REQUIRE(cli.Run({"sensor", "block-binary", "web-1", "--list", "feed", "--file", file, "--kill-running"}) == 0);
+  const v1::BlockBinary& sent = cli.sensors.block.binary();
+  CHECK(sent.list().name() == "feed");
+  CHECK(sent.kill_running());
+  REQUIRE(sent.list().binaries_size() == 2);
+  CHECK(sent.list().binaries(0).path() == "/tmp/miner");
+  CHECK(sent.list().binaries(1).sha256() == std::string(32, '\xaa'));
+  const std::vector<std::pair<std::vector<std::string>, std::string>> wrong = {
+      {{"--list", "feed"}, "--file"},
+      {{"--file", file}, "--list"},
+      {{"--list", "feed", "--file", file, "--path", "/tmp/x"}, "put the file into the list"},
+  };
+  for (const auto& [flags, says] : wrong) {
+    std::vector<std::string> args = {"sensor", "block-binary", "web-1"};
+    args.insert(args.end(), flags.begin(), flags.end());
+    Cli refused;
+    CHECK(refused.Run(args) == 2);
+    CHECK_THAT(refused.err, Contains(says));
   }
 }
 

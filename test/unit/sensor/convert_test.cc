@@ -69,6 +69,12 @@ TEST_CASE("an allow-list survives the way in and out, and what was learned is to
   const auto again = DesiredStateFromProto(DesiredStateToProto(*state), kReceived);
   REQUIRE_OK(again);
   CHECK(*again == *state);
+  sent.mutable_enforcement_policies(2)->mutable_allow_list()->set_learn(false);
+  sent.mutable_enforcement_policies(2)->mutable_allow_list()->set_kill_running(true);
+  const auto kills = DesiredStateFromProto(sent, kReceived);
+  REQUIRE_OK(kills);
+  CHECK(kills->policies[2].kill_running);
+  CHECK(DesiredStateFromProto(DesiredStateToProto(*kills), kReceived).value() == *kills);
 
   ObservedState observed;
   observed.policies.emplace_back();
@@ -80,6 +86,27 @@ TEST_CASE("an allow-list survives the way in and out, and what was learned is to
   CHECK(told.learned(1).path().empty());  // no text
   CHECK(told.learned(1).sha256() == std::string(32, 'y'));
   CHECK(told.learned_truncated());
+}
+
+TEST_CASE("a block-list survives the way in and out, and 100 000 digests fit into one message") {
+  v1::DesiredState sent = ValidState();
+  v1::EnforcementPolicy* policy = sent.add_enforcement_policies();
+  policy->set_id("p4");
+  policy->set_template_(v1::POLICY_TEMPLATE_BLOCK_BINARY);
+  v1::BlockList* list = policy->mutable_block_binary()->mutable_list();
+  list->set_name("feed");
+  list->add_binaries()->set_path("/tmp/miner");
+  while (list->binaries_size() < 100000) list->add_binaries()->set_sha256(std::string(32, '\xcd'));
+  CHECK(sent.ByteSizeLong() < 4 * 1000 * 1000);
+  const auto state = DesiredStateFromProto(sent, kReceived);
+  REQUIRE_OK(state);
+  CHECK(state->policies[2].block_list == "feed");
+  REQUIRE(state->policies[2].blocked.size() == 100000);
+  CHECK(state->policies[2].blocked[0] == BlockedBinary{"/tmp/miner", ""});
+  CHECK(state->policies[2].blocked[1] == BlockedBinary{"", std::string(32, '\xcd')});
+  const auto again = DesiredStateFromProto(DesiredStateToProto(*state), kReceived);
+  REQUIRE_OK(again);
+  CHECK(*again == *state);
 }
 
 TEST_CASE("a desired state survives the way in and out") {

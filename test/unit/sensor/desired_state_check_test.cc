@@ -33,6 +33,13 @@ Policy List() {
   return list;
 }
 
+Policy Blocks(size_t count, const std::string& id = "p5") {
+  Policy blocks{id, "blocks", PolicyTemplate::kBlockBinary, PolicyAction::kSigkill};
+  blocks.block_list = id;
+  for (size_t i = 0; i < count; ++i) blocks.blocked.push_back({absl::StrCat("/nowhere/", i), ""});
+  return blocks;
+}
+
 TEST_CASE("a valid state passes") {
   REQUIRE_OK(CheckDesiredState(Valid(), Facts()));
   DesiredState lists = Valid();
@@ -96,6 +103,23 @@ TEST_CASE("a network template may be ordered once for each scope, and for sixtee
   CHECK_CODE(CheckDesiredState(state, Facts()), kInvalidArgument);
 }
 
+TEST_CASE("block-lists name 100 000 binaries, and the list with which there are more is refused alone") {
+  REQUIRE_OK(CheckPolicy(Blocks(kMaxBlocked), Facts()));
+  const absl::Status one_more = CheckPolicy(Blocks(kMaxBlocked + 1), Facts());
+  CHECK(absl::StrContains(one_more.message(), "block_binary.list.binaries: has 100001 entries; 1..100000"));
+
+  DesiredState state = Valid();
+  state.policies.push_back(Blocks(kMaxBlocked - 1, "first"));
+  state.policies.push_back(Blocks(2, "too-much"));
+  state.policies.push_back(Blocks(1, "fits"));
+  REQUIRE_OK(CheckDesiredState(state, Facts()));
+  RefuseExcessiveLists(&state);
+  CHECK(state.policies[2].refused.empty());
+  CHECK(absl::StrContains(state.policies[3].refused, "this host would block 100001; at most 100000"));
+  CHECK(state.policies[4].refused.empty());
+  CHECK(state.policies[1].refused.empty());
+}
+
 TEST_CASE("a policy that cannot be enforced is no reason to refuse the others") {
   struct Case {
     const char* what;
@@ -115,6 +139,45 @@ TEST_CASE("a policy that cannot be enforced is no reason to refuse the others") 
          p.action = PolicyAction::kNotify;
        },
        "block_binary.kill_running"},
+      {"a block-list without a name", 1,
+       [](Policy& p) {
+         p = Blocks(1);
+         p.block_list = "";
+       },
+       "block_binary.list.name"},
+      {"a name of a block-list that is none", 1,
+       [](Policy& p) {
+         p = Blocks(1);
+         p.block_list = "two words";
+       },
+       "block_binary.list.name"},
+      {"an empty block-list", 1, [](Policy& p) { p = Blocks(0); }, "block_binary.list.binaries"},
+      {"a block-list and a path", 1,
+       [](Policy& p) {
+         p = Blocks(1);
+         p.binary_path = "/bin/x";
+       },
+       "block_binary.list"},
+      {"a relative path in a block-list", 1,
+       [](Policy& p) {
+         p = Blocks(2);
+         p.blocked[1].path = "bin/x";
+       },
+       "block_binary.list.binaries[1].path"},
+      {"nothing in a block-list", 1,
+       [](Policy& p) {
+         p = Blocks(2);
+         p.blocked[1] = {};
+       },
+       "block_binary.list.binaries[1]"},
+      {"a block-list on a network policy", 0, [](Policy& p) { p.blocked = Blocks(1).blocked; }, "block_binary"},
+      {"killing for a list that only learns", 1,
+       [](Policy& p) {
+         p = List();
+         p.learn = true;
+         p.kill_running = true;
+       },
+       "allow_list.kill_running"},
       {"a list without a scope", 1,
        [](Policy& p) {
          p = List();
@@ -147,7 +210,11 @@ TEST_CASE("a policy that cannot be enforced is no reason to refuse the others") 
          p.allowed.resize(kMaxAllowed + 1, {"/usr/bin/nc", ""});
        },
        "allow_list.binaries"},
-      {"a block with a scope", 1, [](Policy& p) { p.scope = PolicyScope{PolicyScope::Kind::kCgroup, "/a"}; }, "scope"},
+      {"a block with a scope", 1,
+       [](Policy& p) {
+         p.scope = PolicyScope{PolicyScope::Kind::kCgroup, "/a"};
+       },
+       "scope"},
   };
   for (const Case& one : cases) {
     INFO(one.what);

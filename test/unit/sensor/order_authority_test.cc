@@ -132,6 +132,9 @@ TEST_CASE("a policy that differs from what was signed in any field is refused") 
   Policy list{"l", "list", PolicyTemplate::kAllowList};
   list.scope = PolicyScope{PolicyScope::Kind::kSystemdUnit, "nginx.service"};
   list.allowed = {{"/usr/sbin/nginx", ""}};
+  Policy blocks{"bl", "blocks", PolicyTemplate::kBlockBinary, PolicyAction::kSigkill};
+  blocks.block_list = "feed";
+  blocks.blocked = {{"/tmp/miner", ""}};
   const std::vector<std::pair<Policy, std::function<void(Policy&)>>> changes = {
       {Contain("a"), [](Policy& p) { p.policy_template = PolicyTemplate::kNetworkIsolation; }},
       {Contain("a"), [](Policy& p) { p.action = PolicyAction::kNotify; }},
@@ -151,6 +154,11 @@ TEST_CASE("a policy that differs from what was signed in any field is refused") 
          p.allowed.push_back({"/bin/sh", ""});
        }},
       {list, [](Policy& p) { p.allowed[0].sha256 = std::string(32, 'x'); }},
+      {blocks,
+       [](Policy& p) {
+         p.blocked.push_back({"/bin/sh", ""});
+       }},
+      {blocks, [](Policy& p) { p.block_list = "another"; }},
       {list, [](Policy& p) { p.learn = true; }},
       {list, [](Policy& p) { p.scope->name = "other.service"; }}};
   const OrderAuthority all = Authority("require contain,isolate,block,allow-list 1\nisolation-rules trusted\n");

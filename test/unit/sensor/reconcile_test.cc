@@ -131,6 +131,24 @@ TEST_CASE("an allow-list that is gone, longer, of another scope or only learns i
   CHECK(AtLeastAsStrict(State(1), State(1, {learns})));
 }
 
+TEST_CASE("a block-list that is gone, shorter or only reports is weaker") {
+  Policy list{"l", "list", PolicyTemplate::kBlockBinary, PolicyAction::kSigkill};
+  list.block_list = "feed";
+  list.blocked = {{"/bin/a", ""}, {"", std::string(32, 'x')}};
+  Policy shorter = list;
+  shorter.id = "s";
+  shorter.blocked.pop_back();
+  Policy reports = list;
+  reports.action = PolicyAction::kNotify;
+  Policy plain{"p", "plain", PolicyTemplate::kBlockBinary, PolicyAction::kSigkill, "/bin/a"};
+  CHECK(AtLeastAsStrict(State(1, {list}), State(1, {shorter})));
+  CHECK_FALSE(AtLeastAsStrict(State(1, {shorter}), State(1, {list})));
+  CHECK_FALSE(AtLeastAsStrict(State(1), State(1, {list})));
+  CHECK_FALSE(AtLeastAsStrict(State(1, {reports}), State(1, {list})));
+  CHECK_FALSE(AtLeastAsStrict(State(1, {plain}), State(1, {list})));
+  CHECK_FALSE(AtLeastAsStrict(State(1, {list}), State(1, {plain})));
+}
+
 TEST_CASE("the id of a rule does not change its meaning") {
   IsolationRule renamed = kSsh;
   renamed.id = "other";

@@ -3,6 +3,7 @@
 
 #include "bulkhead/v1/audit.grpc.pb.h"
 #include "bulkhead/v1/policy_service.grpc.pb.h"
+#include "common/hex.h"
 #include "unit/controlplane/api/control_plane_fixture.h"
 
 namespace bulkhead::controlplane::test {
@@ -174,6 +175,26 @@ TEST_CASE_METHOD(Fixture, "a blocked binary is a policy that its id lifts") {
   CHECK(lifted.policy().id() == blocked.policy().id());
   CHECK(Get().enforcement_policies().empty());
   CHECK_GRPC_CODE(Call(*policies, &v1::PolicyService::Stub::DeleteEnforcementPolicy, lift, &lifted), NOT_FOUND);
+}
+
+TEST_CASE_METHOD(Fixture, "a block-list of 100 000 is ordered with one call, and read without its binaries") {
+  v1::BlockBinaryRequest block;
+  block.set_sensor("web-1");
+  v1::BlockList& list = *block.mutable_binary()->mutable_list();
+  list.set_name("feed");
+  for (int i = 0; i < 100000; ++i) list.add_binaries()->set_sha256(Sha256(std::to_string(i)));
+  v1::BlockBinaryResponse blocked;
+  REQUIRE_GRPC_OK(Call(*sensors, &v1::SensorService::Stub::BlockBinary, block, &blocked));
+  CHECK(blocked.policy().name() == "bulkhead-block-list-feed");
+  CHECK(blocked.policy().block_binary().list().size() == 100000);
+  CHECK(blocked.policy().block_binary().list().sha256().size() == 32);
+  CHECK(blocked.policy().block_binary().list().binaries().empty());
+  CHECK(Get().enforcement_policies(0).block_binary().list().binaries().empty());
+
+  list.add_binaries()->set_path("/tmp/one-more");
+  const grpc::Status refused = Call(*sensors, &v1::SensorService::Stub::BlockBinary, block, &blocked);
+  CHECK_GRPC_CODE(refused, INVALID_ARGUMENT);
+  CHECK(FieldIn(refused) == "binary.list.binaries");
 }
 
 TEST_CASE_METHOD(Fixture, "a request id makes an order safe to repeat, and only that order") {
