@@ -288,7 +288,7 @@ absl::StatusOr<Released> ReleaseSensor(Transaction& tx, const OrderContext& cont
 
 absl::StatusOr<Sensor> LiftSigned(Transaction& tx, const OrderContext& context, const std::string& sensor,
                                   const PolicySlot& slot) {
-  ASSIGN_OR_RETURN(const Sensor target, LockForOrder(tx, context, sensor, terms.allow_degraded));
+  ASSIGN_OR_RETURN(const Sensor target, LockForOrder(tx, context, sensor));
   JsonObject details;
   details.AddIfSet("scope", slot.scope ? ScopeWord(*slot.scope) : "").AddIfSet("path", slot.binary_path);
   details.AddIfSet("sha256", ToHex(slot.binary_sha256)).AddIfSet("list", slot.list_name).AddBool("signed", true);
