@@ -20,6 +20,7 @@
 #include "common/unique_fd.h"
 #include "sensor/domain/kill_summary.h"
 #include "sensor/kernel/fork_watch.h"
+#include "sensor/kernel/lease_clock.h"
 #include "sensor/kernel/running_files.h"
 
 namespace bulkhead::sensor {
@@ -112,7 +113,8 @@ void Hunt::CountAllAsStruck() {
 }
 
 absl::Status Hunt::KillUntilNone(const Lister& list) {
-  const absl::Time deadline = absl::Now() + kLongest;
+  // Not the wall clock, which those who are hunted may set.
+  const uint64_t deadline = BootNanoseconds() + static_cast<uint64_t>(absl::ToInt64Nanoseconds(kLongest));
   do {
     const size_t before = known_.size();
     ASSIGN_OR_RETURN(const std::vector<ProcessKey> listed, list());
@@ -120,7 +122,7 @@ absl::Status Hunt::KillUntilNone(const Lister& list) {
     for (const auto& entry : known_) Visit(entry.first, true);
     if (AllSettled() && known_.size() == before) return absl::OkStatus();
     absl::SleepFor(kBetweenLooks);
-  } while (absl::Now() < deadline);
+  } while (BootNanoseconds() < deadline);
   return absl::OkStatus();
 }
 
