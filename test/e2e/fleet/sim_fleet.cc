@@ -14,9 +14,10 @@ constexpr int kEnrollers = 4;
 constexpr auto kCallLimit = std::chrono::seconds(30);
 // A task that was posted waits so long at most.
 constexpr auto kPollInterval = std::chrono::milliseconds(20);
-// Making thousands of channels at once takes longer than a handshake may, and all would begin anew together. 200 a
-// second for each thread are as many as a server's core takes.
-constexpr int kMostOpenedAtOnce = 4;
+// Making thousands of channels at once takes longer than a handshake may, and all would begin anew together. For each
+// thread 200 a second, which is what a server's core takes.
+constexpr auto kOpenInterval = std::chrono::milliseconds(5);
+constexpr int kMostOpenedAtOnce = 16;
 constexpr auto kCountInterval = std::chrono::milliseconds(250);
 
 void Require(const grpc::Status& status, const std::string& what) {
@@ -132,7 +133,7 @@ void SimFleet::Count(Loop& loop) {
 }
 
 void SimFleet::Run(Loop& loop) {
-  Clock::time_point next_count = Clock::now(), next_look = Clock::now();
+  Clock::time_point next_count = Clock::now(), next_look = Clock::now(), looked = Clock::now();
   while (!stop_) {
     void* tag = nullptr;
     bool ok = false;
@@ -142,8 +143,9 @@ void SimFleet::Run(Loop& loop) {
     const Clock::time_point now = Clock::now();
     if (now < next_look) continue;
     RunTasks(loop);
-    int opened = 0;
-    for (const auto& sensor : loop.sensors) opened += sensor->Tick(now, opened < kMostOpenedAtOnce) ? 1 : 0;
+    auto may_open = std::min<Clock::rep>((now - looked) / kOpenInterval, kMostOpenedAtOnce);
+    looked = now;
+    for (const auto& sensor : loop.sensors) may_open -= sensor->Tick(now, may_open > 0) ? 1 : 0;
     // From the end of it: where looking takes long the events must not wait for ever.
     next_look = Clock::now() + kPollInterval;
     if (now < next_count) continue;
