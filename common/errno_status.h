@@ -6,9 +6,10 @@
 
 namespace bulkhead {
 
-// `error` is an errno, positive or negative (libbpf returns negative ones). `what` names verb and object: "open /etc/x".
-// ENOENT becomes NotFound, EACCES and EPERM PermissionDenied, EEXIST AlreadyExists, ENOSPC, EMFILE, ENFILE, E2BIG and ENOMEM
-// ResourceExhausted, EINVAL InvalidArgument, EOPNOTSUPP and ENOSYS Unimplemented, EAGAIN and EINTR Unavailable, the rest Internal.
+// `error` is an errno, positive or negative (libbpf returns negative ones). `what` names verb and object: "open
+// /etc/x". ENOENT becomes NotFound, EACCES and EPERM PermissionDenied, EEXIST AlreadyExists, ENOSPC, EMFILE, ENFILE,
+// E2BIG and ENOMEM ResourceExhausted, EINVAL InvalidArgument, EOPNOTSUPP and ENOSYS Unimplemented, EAGAIN and EINTR
+// Unavailable, the rest Internal.
 absl::Status ErrnoToStatus(int error, absl::string_view what);
 
 // Adds "while <context>: " in front of the message and keeps code and payloads. OK stays OK.

@@ -74,7 +74,8 @@ absl::Status MakeDirectories(const std::string& path, mode_t mode) {
   std::string prefix;
   for (const auto& part : std::filesystem::path(path)) {
     prefix = prefix.empty() ? part.string() : (std::filesystem::path(prefix) / part).string();
-    if (mkdir(prefix.c_str(), mode) != 0 && errno != EEXIST) return ErrnoToStatus(errno, absl::StrCat("mkdir ", prefix));
+    if (mkdir(prefix.c_str(), mode) != 0 && errno != EEXIST)
+      return ErrnoToStatus(errno, absl::StrCat("mkdir ", prefix));
   }
   return absl::OkStatus();
 }

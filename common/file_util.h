@@ -14,8 +14,8 @@ namespace bulkhead {
 // Reads a whole file. NotFound when it is not there, ResourceExhausted when longer than `limit` bytes.
 absl::StatusOr<std::string> ReadFile(const std::string& path, size_t limit = 16 << 20);
 
-// Replaces `path` by a file with this content and mode: temporary file in the same directory, fsync, rename, fsync of the
-// directory. After a crash at any moment the old or the new content is there, whole.
+// Replaces `path` by a file with this content and mode: temporary file in the same directory, fsync, rename, fsync of
+// the directory. After a crash at any moment the old or the new content is there, whole.
 absl::Status WriteFileAtomically(const std::string& path, absl::string_view content, mode_t mode);
 
 // Makes a directory and its parents with `mode`; one that exists is left as it is.

@@ -46,25 +46,30 @@ absl::StatusOr<IpPrefix> IpPrefix::Parse(absl::string_view text) {
   } else if (clean && inet_pton(AF_INET6, address.c_str(), prefix.bytes_.data()) == 1) {
     prefix.v4_ = std::equal(kMappedHead.begin(), kMappedHead.end(), prefix.bytes_.begin());
     if (prefix.v4_ && slash != absl::string_view::npos) {
-      return absl::InvalidArgumentError(absl::StrCat("\"", absl::CHexEscape(text), "\" is a v4-mapped prefix; write it as IPv4"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("\"", absl::CHexEscape(text), "\" is a v4-mapped prefix; write it as IPv4"));
     }
   } else {
-    return absl::InvalidArgumentError(absl::StrCat("\"", absl::CHexEscape(text), "\" is not an IPv4 or IPv6 address or prefix"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("\"", absl::CHexEscape(text), "\" is not an IPv4 or IPv6 address or prefix"));
   }
   const int bits = prefix.v4_ ? 32 : 128;
   int length = bits;
   if (slash != absl::string_view::npos) {
     const absl::string_view digits = text.substr(slash + 1);
-    const bool numeric = !digits.empty() && digits.size() <= 3 && std::all_of(digits.begin(), digits.end(), absl::ascii_isdigit);
+    const bool numeric =
+        !digits.empty() && digits.size() <= 3 && std::all_of(digits.begin(), digits.end(), absl::ascii_isdigit);
     if (!numeric || !absl::SimpleAtoi(digits, &length) || length > bits) {
-      return absl::InvalidArgumentError(absl::StrCat("\"", absl::CHexEscape(text), "\": the prefix length must be 0..", bits));
+      return absl::InvalidArgumentError(
+          absl::StrCat("\"", absl::CHexEscape(text), "\": the prefix length must be 0..", bits));
     }
   }
   prefix.length_ = prefix.v4_ ? length + kMappedBits : length;
   const auto masked = Masked(prefix.bytes_, prefix.length_);
   if (masked != prefix.bytes_) {
-    return absl::InvalidArgumentError(absl::StrCat("\"", text, "\" has host bits set; did you mean ", AddressText(masked, prefix.v4_),
-                                                   "/", length, " or ", AddressText(prefix.bytes_, prefix.v4_), "?"));
+    return absl::InvalidArgumentError(absl::StrCat("\"", text, "\" has host bits set; did you mean ",
+                                                   AddressText(masked, prefix.v4_), "/", length, " or ",
+                                                   AddressText(prefix.bytes_, prefix.v4_), "?"));
   }
   return prefix;
 }

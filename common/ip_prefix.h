@@ -10,14 +10,16 @@
 
 namespace bulkhead {
 
-// Always stored as 16 bytes in network byte order; IPv4 is stored v4-mapped (::ffff:a.b.c.d), so that one table serves both families.
+// Always stored as 16 bytes in network byte order; IPv4 is stored v4-mapped (::ffff:a.b.c.d), so that one table serves
+// both families.
 class IpPrefix {
  public:
   // Any address of either family.
   IpPrefix() = default;
 
-  // Reads "192.0.2.1", "192.0.2.0/24", "2001:db8::1" or "2001:db8::/32". InvalidArgument says what is wrong: not an address,
-  // a length out of range, or host bits set (and then what was probably meant). v4-mapped IPv6 text is read as IPv4.
+  // Reads "192.0.2.1", "192.0.2.0/24", "2001:db8::1" or "2001:db8::/32". InvalidArgument says what is wrong: not an
+  // address, a length out of range, or host bits set (and then what was probably meant). v4-mapped IPv6 text is read as
+  // IPv4.
   static absl::StatusOr<IpPrefix> Parse(absl::string_view text);
 
   // True for the default value: any address of either family.

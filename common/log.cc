@@ -62,16 +62,16 @@ void Write(spdlog::level::level_enum level, const char* name, absl::string_view 
 
 void ConfigureLog(LogLevel least, bool json) {
   g_json = json;
-  static constexpr spdlog::level::level_enum kLevels[] = {spdlog::level::debug, spdlog::level::info, spdlog::level::warn,
-                                                          spdlog::level::err};
+  static constexpr spdlog::level::level_enum kLevels[] = {spdlog::level::debug, spdlog::level::info,
+                                                          spdlog::level::warn, spdlog::level::err};
   Logger().set_level(kLevels[static_cast<int>(least)]);
 }
 
 bool ParseLogLevel(absl::string_view text, LogLevel* level) {
   static constexpr std::pair<absl::string_view, LogLevel> kNames[] = {{"debug", LogLevel::kDebug},
-                                                                     {"info", LogLevel::kInfo},
-                                                                     {"warning", LogLevel::kWarning},
-                                                                     {"error", LogLevel::kError}};
+                                                                      {"info", LogLevel::kInfo},
+                                                                      {"warning", LogLevel::kWarning},
+                                                                      {"error", LogLevel::kError}};
   for (const auto& [name, value] : kNames) {
     if (text == name) {
       *level = value;

@@ -83,7 +83,8 @@ std::optional<TargetVerdict> JudgeTarget(const Rollout& rollout, const RolloutEv
   if (sensor.trust == Trust::kRevoked) return Failed("its identity was revoked before the order was seen in force");
   // A policy that was refused before is not this order's.
   const bool partial = report.convergence == Convergence::kPartial && NewReasons(target, sensor).empty();
-  if ((report.convergence == Convergence::kSynced || partial) && sensor.report.observed_generation >= target.generation) {
+  if ((report.convergence == Convergence::kSynced || partial) &&
+      sensor.report.observed_generation >= target.generation) {
     return TargetVerdict{RolloutTargetState::kEnforced, ""};
   }
   const absl::Duration limit = absl::Seconds(rollout.limits.enforce_within_seconds);

@@ -8,7 +8,9 @@
 
 namespace bulkhead::test {
 
-inline absl::Status StatusOf(const absl::Status& status) { return status; }
+inline absl::Status StatusOf(const absl::Status& status) {
+  return status;
+}
 template <typename T>
 absl::Status StatusOf(const absl::StatusOr<T>& result) {
   return result.status();
@@ -17,15 +19,15 @@ absl::Status StatusOf(const absl::StatusOr<T>& result) {
 }  // namespace bulkhead::test
 
 // REQUIRE_OK(expr) and CHECK_CODE(expr, kInvalidArgument): like REQUIRE and CHECK, and print the status.
-#define REQUIRE_OK(expr)                                                        \
-  do {                                                                          \
-    const absl::Status bulkhead_checked = ::bulkhead::test::StatusOf((expr));   \
-    INFO(bulkhead_checked.ToString());                                          \
-    REQUIRE(bulkhead_checked.ok());                                             \
+#define REQUIRE_OK(expr)                                                      \
+  do {                                                                        \
+    const absl::Status bulkhead_checked = ::bulkhead::test::StatusOf((expr)); \
+    INFO(bulkhead_checked.ToString());                                        \
+    REQUIRE(bulkhead_checked.ok());                                           \
   } while (false)
-#define CHECK_CODE(expr, wanted)                                                \
-  do {                                                                          \
-    const absl::Status bulkhead_checked = ::bulkhead::test::StatusOf((expr));   \
-    INFO(bulkhead_checked.ToString());                                          \
-    CHECK(bulkhead_checked.code() == absl::StatusCode::wanted);                 \
+#define CHECK_CODE(expr, wanted)                                              \
+  do {                                                                        \
+    const absl::Status bulkhead_checked = ::bulkhead::test::StatusOf((expr)); \
+    INFO(bulkhead_checked.ToString());                                        \
+    CHECK(bulkhead_checked.code() == absl::StatusCode::wanted);               \
   } while (false)

@@ -30,14 +30,14 @@ struct Fixture {
   bool Connected() { return Read(*store, "web-1").connected; }
   // What the stream's writes are answered; the same for all of them.
   std::vector<absl::Status> WriteEverything(const Ownership& owner, const std::string& command_id) {
-    return {
-        store->RecordReport(owner, SensorReport(), true).status(), store->RecordPolicyStatus(owner, 1, true, ""),
-        store->RecordPolicyStatus(owner, 1, false, "no"), store->Run([&](Transaction& tx) -> absl::Status {
-          const auto ordered = tx.CheckOwnership(owner, /*hold=*/true);
-          if (!ordered.ok()) return ordered.status();
-          const absl::Status marked = tx.MarkDelivered({command_id});
-          return marked.ok() ? tx.FinishCommand(owner.sensor_id, command_id, {CommandOutcome::kGone, "", "done"}) : marked;
-        })};
+    return {store->RecordReport(owner, SensorReport(), true).status(), store->RecordPolicyStatus(owner, 1, true, ""),
+            store->RecordPolicyStatus(owner, 1, false, "no"), store->Run([&](Transaction& tx) -> absl::Status {
+              const auto ordered = tx.CheckOwnership(owner, /*hold=*/true);
+              if (!ordered.ok()) return ordered.status();
+              const absl::Status marked = tx.MarkDelivered({command_id});
+              return marked.ok() ? tx.FinishCommand(owner.sensor_id, command_id, {CommandOutcome::kGone, "", "done"})
+                                 : marked;
+            })};
   }
 };
 

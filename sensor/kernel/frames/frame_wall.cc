@@ -23,8 +23,8 @@ namespace bulkhead::sensor {
 namespace {
 
 constexpr std::array<const char*, BH_FRAMES_COUNTERS> kCounterNames = {
-    "frames_denied_socket",     "frames_denied_send",       "frames_denied_receive",
-    "frames_denied_tun_device", "frames_denied_kernel_code", "frames_would_deny_shadow", "frames_fail_no_rule_set",
+    "frames_denied_socket",      "frames_denied_send",       "frames_denied_receive",   "frames_denied_tun_device",
+    "frames_denied_kernel_code", "frames_would_deny_shadow", "frames_fail_no_rule_set",
 };
 
 }  // namespace

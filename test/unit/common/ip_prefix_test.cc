@@ -31,7 +31,8 @@ TEST_CASE("what is not an address or prefix is refused with the reason") {
   CHECK_THAT(RoundTrip("10.0.0.0/33"), Catch::Contains("0..32"));
   CHECK_THAT(RoundTrip("::/129"), Catch::Contains("0..128"));
   CHECK_THAT(RoundTrip("::ffff:10.0.0.0/104"), Catch::Contains("v4-mapped"));
-  for (const char* bad : {"", "/8", "10.0.0.0/", "10.0.0.0/-1", "10.0.0.0/+8", "10.0.0.0/ 8", "10.0.0", "010.0.0.1x", "example.org", "10.0.0.1 "}) {
+  for (const char* bad : {"", "/8", "10.0.0.0/", "10.0.0.0/-1", "10.0.0.0/+8", "10.0.0.0/ 8", "10.0.0", "010.0.0.1x",
+                          "example.org", "10.0.0.1 "}) {
     INFO(bad);
     CHECK_CODE(IpPrefix::Parse(bad), kInvalidArgument);
   }
