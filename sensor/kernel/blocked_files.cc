@@ -26,7 +26,6 @@ namespace {
 
 // A path whose file is replaced over and over forgets the oldest ones.
 constexpr size_t kMaxFound = 64;
-constexpr size_t kMaxRead = 4096;
 constexpr size_t kPathsAtOnce = 4096;
 constexpr size_t kMaxProblemsShown = 3;
 
@@ -282,16 +281,6 @@ bool BlockedFiles::Refresh(const FileIdentifier& identifier) {
   return added;
 }
 
-absl::StatusOr<FileContent> BlockedFiles::ReadOnce(const FoundFile& file) {
-  const std::pair<uint64_t, uint64_t> key(file.witness().device, file.witness().inode);
-  const auto known = read_.find(key);
-  if (known != read_.end() && known->second.first == file.witness()) return known->second.second;
-  ASSIGN_OR_RETURN(const FileContent content, file.Read());
-  if (read_.size() >= kMaxRead) read_.clear();
-  read_[key] = {file.witness(), content};
-  return content;
-}
-
 std::vector<std::pair<bh_digest_key, BlockedFiles::Blocked*>> BlockedFiles::ByContent() {
   std::vector<std::pair<bh_digest_key, Blocked*>> known;
   for (auto& [id, blocked] : blocked_) {
@@ -316,7 +305,7 @@ void BlockedFiles::AddRunningCopies(const FileIdentifier& identifier, const Scop
     const absl::StatusOr<FoundFile> file = FoundFile::Open(absl::StrCat("/proc/", pid, "/exe"));
     if (!file.ok() || !seen.insert({file->witness().device, file->witness().inode}).second) continue;
     if (!any_size && sizes.count(file->witness().size) == 0) continue;
-    const absl::StatusOr<FileContent> content = ReadOnce(*file);
+    const absl::StatusOr<FileContent> content = contents_.Read(*file);
     if (!content.ok()) continue;
     const bh_digest_key digest = DigestKey(content->sha256);
     auto at = std::lower_bound(known.begin(), known.end(), digest,

@@ -12,6 +12,7 @@
 #include "bulkhead/abi.h"
 #include "sensor/domain/desired_state.h"
 #include "sensor/kernel/cgroup.h"
+#include "sensor/kernel/content_cache.h"
 #include "sensor/kernel/found_file.h"
 #include "sensor/kernel/needed_files.h"
 #include "sensor/kernel/rule_set_store.h"
@@ -128,13 +129,10 @@ class BlockedFiles {
   // Makes found_ anew.
   void Rebuild();
 
-  // Read once for as long as the witness is the same; only to find running copies, which the kernel stops in any case.
-  absl::StatusOr<FileContent> ReadOnce(const FoundFile& file);
-
   std::map<std::string, Blocked> blocked_;  // by policy id
   FoundRules found_;
-  size_t next_path_ = 0;                                                               // for Refresh
-  std::map<std::pair<uint64_t, uint64_t>, std::pair<FileWitness, FileContent>> read_;  // by device and inode
+  size_t next_path_ = 0;   // for Refresh
+  ContentCache contents_;  // only to find running copies
 };
 
 }  // namespace bulkhead::sensor

@@ -97,7 +97,7 @@ class KernelDatapath : public Datapath {
   absl::Status RefreshAllowLists();
   // Who runs what is blocked, or what a list does not name; killed where the order says so.
   absl::Status RefreshRunners();
-  std::map<std::string, std::set<uint32_t>> FindUnlisted() const;
+  std::map<std::string, std::set<uint32_t>> FindUnlisted();
   // What follows files and cgroups, as the kernel is to have it.
   static FoundRules Found(const BlockedFiles& blocked, const AllowLists& lists);
   AllowLists::Abilities list_abilities() const { return {probed_.Has("exec_digest"), probed_.deny_exec}; }
@@ -142,7 +142,8 @@ class KernelDatapath : public Datapath {
   AllowLists lists_;
   LearnedFiles learned_;
   Runners runners_;
-  DesiredState state_;  // what was applied last
+  ContentCache running_contents_;  // of what runs in the scope of an allow-list
+  DesiredState state_;             // what was applied last
   ScopedWalls scoped_;
   std::vector<std::string> scope_moves_;  // not yet taken
   WallProbePlan probe_plan_;

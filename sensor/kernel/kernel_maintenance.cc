@@ -61,8 +61,9 @@ absl::Status KernelDatapath::RefreshBlockedFiles() {
   return absl::OkStatus();
 }
 
-std::map<std::string, std::set<uint32_t>> KernelDatapath::FindUnlisted() const {
-  UnlistedFiles files(identifier(), probed_.Has("lsm_mmap_file") || probed_.Has("fmod_ret_mmap_file"));
+std::map<std::string, std::set<uint32_t>> KernelDatapath::FindUnlisted() {
+  const bool mappings = probed_.Has("lsm_mmap_file") || probed_.Has("fmod_ret_mmap_file");
+  UnlistedFiles files(identifier(), mappings, &running_contents_);
   return lists_.FindUnlisted(&files);
 }
 

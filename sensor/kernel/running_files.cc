@@ -83,14 +83,8 @@ bool RunningFiles::IsNamed(const std::string& exe, const std::string& directory,
 }
 
 bool RunningFiles::HasContent(const FoundFile& executable) {
-  const FileWitness& witness = executable.witness();
-  auto& [read, digest] = read_[{witness.device, witness.inode}];
-  if (digest.empty() || !(read == witness)) {
-    const absl::StatusOr<FileContent> content = executable.Read();
-    digest = content.ok() ? content->sha256 : std::string();
-    read = witness;
-  }
-  return digest == wanted_.sha256;
+  const absl::StatusOr<FileContent> content = contents_.Read(executable);
+  return content.ok() && content->sha256 == wanted_.sha256;
 }
 
 }  // namespace bulkhead::sensor

@@ -1,15 +1,14 @@
 // Who runs a file: by the file itself, whatever its name is now, and by content.
 #pragma once
 
-#include <map>
 #include <optional>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "sensor/domain/process_killer.h"
 #include "sensor/domain/process_tree.h"
+#include "sensor/kernel/content_cache.h"
 #include "sensor/kernel/found_file.h"
 
 namespace bulkhead::sensor {
@@ -34,7 +33,7 @@ class RunningFiles {
 
   RunningFile wanted_;
   std::optional<FoundFile> file_;  // behind the path; none: nothing is
-  std::map<std::pair<uint64_t, uint64_t>, std::pair<FileWitness, std::string>> read_;  // digests by device and inode
+  ContentCache contents_;
 };
 
 }  // namespace bulkhead::sensor

@@ -32,7 +32,7 @@ std::optional<CodeFile> UnlistedFiles::Look(const std::string& link, bool conten
   CodeFile& code = known->second;
   if (added) code.key = identifier_.Identify(*file).value_or(bh_file_key{});
   if (contents && !code.sha256.has_value()) {
-    const absl::StatusOr<FileContent> content = file->Read();
+    const absl::StatusOr<FileContent> content = contents_->Read(*file);
     if (content.ok()) code.sha256 = content->sha256;
   }
   return code;

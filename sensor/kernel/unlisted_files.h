@@ -15,6 +15,7 @@
 #include "bulkhead/abi.h"
 #include "sensor/kernel/blocked_files.h"
 #include "sensor/kernel/cgroup.h"
+#include "sensor/kernel/content_cache.h"
 #include "sensor/kernel/found_file.h"
 
 namespace bulkhead::sensor {
@@ -25,11 +26,13 @@ struct CodeFile {
   std::optional<std::string> sha256;  // 32 bytes; none: not asked for, or not readable
 };
 
-// For one look at the processes: each file is identified, and hashed, once. Not thread safe.
+// For one look at the processes: each file is identified once. Not thread safe.
 class UnlistedFiles {
  public:
   // `mappings`: what is mapped as code counts as well as the program itself, as where a hook sees mappings.
-  UnlistedFiles(const FileIdentifier& identifier, bool mappings) : identifier_(identifier), mappings_(mappings) {}
+  // `contents` outlives it, and saves what an earlier look has hashed.
+  UnlistedFiles(const FileIdentifier& identifier, bool mappings, ContentCache* contents)
+      : identifier_(identifier), mappings_(mappings), contents_(contents) {}
 
   // The processes of `scope` that have a file as code which `allows` says no to, ascending. With `contents` it is told
   // the file's digest. Never this process, nor pid 1.
@@ -43,6 +46,7 @@ class UnlistedFiles {
 
   FileIdentifier identifier_;
   bool mappings_;
+  ContentCache* contents_;
   std::map<std::pair<uint64_t, uint64_t>, CodeFile> seen_;  // by device and inode
 };
 
