@@ -391,7 +391,7 @@ TEST_CASE_METHOD(ListFixture, "who runs what a new list does not name is listed,
   const auto start = [this](const std::string& name) {
     const std::string path = Path(name);
     const pid_t pid = cgroup().Fork([&path] {
-      execl(path.c_str(), "sleep", "60", nullptr);
+      execl(path.c_str(), "sleep", "600", nullptr);
       return 1;
     });
     std::error_code error;
