@@ -3,12 +3,12 @@
 
 #include <algorithm>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "common/hex.h"
+#include "common/plain_name.h"
 #include "common/status_macros.h"
 #include "controlplane/domain/dangerous_binaries.h"
 #include "controlplane/domain/errors.h"
@@ -19,11 +19,6 @@ namespace {
 
 constexpr size_t kLongestName = 64;
 constexpr size_t kDigits = 64;
-
-bool IsName(absl::string_view name) {
-  const auto allowed = [](unsigned char c) { return absl::ascii_isalnum(c) || c == '.' || c == '_' || c == '-'; };
-  return !name.empty() && name.size() <= kLongestName && std::all_of(name.begin(), name.end(), allowed);
-}
 
 absl::Status CheckBinary(const std::string& field, const BlockedBinary& binary, bool force) {
   if (binary.path.empty() && binary.sha256.empty()) {
@@ -48,7 +43,7 @@ std::string LineOf(const BlockedBinary& binary) {
 
 absl::StatusOr<BlockList> MakeBlockList(absl::string_view field, const std::string& name,
                                         std::vector<BlockedBinary> binaries, bool force) {
-  if (!IsName(name)) {
+  if (!IsPlainName(name, kLongestName)) {
     return InvalidField(absl::StrCat(field, ".name"), absl::StrCat("must be 1..", kLongestName, " of [A-Za-z0-9._-]"));
   }
   const std::string entries = absl::StrCat(field, ".binaries");

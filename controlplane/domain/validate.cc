@@ -7,6 +7,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "common/plain_name.h"
 #include "common/status_macros.h"
 #include "common/uuid.h"
 #include "controlplane/domain/errors.h"
@@ -48,10 +49,6 @@ size_t Utf8SequenceLength(absl::string_view text) {
 
 bool IsNameCharacter(char c) {
   return absl::ascii_islower(c) || absl::ascii_isdigit(c) || c == '.' || c == '-';
-}
-
-bool IsRequestIdCharacter(char c) {
-  return absl::ascii_isalnum(c) || c == '.' || c == '_' || c == '-';
 }
 
 absl::StatusOr<absl::Duration> DurationWithin(absl::Duration given, absl::Duration fallback, absl::Duration least,
@@ -105,7 +102,7 @@ absl::Status ValidateSensorReference(absl::string_view field, absl::string_view 
 }
 
 absl::Status ValidateOperatorName(absl::string_view field, absl::string_view name) {
-  const auto allowed = [](char c) { return IsRequestIdCharacter(c) || c == '@'; };
+  const auto allowed = [](char c) { return IsPlainNameCharacter(c) || c == '@'; };
   if (name.empty() || name.size() > kMaxOperatorBytes || !std::all_of(name.begin(), name.end(), allowed) ||
       !absl::ascii_isalnum(name.front())) {
     return InvalidField(field,
@@ -122,7 +119,7 @@ absl::Status ValidateUuid(absl::string_view field, absl::string_view id) {
 
 absl::Status ValidateRequestId(absl::string_view request_id) {
   if (request_id.size() <= kMaxRequestIdBytes &&
-      std::all_of(request_id.begin(), request_id.end(), IsRequestIdCharacter)) {
+      std::all_of(request_id.begin(), request_id.end(), IsPlainNameCharacter)) {
     return absl::OkStatus();
   }
   return InvalidField("request_id",

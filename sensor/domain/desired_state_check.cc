@@ -6,9 +6,9 @@
 #include <set>
 #include <utility>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "common/plain_name.h"
 #include "common/status_macros.h"
 
 namespace bulkhead::sensor {
@@ -60,13 +60,8 @@ absl::Status CheckAllowList(const Policy& policy) {
   return absl::OkStatus();
 }
 
-bool IsListName(absl::string_view name) {
-  const auto allowed = [](unsigned char c) { return absl::ascii_isalnum(c) || c == '.' || c == '_' || c == '-'; };
-  return !name.empty() && name.size() <= kLongestListName && std::all_of(name.begin(), name.end(), allowed);
-}
-
 absl::Status CheckBlockList(const Policy& policy, const SensorFacts& facts) {
-  if (!IsListName(policy.block_list)) {
+  if (!IsPlainName(policy.block_list, kLongestListName)) {
     return Invalid("block_binary.list.name", absl::StrCat("has 1..", kLongestListName, " of [A-Za-z0-9._-]"));
   }
   if (!policy.binary_path.empty() || !policy.binary_sha256.empty()) {
