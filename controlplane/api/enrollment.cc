@@ -32,13 +32,7 @@ absl::StatusOr<v1::EnrollResponse> Enroll(const ApiContext& api, const Caller& c
     ASSIGN_OR_RETURN(
         const IssuedCertificate issued,
         api.authority->SignSensorRequest(request.certificate_request(), sensor.id, now, api.certificate_life));
-    RETURN_IF_ERROR(tx.InsertCertificate({.serial_hex = issued.serial_hex,
-                                          .sensor_id = sensor.id,
-                                          .fingerprint_hex = issued.fingerprint_hex,
-                                          .not_before = issued.not_before,
-                                          .not_after = issued.not_after,
-                                          .issuer_hex = issued.issuer_hex,
-                                          .trust_bundle_digest = issued.trust_bundle_digest}));
+    RETURN_IF_ERROR(tx.InsertCertificate(issued.RecordFor(sensor.id)));
     response.set_trust_bundle_pem(issued.trust_bundle_pem);
     response.set_sensor_id(sensor.id);
     response.set_name(sensor.name);

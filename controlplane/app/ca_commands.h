@@ -1,7 +1,10 @@
 // `bulkhead-controlplane ca`: the rotation of the certificate authority, on a replica's machine.
 #pragma once
 
+#include <vector>
+
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "controlplane/app/options.h"
 #include "controlplane/pki/pki.h"
 #include "controlplane/store/store.h"
@@ -13,6 +16,8 @@ absl::Status PrintCaStatus(const Options& options);
 absl::Status BeginCaRotation(const Options& options);
 absl::Status FinishCaRotation(const Options& options);
 
+// What the fleet agreed on, oldest first.
+absl::StatusOr<std::vector<PublicRoot>> ReadRoots(Store& store);
 // Has `authority` issue from the newest root that the fleet agreed on, if its key is here.
 absl::Status FollowStoredRoots(Store& store, CertificateAuthority& authority);
 

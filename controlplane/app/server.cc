@@ -101,16 +101,12 @@ absl::Status Server::Renew() {
 }
 
 absl::Status Server::FollowAuthority() {
-  std::vector<PublicRoot> roots;
-  RETURN_IF_ERROR(store_->Run([&](Transaction& tx) -> absl::Status {
-    ASSIGN_OR_RETURN(roots, tx.ListRoots(/*lock=*/false));
-    return absl::OkStatus();
-  }));
+  ASSIGN_OR_RETURN(std::vector<PublicRoot> roots, ReadRoots(*store_));
   if (roots != roots_) newest_root_may_issue_ = false;
   RETURN_IF_ERROR(authority_->Follow(roots, newest_root_may_issue_));
   roots_ = std::move(roots);
-  const CertificateAuthority::Standing now = authority_->standing();
-  ASSIGN_OR_RETURN(const bool everybody, store_->ReportAuthority(run_id_, now.trust_bundle_digest, now.issuer_hex));
+  const auto now = authority_->standing();
+  ASSIGN_OR_RETURN(const bool everybody, store_->ReportAuthority(run_id_, now->trust_bundle_digest, now->issuer_hex));
   // For good: a replica that starts and has not told yet does not set everybody back.
   if (!everybody || newest_root_may_issue_) return absl::OkStatus();
   newest_root_may_issue_ = true;

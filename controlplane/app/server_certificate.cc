@@ -66,7 +66,7 @@ std::string ServerCertificate::certificate_path() const {
 absl::StatusOr<bool> ServerCertificate::RenewIfDue() {
   const absl::Status good = CheckPublished();
   if (!good.ok()) LogError("server certificate is damaged; another is issued", {{"error", good.ToString()}});
-  const bool same_root = authority_->standing().server_issuer_hex == issuer_hex_;
+  const bool same_root = authority_->standing()->server_issuer_hex == issuer_hex_;
   if (good.ok() && same_root && clock_->Now() < renew_at_) return false;
   RETURN_IF_ERROR(Publish());
   return true;

@@ -309,6 +309,20 @@ struct Role {
   absl::Time created_at;
 };
 
+// One certificate that was issued to a sensor.
+struct SensorCertificate {
+  std::string serial_hex;
+  std::string sensor_id;
+  std::string fingerprint_hex;  // SHA-256 of the DER
+  absl::Time not_before;
+  absl::Time not_after;
+  std::string issuer_hex = {};           // of its root; empty: issued before roots were recorded
+  std::string trust_bundle_digest = {};  // of the roots that were sent with it; empty as above
+  bool revoked = false;
+  bool used = false;        // some call was made with it
+  bool superseded = false;  // a certificate that was issued later was used
+};
+
 // A root as everybody may know it.
 struct PublicRoot {
   std::string fingerprint_hex;  // SHA-256 of the DER

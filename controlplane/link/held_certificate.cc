@@ -29,8 +29,8 @@ absl::Status HeldCertificate::Confirmed(const std::string& serial_hex) {
 }
 
 bool HeldCertificate::IsOutdated() const {
-  const CertificateAuthority::Standing now = authority_->standing();
-  return now.issuer_hex != held_.issuer_hex || now.trust_bundle_digest != held_.trust_bundle_digest;
+  const auto now = authority_->standing();
+  return now->issuer_hex != held_.issuer_hex || now->trust_bundle_digest != held_.trust_bundle_digest;
 }
 
 }  // namespace bulkhead::controlplane

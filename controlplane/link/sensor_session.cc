@@ -380,13 +380,7 @@ absl::Status SensorSession::HandleRenewal(const v1::RenewCertificate& renewal) {
                                                           context_->clock->Now(), context_->certificate_life));
   RETURN_IF_ERROR(context_->store->Run([&](Transaction& tx) -> absl::Status {
     RETURN_IF_ERROR(CheckTrust(tx.CheckOwnership(owner(), /*hold=*/true)));
-    return tx.InsertCertificate({.serial_hex = issued.serial_hex,
-                                 .sensor_id = sensor_id(),
-                                 .fingerprint_hex = issued.fingerprint_hex,
-                                 .not_before = issued.not_before,
-                                 .not_after = issued.not_after,
-                                 .issuer_hex = issued.issuer_hex,
-                                 .trust_bundle_digest = issued.trust_bundle_digest});
+    return tx.InsertCertificate(issued.RecordFor(sensor_id()));
   }));
   certificate_.Issued(issued);
   v1::ConnectResponse response;

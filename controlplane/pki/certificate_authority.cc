@@ -148,7 +148,10 @@ class FileAuthority final : public CertificateAuthority {
     return VerifyPeerCertificate(Current()->roots.get(), leaf_pem, now);
   }
 
-  Standing standing() const override { return Current()->standing; }
+  std::shared_ptr<const Standing> standing() const override {
+    const auto trusted = Current();
+    return {trusted, &trusted->standing};
+  }
 
  private:
   std::shared_ptr<const Trusted> Current() const ABSL_LOCKS_EXCLUDED(mutex_) {
@@ -258,6 +261,16 @@ class FileAuthority final : public CertificateAuthority {
 
 std::string TrustBundleDigest(const std::vector<std::string>& fingerprints_hex) {
   return Sha256(absl::StrJoin(fingerprints_hex, " "));
+}
+
+SensorCertificate IssuedCertificate::RecordFor(const std::string& sensor_id) const {
+  return {.serial_hex = serial_hex,
+          .sensor_id = sensor_id,
+          .fingerprint_hex = fingerprint_hex,
+          .not_before = not_before,
+          .not_after = not_after,
+          .issuer_hex = issuer_hex,
+          .trust_bundle_digest = trust_bundle_digest};
 }
 
 absl::Status CheckKeyAndCertificate(const std::string& key_pem, const std::string& chain_pem, absl::Time now) {

@@ -34,6 +34,9 @@ struct IssuedCertificate {
   std::string issuer_hex;           // fingerprint of the root that issued it
   std::string trust_bundle_pem;     // to send with it: every root that its owner must trust
   std::string trust_bundle_digest;  // TrustBundleDigest of these
+
+  // What is recorded when it is issued to a sensor.
+  SensorCertificate RecordFor(const std::string& sensor_id) const;
 };
 
 // 32 bytes that stand for a set of roots in this order: what says whether somebody was told about all of them.
@@ -94,8 +97,9 @@ class CertificateAuthority {
     std::string issuer_hex;
     std::string server_issuer_hex;
   };
-  virtual Standing standing() const = 0;
-  std::string trust_bundle_pem() const { return standing().trust_bundle_pem; }
+  // As of now; does not change. Cheap: asked with every heartbeat.
+  virtual std::shared_ptr<const Standing> standing() const = 0;
+  std::string trust_bundle_pem() const { return standing()->trust_bundle_pem; }
 };
 
 // When the first certificate of a PEM bundle runs out; InvalidArgument when it holds none.

@@ -36,20 +36,6 @@ inline constexpr char kRolloutChange[] = "rollout/";
 // for the commit of the one before, whatever the sensor.
 inline constexpr char kEventsChange[] = "events";
 
-// One certificate that was issued to a sensor.
-struct SensorCertificate {
-  std::string serial_hex;
-  std::string sensor_id;
-  std::string fingerprint_hex;  // SHA-256 of the DER
-  absl::Time not_before;
-  absl::Time not_after;
-  std::string issuer_hex = {};           // of its root; empty: issued before roots were recorded
-  std::string trust_bundle_digest = {};  // of the roots that were sent with it; empty as above
-  bool revoked = false;
-  bool used = false;        // some call was made with it
-  bool superseded = false;  // a certificate that was issued later was used
-};
-
 // A sensor whose identity seems to be on two hosts.
 struct CloneSign {
   std::string sensor_id;

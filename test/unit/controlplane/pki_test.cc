@@ -77,13 +77,13 @@ TEST_CASE(
   REQUIRE_OK(before);
   const auto successor = authority->MakeSuccessor(kNow);
   REQUIRE_OK(successor);
-  CHECK(authority->standing().issuer_hex == old_root.fingerprint_hex);
+  CHECK(authority->standing()->issuer_hex == old_root.fingerprint_hex);
 
   REQUIRE_OK(authority->Follow({old_root, *successor}, /*newest_may_issue=*/false));
-  CHECK(authority->standing().issuer_hex == old_root.fingerprint_hex);
+  CHECK(authority->standing()->issuer_hex == old_root.fingerprint_hex);
   REQUIRE_OK(authority->Follow({old_root, *successor}, /*newest_may_issue=*/true));
-  CHECK(authority->standing().issuer_hex == successor->fingerprint_hex);
-  CHECK(authority->standing().server_issuer_hex == old_root.fingerprint_hex);
+  CHECK(authority->standing()->issuer_hex == successor->fingerprint_hex);
+  CHECK(authority->standing()->server_issuer_hex == old_root.fingerprint_hex);
   const auto after = authority->SignSensorRequest(P256Request(), kSensorId, kNow, absl::Hours(24));
   REQUIRE_OK(after);
   CHECK(after->issuer_hex == successor->fingerprint_hex);
@@ -95,14 +95,14 @@ TEST_CASE(
   PublicRoot retired = old_root;
   retired.retired = true;
   REQUIRE_OK(authority->Follow({retired, *successor}, true));
-  CHECK(authority->standing().server_issuer_hex == successor->fingerprint_hex);
+  CHECK(authority->standing()->server_issuer_hex == successor->fingerprint_hex);
   CHECK(ReasonOf(authority->VerifyPeer(before->chain_pem, kNow).status()) == "CERTIFICATE_INVALID");
   CHECK_CODE(authority->VerifyPeer(after->chain_pem, kNow), kOk);
   CHECK(authority->trust_bundle_pem() == old_root.certificate_pem + successor->certificate_pem);
   retired.sent = false;
   REQUIRE_OK(authority->Follow({retired, *successor}, true));
   CHECK(authority->trust_bundle_pem() == successor->certificate_pem);
-  CHECK(authority->standing().trust_bundle_digest == TrustBundleDigest({successor->fingerprint_hex}));
+  CHECK(authority->standing()->trust_bundle_digest == TrustBundleDigest({successor->fingerprint_hex}));
   // The old key may be destroyed now.
   std::filesystem::remove(directory.path + "/ca-key.pem");
   REQUIRE_OK(authority->Follow({retired, *successor}, true));
@@ -118,14 +118,14 @@ TEST_CASE("a replica without the new key accepts the new root and issues from th
   const PublicRoot successor = *here->MakeSuccessor(kNow);
   REQUIRE_OK(here->Follow({old_root, successor}, true));
   REQUIRE_OK(there->Follow({old_root, successor}, true));
-  CHECK(there->standing().issuer_hex == old_root.fingerprint_hex);
-  CHECK(there->standing().trust_bundle_digest == here->standing().trust_bundle_digest);
+  CHECK(there->standing()->issuer_hex == old_root.fingerprint_hex);
+  CHECK(there->standing()->trust_bundle_digest == here->standing()->trust_bundle_digest);
   const auto issued = here->SignSensorRequest(P256Request(), kSensorId, kNow, absl::Hours(24));
   CHECK_CODE(there->VerifyPeer(issued->chain_pem, kNow), kOk);
   old_root.retired = true;
   CHECK_CODE(there->Follow({old_root, successor}, true), kFailedPrecondition);
   // Nothing changed by it.
-  CHECK(there->standing().issuer_hex == old_root.fingerprint_hex);
+  CHECK(there->standing()->issuer_hex == old_root.fingerprint_hex);
   // Half copied is not there; whole is.
   const std::string name = "/root-" + successor.fingerprint_hex.substr(0, 16);
   std::filesystem::create_directory(second.path + name);
@@ -133,7 +133,7 @@ TEST_CASE("a replica without the new key accepts the new root and issues from th
   CHECK_CODE(there->Follow({old_root, successor}, true), kFailedPrecondition);
   std::filesystem::copy(first.path + name + "/ca.pem", second.path + name + "/ca.pem");
   REQUIRE_OK(there->Follow({old_root, successor}, true));
-  CHECK(there->standing().issuer_hex == successor.fingerprint_hex);
+  CHECK(there->standing()->issuer_hex == successor.fingerprint_hex);
 }
 
 TEST_CASE("a root that the one before did not sign is not believed, whatever it claims") {
@@ -173,7 +173,7 @@ TEST_CASE("a root that was retired vouches for nobody any more") {
   REQUIRE_OK(authority->Follow({stolen, successor}, true));
   CHECK_CODE(authority->Follow({stolen, successor, forged}, true), kFailedPrecondition);
   CHECK_CODE(authority->Follow({stolen, forged, successor}, true), kFailedPrecondition);
-  CHECK(authority->standing().issuer_hex == successor.fingerprint_hex);
+  CHECK(authority->standing()->issuer_hex == successor.fingerprint_hex);
 }
 
 TEST_CASE("a key that does not belong to the certificate is refused with advice") {
