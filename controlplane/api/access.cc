@@ -77,28 +77,31 @@ absl::StatusOr<v1::ListOperatorsResponse> ListOperators(const ApiContext& api,
   return response;
 }
 
+// The answer of every order that changes an operator.
+template <typename Response>
+absl::StatusOr<Response> Changed(const absl::StatusOr<Operator>& op) {
+  RETURN_IF_ERROR(op.status());
+  Response response;
+  *response.mutable_operator_record() = ToProto(*op);
+  return response;
+}
+
 absl::StatusOr<v1::SetOperatorRoleResponse> SetRole(const ApiContext&, Transaction& tx, const OrderContext& context,
                                                     const v1::SetOperatorRoleRequest& request) {
-  ASSIGN_OR_RETURN(const Operator op, orders::SetOperatorRole(tx, context, request.operator_name(), request.role()));
-  v1::SetOperatorRoleResponse response;
-  *response.mutable_operator_record() = ToProto(op);
-  return response;
+  return Changed<v1::SetOperatorRoleResponse>(
+      orders::SetOperatorRole(tx, context, request.operator_name(), request.role()));
 }
 
 absl::StatusOr<v1::DisableOperatorResponse> Disable(const ApiContext&, Transaction& tx, const OrderContext& context,
                                                     const v1::DisableOperatorRequest& request) {
-  ASSIGN_OR_RETURN(const Operator op, orders::SetOperatorDisabled(tx, context, request.operator_name(), true));
-  v1::DisableOperatorResponse response;
-  *response.mutable_operator_record() = ToProto(op);
-  return response;
+  return Changed<v1::DisableOperatorResponse>(
+      orders::SetOperatorDisabled(tx, context, request.operator_name(), /*disabled=*/true));
 }
 
 absl::StatusOr<v1::EnableOperatorResponse> Enable(const ApiContext&, Transaction& tx, const OrderContext& context,
                                                   const v1::EnableOperatorRequest& request) {
-  ASSIGN_OR_RETURN(const Operator op, orders::SetOperatorDisabled(tx, context, request.operator_name(), false));
-  v1::EnableOperatorResponse response;
-  *response.mutable_operator_record() = ToProto(op);
-  return response;
+  return Changed<v1::EnableOperatorResponse>(
+      orders::SetOperatorDisabled(tx, context, request.operator_name(), /*disabled=*/false));
 }
 
 }  // namespace
