@@ -17,6 +17,15 @@ v1::ConnectResponse Issue(const FakeCa& ca, const std::string& csr, const std::s
   return message;
 }
 
+// As if the control plane had just renewed it.
+sensor::KeyAndRequest StoreRenewed(const FakeCa& ca, const sensor::IdentityStore& store) {
+  const sensor::KeyAndRequest key = *sensor::MakeKeyAndRequest();
+  REQUIRE_OK(store.StoreNext(
+      {key.key_pem, ca.SignSensor(key.csr_der, FakeControlPlane::kSensorId, absl::Now(), absl::Now() + absl::Hours(48)),
+       ca.trust_bundle_pem()}));
+  return key;
+}
+
 TEST_CASE("at half of its life the certificate is renewed, used on the next connection, and then kept") {
   const FakeCa ca;
   FakeControlPlane server(&ca);
@@ -68,10 +77,7 @@ TEST_CASE("a renewed certificate that is refused is dropped and the old one is u
   FakeControlPlane server(&ca);
   Host host(ca);
   const sensor::IdentityStore store(host.state.path());
-  const sensor::KeyAndRequest key = *sensor::MakeKeyAndRequest();
-  REQUIRE_OK(store.StoreNext(
-      {key.key_pem, ca.SignSensor(key.csr_der, FakeControlPlane::kSensorId, absl::Now(), absl::Now() + absl::Hours(48)),
-       ca.trust_bundle_pem()}));
+  const sensor::KeyAndRequest key = StoreRenewed(ca, store);
   sensor::Renewer renewer(&store, *store.Load(), [] { return 0.0; });
   CHECK(renewer.ForNextConnection().key_pem == key.key_pem);
   // A failure without a reason may be the network: old and new take turns.
@@ -114,10 +120,7 @@ TEST_CASE("a connection that is lost after the next certificate was used: the ol
   const FakeCa ca;
   Host host(ca);
   const sensor::IdentityStore store(host.state.path());
-  const sensor::KeyAndRequest key = *sensor::MakeKeyAndRequest();
-  REQUIRE_OK(store.StoreNext(
-      {key.key_pem, ca.SignSensor(key.csr_der, FakeControlPlane::kSensorId, absl::Now(), absl::Now() + absl::Hours(48)),
-       ca.trust_bundle_pem()}));
+  const sensor::KeyAndRequest key = StoreRenewed(ca, store);
   sensor::Renewer renewer(&store, *store.Load(), [] { return 0.0; });
   CHECK(renewer.ForNextConnection().key_pem == key.key_pem);
   renewer.Refused("");
@@ -138,10 +141,7 @@ TEST_CASE("a renewed certificate from before the host was enrolled again is drop
   const FakeCa ca;
   Host host(ca);
   const sensor::IdentityStore store(host.state.path());
-  const sensor::KeyAndRequest key = *sensor::MakeKeyAndRequest();
-  REQUIRE_OK(store.StoreNext(
-      {key.key_pem, ca.SignSensor(key.csr_der, FakeControlPlane::kSensorId, absl::Now(), absl::Now() + absl::Hours(48)),
-       ca.trust_bundle_pem()}));
+  const sensor::KeyAndRequest key = StoreRenewed(ca, store);
   sensor::Renewer renewer(&store, *store.Load(), [] { return 0.0; });
   CHECK(renewer.ForNextConnection().key_pem == key.key_pem);
   renewer.Refused("SENSOR_REVOKED");
