@@ -12,6 +12,7 @@
 #include "common/status_macros.h"
 #include "controlplane/app/command_store.h"
 #include "controlplane/app/database.h"
+#include "controlplane/app/stored_roots.h"
 #include "controlplane/orders/orders.h"
 
 namespace bulkhead::controlplane {
@@ -64,20 +65,6 @@ void Print(const orders::RotationStatus& status) {
 }
 
 }  // namespace
-
-absl::StatusOr<std::vector<PublicRoot>> ReadRoots(Store& store) {
-  std::vector<PublicRoot> roots;
-  RETURN_IF_ERROR(store.Run([&](Transaction& tx) -> absl::Status {
-    ASSIGN_OR_RETURN(roots, tx.ListRoots(/*lock=*/false));
-    return absl::OkStatus();
-  }));
-  return roots;
-}
-
-absl::Status FollowStoredRoots(Store& store, CertificateAuthority& authority) {
-  ASSIGN_OR_RETURN(const std::vector<PublicRoot> roots, ReadRoots(store));
-  return authority.Follow(roots, /*newest_may_issue=*/true);
-}
 
 absl::Status PrintCaStatus(const Options& options) {
   ASSIGN_OR_RETURN(const Opened opened, Open(options));

@@ -14,6 +14,7 @@
 #include "controlplane/app/command_store.h"
 #include "controlplane/app/database.h"
 #include "controlplane/app/server.h"
+#include "controlplane/app/stored_roots.h"
 #include "controlplane/pki/pki.h"
 #include "controlplane/store/migrations.h"
 #include "controlplane/store/store.h"

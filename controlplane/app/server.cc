@@ -22,6 +22,7 @@
 #include "common/status_macros.h"
 #include "controlplane/api/api_context.h"
 #include "controlplane/api/rollout_order.h"
+#include "controlplane/app/stored_roots.h"
 #include "controlplane/app/systemd_notify.h"
 #include "controlplane/orders/orders.h"
 
