@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/deadline.h"
 #include "common/log.h"
 #include "common/status_macros.h"
 #include "controlplane/domain/errors.h"
@@ -90,6 +91,7 @@ void SensorHub::Detach(const SensorSession* session) {
   if (sessions_.erase(session) == 0) return;
   const auto count = streams_of_.find(session->sensor_id());
   if (--count->second == 0) streams_of_.erase(count);
+  detached_.Wake();
 }
 
 void SensorHub::Shutdown(absl::Duration limit) {
@@ -100,10 +102,8 @@ void SensorHub::Shutdown(absl::Duration limit) {
   for (const auto& session : Sessions()) {
     session->End(v1::GOODBYE_REASON_SHUTDOWN, absl::UnavailableError("this replica is shutting down; reconnect"));
   }
-  {
-    absl::MutexLock lock(&mutex_);
-    mutex_.AwaitWithTimeout(absl::Condition(this, &SensorHub::Empty), limit);
-  }
+  const Deadline deadline(limit);
+  while (size() > 0 && deadline.Left() > absl::ZeroDuration()) detached_.For(deadline.Left());
   heartbeats_.Stop();
   StopTicking();
 }

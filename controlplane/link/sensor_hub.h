@@ -59,7 +59,6 @@ class SensorHub {
   // harmless. One query for all of them.
   void Sweep() ABSL_LOCKS_EXCLUDED(mutex_);
   std::vector<std::shared_ptr<SensorSession>> Sessions() const ABSL_LOCKS_EXCLUDED(mutex_);
-  bool Empty() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return sessions_.empty(); }
 
   const LinkContext context_;
   HeartbeatBatcher heartbeats_;
@@ -70,7 +69,8 @@ class SensorHub {
   std::map<std::string, int> streams_of_ ABSL_GUARDED_BY(mutex_);
   bool shutting_down_ ABSL_GUARDED_BY(mutex_) = false;
   std::atomic<bool> sweeping_ = false;
-  Pause pause_;
+  Pause pause_;     // between ticks
+  Pause detached_;  // Shutdown waits for the last stream
   std::thread ticker_;
 };
 

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "bulkhead/v1/enrollment.grpc.pb.h"
+#include "common/deadline.h"
 #include "common/errno_status.h"
 #include "sensor/link/channel.h"
 #include "sensor/link/resolver.h"
@@ -14,7 +15,7 @@
 namespace bulkhead::sensor {
 
 absl::StatusOr<EnrollAnswer> Enroll(const EnrollRequest& request, absl::Duration timeout) {
-  const absl::Time deadline = absl::Now() + timeout;
+  const Deadline deadline(timeout);
   const std::vector<ResolvedHost> hosts = Resolver({}).Resolve({request.control_plane}, timeout);
   if (hosts.empty()) {
     return absl::UnavailableError(absl::StrCat("the name ", request.control_plane.host, " does not resolve"));
@@ -28,7 +29,7 @@ absl::StatusOr<EnrollAnswer> Enroll(const EnrollRequest& request, absl::Duration
     const auto stub = v1::EnrollmentService::NewStub(
         MakeChannel(request.control_plane, endpoint, Credentials{"", "", request.trust_bundle_pem}));
     grpc::ClientContext context;
-    context.set_deadline(absl::ToChronoTime(deadline));
+    context.set_deadline(deadline.OnWallClock());
     v1::EnrollResponse answer;
     const grpc::Status status = stub->Enroll(&context, message, &answer);
     if (status.ok()) {

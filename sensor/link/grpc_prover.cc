@@ -7,7 +7,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
+#include "common/deadline.h"
 #include "sensor/link/channel.h"
 #include "sensor/link/tcp_prober.h"
 
@@ -29,11 +29,11 @@ std::vector<Candidate> CandidatesOf(const std::vector<ResolvedHost>& hosts) {
 
 // A channel is ready when TLS and the first HTTP/2 frames worked. Short of that the peer still answered: its packets
 // came back when TCP was tried, so a slow or foreign control plane is never taken for a wall that cuts it off.
-bool TryTls(const Candidate& candidate, const Credentials& credentials, absl::Time deadline) {
+bool TryTls(const Candidate& candidate, const Credentials& credentials, const Deadline& deadline) {
   const auto channel = MakeChannel(candidate.name, candidate.endpoint, credentials);
   grpc_connectivity_state state = channel->GetState(/*try_to_connect=*/true);
   while (state != GRPC_CHANNEL_READY && state != GRPC_CHANNEL_TRANSIENT_FAILURE) {
-    if (!channel->WaitForStateChange(state, absl::ToChronoTime(deadline))) return false;
+    if (!channel->WaitForStateChange(state, deadline.OnWallClock())) return false;
     state = channel->GetState(true);
   }
   return state == GRPC_CHANNEL_READY;
@@ -48,7 +48,7 @@ Reachability FromErrno(int error) {
 
 ConnectionProof GrpcProver::Prove(const std::vector<ResolvedHost>& hosts, const Credentials& credentials,
                                   absl::Duration timeout) {
-  const absl::Time deadline = absl::Now() + timeout;
+  const Deadline deadline(timeout);
   const std::vector<Candidate> candidates = CandidatesOf(hosts);
   std::vector<ControlPlaneEndpoint> endpoints;
   for (const Candidate& candidate : candidates) endpoints.push_back(candidate.endpoint);

@@ -7,11 +7,12 @@
 
 #include <algorithm>
 #include <array>
+#include <condition_variable>
+#include <mutex>
 #include <thread>
 #include <utility>
 
-#include "absl/synchronization/mutex.h"
-#include "absl/time/clock.h"
+#include "common/deadline.h"
 
 namespace bulkhead::sensor {
 namespace {
@@ -54,23 +55,24 @@ void AddMissing(const std::vector<ControlPlaneEndpoint>& more, std::vector<Contr
 // One look-up on a thread of its own. It cannot be interrupted, so the thread is detached and owns what it
 // needs; at most one runs for each name.
 struct Resolver::Running {
-  absl::Mutex mutex;
-  bool done ABSL_GUARDED_BY(mutex) = false;
-  std::vector<IpPrefix> addresses ABSL_GUARDED_BY(mutex);
+  std::mutex mutex;
+  std::condition_variable ended;    // its waits go by the monotonic clock, those of absl::Mutex do not
+  bool done = false;                // guarded by mutex
+  std::vector<IpPrefix> addresses;  // guarded by mutex
 
   static std::shared_ptr<Running> Start(const std::string& host, const Lookup& find) {
     auto lookup = std::make_shared<Running>();
     if (const absl::StatusOr<IpPrefix> numeric = IpPrefix::Parse(host); numeric.ok()) {
-      absl::MutexLock lock(&lookup->mutex);
       lookup->addresses = {*numeric};
       lookup->done = true;
       return lookup;
     }
     std::thread([lookup, host, find] {
       std::vector<IpPrefix> found = find(host);
-      absl::MutexLock lock(&lookup->mutex);
+      const std::lock_guard<std::mutex> lock(lookup->mutex);
       lookup->addresses = std::move(found);
       lookup->done = true;
+      lookup->ended.notify_all();
     }).detach();
     return lookup;
   }
@@ -83,7 +85,7 @@ Resolver::Resolver(std::vector<ResolvedHost> known, Lookup lookup)
 }
 
 std::vector<ResolvedHost> Resolver::Resolve(const std::vector<HostPort>& names, absl::Duration timeout) {
-  const absl::Time deadline = absl::Now() + timeout;
+  const Deadline deadline(timeout);
   for (const HostPort& name : names) {
     if (running_.count(name.host) == 0) running_[name.host] = Running::Start(name.host, lookup_);
   }
@@ -93,8 +95,8 @@ std::vector<ResolvedHost> Resolver::Resolve(const std::vector<HostPort>& names, 
     std::vector<ControlPlaneEndpoint> answered;
     const std::shared_ptr<Running> lookup = running_[name.host];
     {
-      absl::MutexLock lock(&lookup->mutex);
-      lookup->mutex.AwaitWithDeadline(absl::Condition(&lookup->done), deadline);
+      std::unique_lock<std::mutex> lock(lookup->mutex);
+      lookup->ended.wait_until(lock, deadline.at(), [&lookup] { return lookup->done; });
       for (const IpPrefix& address : lookup->addresses) answered.push_back({address, name.port});
     }
     const ResolvedHost* known = FindName(known_, name);
@@ -105,7 +107,7 @@ std::vector<ResolvedHost> Resolver::Resolve(const std::vector<HostPort>& names, 
   }
   for (auto it = running_.begin(); it != running_.end();) {
     const std::shared_ptr<Running> lookup = it->second;
-    absl::MutexLock lock(&lookup->mutex);
+    const std::lock_guard<std::mutex> lock(lookup->mutex);
     it = lookup->done ? running_.erase(it) : std::next(it);
   }
   known_ = out;
