@@ -9,6 +9,12 @@
  * lsm/tun_dev_create, tun_dev_open       a tun or tap device being made or attached to      all
  *
  * lsm/kernel_read_file, kernel_load_data a module or another kernel being loaded                    all
+ * lsm/netlink_send                       a request to rtnetlink                             changes of tc filters and XDP programs,
+ *                                                                                           moves of guarded interfaces
+ * lsm/bpf                                bpf(2)                                             XDP and tcx: load, attach, run
+ *
+ * The last two keep others from getting in front of the wall on the interfaces; the sensor itself may. What was there before the
+ * order is taken away (sensor/kernel/interfaces).
  *
  * Modules are refused because the kernel's own can send past every hook (netconsole, pktgen); those that are there when the wall
  * goes up are unloaded (sensor/kernel/kernel_senders).
@@ -18,13 +24,14 @@
  *
  * Does not stop: an AF_XDP socket bound before the order and driven by poll(2), and frames read from a ring that was mapped before
  * the order: their holders are killed (holders.bpf.c); RDMA verbs through /dev/infiniband; a tun descriptor opened before the order,
- * whose packets the host forwards.
+ * whose packets the host forwards; a request to rtnetlink through a netlink socket of the kernel's own.
  *
  * On failure: closed. A published set that cannot be read denies. Nothing published: open.
  *
  * The licence string below is what the kernel asks for before it lends its helpers; the text is offered under
  * Apache-2.0 too. */
 #include "refuse.h"
+#include "route_request.h"
 #include "scope.h"
 
 #include "bulkhead/decide_frames.h"
@@ -52,6 +59,11 @@ struct socket___frames {
 	struct sock *sk;
 } __attribute__((preserve_access_index));
 
+struct sk_buff___frames {
+	unsigned char *data;
+	unsigned int len;
+} __attribute__((preserve_access_index));
+
 /* ---- Look-ups ---- */
 
 static __always_inline void bh_frames_add(__u32 counter)
@@ -67,6 +79,13 @@ static __always_inline bool bh_current_judged(void)
 	const struct bh_host *host = bh_host_facts();
 
 	return host && bh_current_in_scope(host);
+}
+
+static __always_inline bool bh_current_is_sensor(void)
+{
+	const struct bh_host *host = bh_host_facts();
+
+	return host && host->sensor_cgroup && bpf_get_current_cgroup_id() == host->sensor_cgroup;
 }
 
 /* ---- Decide and record ---- */
@@ -187,4 +206,30 @@ int BPF_PROG(bh_f_load, unsigned int what)
 	    what != bpf_core_enum_value(enum kernel_load_data_id___frames, LOADING_KEXEC_IMAGE___frames))
 		return 0;
 	return bh_frames(BH_FAMILY_KERNEL, BH_FRAMES_OPEN);
+}
+
+#define BH_NETLINK_ROUTE 0
+
+SEC("lsm/netlink_send")
+int BPF_PROG(bh_f_netlink, struct sock *sk, struct sk_buff___frames *skb)
+{
+	if (sk->sk_protocol != BH_NETLINK_ROUTE || !bh_active_slot() || !bh_asks_in_front(skb->data, skb->len) ||
+	    bh_current_is_sensor())
+		return 0;
+	return bh_frames(BH_FAMILY_IN_FRONT, BH_FRAMES_OPEN);
+}
+
+SEC("lsm/bpf")
+int BPF_PROG(bh_f_bpf, int command, union bpf_attr *attr, unsigned int size)
+{
+	struct bh_bpf_request request = {};
+
+	if (!bh_active_slot())
+		return 0;
+	bpf_probe_read_kernel(&request.program_type, sizeof(__u32), &attr->prog_type);
+	bpf_probe_read_kernel(&request.attach_type, sizeof(__u32), &attr->attach_type);
+	bpf_probe_read_kernel(&request.run_flags, sizeof(__u32), &attr->test.flags);
+	if (!bh_bpf_is_in_front(command, &request) || bh_current_is_sensor())
+		return 0;
+	return bh_frames(BH_FAMILY_IN_FRONT, BH_FRAMES_OPEN);
 }

@@ -9,7 +9,7 @@
 set -euo pipefail
 
 readonly build_packages=(
-  g++ cmake ninja-build ccache lld pkg-config clang-14 bpftool libbpf-dev linux-libc-dev
+  g++ cmake ninja-build ccache lld pkg-config clang-14 bpftool libbpf-dev libmnl-dev linux-libc-dev
   libgrpc++-dev libgrpc-dev protobuf-compiler protobuf-compiler-grpc libprotobuf-dev grpc-proto libabsl-dev
   libssl-dev libpqxx-dev libpq-dev libspdlog-dev libcli11-dev libyaml-cpp-dev prometheus-cpp-dev
   catch2

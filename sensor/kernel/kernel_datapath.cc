@@ -106,6 +106,7 @@ absl::StatusOr<std::unique_ptr<Datapath>> KernelDatapath::Open(const DatapathOpt
   RETURN_IF_ERROR(datapath->RefreshOverlayLayout());
   RETURN_IF_ERROR(datapath->walker_.MarkOldConnections());
   RETURN_IF_ERROR(datapath->RefreshAddresses(nullptr));
+  RETURN_IF_ERROR(datapath->frames_.KeepHere(datapath->interfaces_.guarded()));
   RETURN_IF_ERROR(datapath->store_.PrepareIdleSlot());
   return std::unique_ptr<Datapath>(std::move(datapath));
 }
@@ -290,6 +291,7 @@ absl::Status KernelDatapath::Apply(const DesiredState& state) {
   socket_problem_.clear();
   ring_holders_.Reset();
   kernel_senders_.Reset();
+  interfaces_.Reset();
   RETURN_IF_ERROR(RemoveOtherCuts(maps_.cuts, PolicyIds(state)));
   RETURN_IF_ERROR(learned_.Reset(maps_.learned, lists_.Learning()));
   runners_due_ = true;

@@ -113,7 +113,9 @@ void KernelDatapath::EndWhatWorksPast() {
   // The kernel as a whole belongs to no scope: the host's own wall counts.
   const absl::StatusOr<std::optional<bh_config>> config = store_.ReadConfig();
   if (!config.ok() || !config->has_value()) return;
-  if (bh_enforced_wall(&**config, BootNanoseconds()) != BH_NO_WALL) kernel_senders_.Close();
+  if (bh_enforced_wall(&**config, BootNanoseconds()) == BH_NO_WALL) return;
+  kernel_senders_.Close();
+  interfaces_.ClearTheWay();
 }
 
 // The module may be loaded at any time. From then on a file has another identity, so all are identified anew.
@@ -144,6 +146,7 @@ absl::StatusOr<std::vector<std::string>> KernelDatapath::Maintain() {
     repaired.insert(repaired.end(), frames.begin(), frames.end());
     const std::vector<std::string> interfaces = interfaces_.Repair();
     repaired.insert(repaired.end(), interfaces.begin(), interfaces.end());
+    RETURN_IF_ERROR(frames_.KeepHere(interfaces_.guarded()));
     const bool compare = applied_ && (blocked_.found_size() <= kSmallSet || rounds_ % kCompareLargeEvery == 0);
     ASSIGN_OR_RETURN(const std::vector<std::string> sets,
                      store_.Repair(compare ? std::make_optional(Found(blocked_, lists_)) : std::nullopt));

@@ -4,63 +4,19 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <sched.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include <filesystem>
-#include <functional>
-#include <map>
-#include <thread>
-
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "bulkhead/abi.h"
 #include "common/errno_status.h"
 #include "common/status_macros.h"
 #include "sensor/kernel/bpf_iter.h"
 #include "sensor/kernel/libbpf_log.h"
+#include "sensor/kernel/network_namespaces.h"
 #include "sensor/kernel/sock_diag.h"
 #include "sockets.skel.h"
 
 namespace bulkhead::sensor {
 namespace {
-
-std::vector<pid_t> AllProcesses() {
-  std::vector<pid_t> pids;
-  std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator("/proc", error)) {
-    int pid = 0;
-    if (absl::SimpleAtoi(entry.path().filename().string(), &pid)) pids.push_back(pid);
-  }
-  return pids;
-}
-
-// One descriptor for each network namespace that a process of the scope is in, by inode.
-std::map<ino_t, UniqueFd> NamespacesOf(const Scope& scope) {
-  std::map<ino_t, UniqueFd> namespaces;
-  for (const pid_t pid : scope.is_host() ? AllProcesses() : ProcessesIn(scope)) {
-    UniqueFd fd(open(absl::StrCat("/proc/", pid, "/ns/net").c_str(), O_RDONLY | O_CLOEXEC));
-    struct stat found {};
-    // A process may end at any time; its sockets end with it.
-    if (fd.valid() && fstat(fd.get(), &found) == 0) namespaces.try_emplace(found.st_ino, std::move(fd));
-  }
-  return namespaces;
-}
-
-// Calls `visit` in each of them, one after the other; the first error ends the walk.
-absl::Status InEachNamespace(const Scope& scope, const std::function<absl::Status()>& visit) {
-  absl::Status result;
-  std::thread walker([&] {
-    for (const auto& [inode, fd] : NamespacesOf(scope)) {
-      result = setns(fd.get(), CLONE_NEWNET) == 0 ? visit() : ErrnoToStatus(errno, "enter a network namespace");
-      if (!result.ok()) return;
-    }
-  });
-  walker.join();
-  return result;
-}
 
 absl::Status ForgetListeners(bpf_object* object) {
   const int fd = bpf_object__find_map_fd_by_name(object, "bh_listeners");

@@ -1,14 +1,20 @@
 // The interface wall: a host that forwards for a container, which is in another namespace and outside the scope, so
 // that only the filters on the interface see it.
 #include <arpa/inet.h>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if_ether.h>
+#include <linux/if_link.h>
 #include <linux/if_packet.h>
+#include <linux/pkt_cls.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <sched.h>
 
+#include <algorithm>
+#include <iterator>
 #include <optional>
 #include <thread>
 
@@ -45,9 +51,18 @@ auto InNamespaceOf(const test::SocketFactory& where, Act act) {
   return result;
 }
 
+constexpr int kTcxEgress = 47;  // BPF_TCX_EGRESS, newer than Debian 12's headers
+
+// A program that answers every packet alike. Invalid: not loaded.
+UniqueFd LoadReturning(bpf_prog_type type, int answer) {
+  const bpf_insn code[] = {{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = answer},
+                           {.code = BPF_JMP | BPF_EXIT, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = 0}};
+  return UniqueFd(bpf_prog_load(type, "bh_test", "GPL", code, std::size(code), nullptr));
+}
+
 class RouterFixture : public NetFixture {
  public:
-  RouterFixture() : container_(nullptr) {
+  RouterFixture() : container_(nullptr), outsider_(nullptr, &host()) {
     host().Run("ip link add bhc0 type veth peer name bhc1 && ip link set bhc1 netns " +
                std::to_string(container_.pid()));
     host().Run(
@@ -74,9 +89,18 @@ class RouterFixture : public NetFixture {
   }
 
   const test::SocketFactory& container() const { return container_; }
+  // Outside the scope, but in the host's namespace: what the frame wall lets be.
+  const test::SocketFactory& outsider() const { return outsider_; }
 
   std::vector<std::string> Maintain() {
     return InNamespaceOf(host(), [this] { return wall_->Maintain().value(); });
+  }
+  Detached ComeFirst() {
+    return InNamespaceOf(host(), [this] {
+      Detached detached;
+      REQUIRE_OK(wall_->ComeFirst(&detached));
+      return detached;
+    });
   }
 
   // Can `from` open a connection to `to` at this address, and do both directions pass?
@@ -110,6 +134,7 @@ class RouterFixture : public NetFixture {
 
  private:
   test::SocketFactory container_;
+  test::SocketFactory outsider_;
   std::unique_ptr<InterfaceWall> wall_;
 };
 
@@ -203,13 +228,123 @@ TEST_CASE_METHOD(RouterFixture, "frames that are not IP stay inside", "[interfac
 TEST_CASE_METHOD(RouterFixture, "a filter that was taken away comes back", "[interfaces]") {
   Apply({Isolation()});
   CHECK(Maintain().empty());
-  host().Run("tc filter del dev bht0 egress");
+  outsider().Run("tc filter del dev bht0 egress");
   CHECK(UdpArrives(container(), peer(), kPeer4, 8400));
   CHECK(Maintain().size() == 1);
   CHECK_FALSE(UdpArrives(container(), peer(), kPeer4, 8401));
-  host().Run("tc qdisc del dev bht0 clsact");
+  outsider().Run("tc qdisc del dev bht0 clsact");
   CHECK(Maintain().size() == 1);
   CHECK_FALSE(UdpArrives(container(), peer(), kPeer4, 8402));
+}
+
+TEST_CASE_METHOD(RouterFixture, "a filter of others that is asked first is taken away, one that is asked later stays",
+                 "[interfaces]") {
+  const UniqueFd pass = LoadReturning(BPF_PROG_TYPE_SCHED_CLS, TC_ACT_OK);
+  REQUIRE(pass.valid());
+  const auto add = [this, &pass](uint32_t priority) {
+    return InNamespaceOf(host(), [&] {
+      bpf_tc_hook hook{};
+      hook.sz = sizeof(hook);
+      hook.ifindex = static_cast<int>(if_nametoindex("bht0"));
+      hook.attach_point = BPF_TC_EGRESS;
+      bpf_tc_opts options{};
+      options.sz = sizeof(options);
+      options.prog_fd = pass.get();
+      options.priority = priority;
+      return bpf_tc_attach(&hook, &options);
+    });
+  };
+  Apply({Isolation()});
+  REQUIRE(add(7) == 0);
+  CHECK(ComeFirst().done.empty());
+  CHECK_FALSE(UdpArrives(container(), peer(), kPeer4, 8500));
+  outsider().Run("tc filter show dev bht0 egress | grep -q 'pref 7 '");
+  outsider().Run("tc filter del dev bht0 egress pref 7");
+  // Of one priority the youngest is asked first.
+  REQUIRE(add(1) == 0);
+  CHECK(UdpArrives(container(), peer(), kPeer4, 8501));
+  CHECK(ComeFirst().done.size() == 1);
+  CHECK_FALSE(UdpArrives(container(), peer(), kPeer4, 8502));
+  CHECK(ComeFirst().done.empty());
+}
+
+TEST_CASE_METHOD(RouterFixture, "XDP programs are detached, whether attached by netlink or by a link", "[interfaces]") {
+  const UniqueFd pass = LoadReturning(BPF_PROG_TYPE_XDP, XDP_PASS);
+  REQUIRE(pass.valid());
+  const auto attached = [this] {
+    return InNamespaceOf(host(), [] {
+      uint32_t id = 0;
+      bpf_xdp_query_id(static_cast<int>(if_nametoindex("bhc0")), 0, &id);
+      return id;
+    });
+  };
+  const auto detach = [this] {
+    return InNamespaceOf(host(), [] {
+      Detached detached;
+      DetachXdp(&detached);
+      return detached;
+    });
+  };
+  CHECK(detach().done.empty());
+  const int error = InNamespaceOf(host(), [&pass] {
+    return bpf_xdp_attach(static_cast<int>(if_nametoindex("bhc0")), pass.get(), XDP_FLAGS_SKB_MODE, nullptr);
+  });
+  REQUIRE(error == 0);
+  CHECK(attached() != 0);
+  CHECK(detach().done.size() == 1);
+  CHECK(attached() == 0);
+
+  const UniqueFd link = InNamespaceOf(host(), [&pass] {
+    return UniqueFd(bpf_link_create(pass.get(), static_cast<int>(if_nametoindex("bhc0")), BPF_XDP, nullptr));
+  });
+  REQUIRE(link.valid());
+  CHECK(attached() != 0);
+  CHECK(detach().done.size() == 1);
+  CHECK(attached() == 0);
+}
+
+TEST_CASE_METHOD(RouterFixture, "a tcx program is detached: the kernel asks it before any filter", "[interfaces]") {
+  const UniqueFd pass = LoadReturning(BPF_PROG_TYPE_SCHED_CLS, TC_ACT_OK);
+  REQUIRE(pass.valid());
+  const auto link = [this, &pass] {
+    return InNamespaceOf(host(), [&pass] {
+      return UniqueFd(bpf_link_create(pass.get(), static_cast<int>(if_nametoindex("bht0")),
+                                      static_cast<bpf_attach_type>(kTcxEgress), nullptr));
+    });
+  };
+  Apply({Isolation()});
+  const UniqueFd tcx = link();
+  if (!tcx.valid()) {
+    WARN("this kernel has no tcx (Linux 6.6)");
+    return;
+  }
+  CHECK(UdpArrives(container(), peer(), kPeer4, 8600));
+  CHECK(ComeFirst().done.size() == 1);
+  CHECK_FALSE(UdpArrives(container(), peer(), kPeer4, 8601));
+}
+
+TEST_CASE_METHOD(RouterFixture, "behind a wall nobody inside puts anything before it, or moves what it guards",
+                 "[interfaces]") {
+  const std::vector<Mechanism>& mechanisms = datapath().capabilities().mechanisms;
+  if (std::none_of(mechanisms.begin(), mechanisms.end(),
+                   [](const Mechanism& m) { return m.available && m.name.rfind("frames_", 0) == 0; })) {
+    WARN("this kernel has neither BPF LSM nor fmod_ret: what is put there is found and taken away");
+    return;
+  }
+  const std::string forbidden[] = {"tc qdisc del dev bht0 clsact", "tc filter del dev bht0 egress",
+                                   "ip link set dev bhc0 xdpgeneric off"};
+  Apply({Isolation()});
+  for (const std::string& command : forbidden) {
+    INFO(command);
+    CHECK_THROWS(host().Run(command));
+  }
+  // Two requests in one message, the harmless one first.
+  CHECK_THROWS(host().Run("printf 'link set bhc0 mtu 1400\nlink set bhc0 xdpgeneric off\n' | ip -batch -"));
+  host().Run("ip link set dev bhc0 mtu 1400 && ip link add bhx0 type veth peer name bhx1 && ip link del bhx0");
+  outsider().Run("ip link set dev bhc0 xdpgeneric off");
+  CHECK(Counted("frames_denied_in_front") >= std::size(forbidden));
+  Apply({});
+  host().Run("tc qdisc del dev bht0 clsact");
 }
 
 }  // namespace

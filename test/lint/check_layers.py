@@ -20,18 +20,19 @@ PROTOBUF = re.compile(r"google/protobuf/|.*(?<!grpc)\.pb\.h")
 PQXX = re.compile(r"pqxx/|libpq")
 OPENSSL = re.compile(r"openssl/")
 LIBBPF = re.compile(r"bpf/(bpf|libbpf|btf)\.h|.*\.skel\.h|linux/bpf\.h")
+MNL = re.compile(r"libmnl/")
 YAML = re.compile(r"yaml-cpp/")
 CLI11 = re.compile(r"CLI/")
 PROMETHEUS = re.compile(r"prometheus/|CivetServer\.h|civetweb\.h")
-LIBRARIES = {"grpc": GRPC, "protobuf": PROTOBUF, "libpqxx": PQXX, "openssl": OPENSSL, "libbpf": LIBBPF, "yaml-cpp": YAML,
-             "CLI11": CLI11, "prometheus": PROMETHEUS}
+LIBRARIES = {"grpc": GRPC, "protobuf": PROTOBUF, "libpqxx": PQXX, "openssl": OPENSSL, "libbpf": LIBBPF, "libmnl": MNL,
+             "yaml-cpp": YAML, "CLI11": CLI11, "prometheus": PROMETHEUS}
 
 # Layer: (our folders that it may include, the libraries of the table above that it may include).
 LAYERS = {
     "common": (["common"], ["openssl"]),
     "bpf/include": (["bpf"], []),
     "sensor/domain": (["sensor/domain", "common", "bpf/include"], []),
-    "sensor/kernel": (["sensor/kernel", "sensor/domain", "common", "bpf/include"], ["libbpf"]),
+    "sensor/kernel": (["sensor/kernel", "sensor/domain", "common", "bpf/include"], ["libbpf", "libmnl"]),
     "sensor/link": (["sensor/link", "sensor/domain", "common", "protos"], ["grpc", "protobuf", "openssl"]),
     "sensor/store": (["sensor/store", "sensor/domain", "common", "protos"], ["protobuf", "openssl"]),
     "sensor/app": (["sensor", "common", "protos"], ["grpc", "protobuf", "openssl", "yaml-cpp", "CLI11"]),

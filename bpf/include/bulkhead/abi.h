@@ -13,7 +13,7 @@
 #define BH_ASSERT(condition) _Static_assert(condition, #condition)
 #endif
 
-#define BH_ABI_VERSION 5
+#define BH_ABI_VERSION 6
 
 /* Capacities. What happens when one is full stands beside it. */
 #define BH_SLOTS 2                  /* the set in force and the one being filled */
@@ -30,6 +30,7 @@
 #define BH_MAX_CONTROL_PLANE 256    /* refused at SetControlPlane */
 #define BH_MAX_LOCAL_ADDRESSES 4096 /* further own addresses lose the clean EPERM's exception, not the wall's */
 #define BH_MAX_FLOWS 16384          /* least recently used flow forgotten: its replies are dropped */
+#define BH_MAX_GUARDED 1024          /* further interfaces can be moved from under the wall; reported as degraded */
 #define BH_MAX_FORWARDED 65536      /* least recently used forwarded connection forgotten: counts as opened from inside */
 #define BH_MAX_LISTENERS 65536      /* further listeners: their old connections count as outbound */
 #define BH_MAX_CUTS 4096            /* least recently seen destination of a shadow forgotten */

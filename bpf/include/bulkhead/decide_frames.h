@@ -19,6 +19,9 @@
 /* Stands for the family where code of the kernel's own is meant, such as a module that generates packets. */
 #define BH_FAMILY_KERNEL (-2)
 
+/* Stands for the family where a program or filter in front of the wall on the interfaces is meant; see decide_in_front.h. */
+#define BH_FAMILY_IN_FRONT (-3)
+
 /* What is asked of a socket. */
 enum bh_frames_use {
 	BH_FRAMES_OPEN,    /* create it */
@@ -35,6 +38,7 @@ enum bh_frames_counter {
 	BH_FRAMES_DENIED_RECEIVE,
 	BH_FRAMES_DENIED_TUN,
 	BH_FRAMES_DENIED_KERNEL,
+	BH_FRAMES_DENIED_IN_FRONT,
 	BH_FRAMES_WOULD_DENY, /* shadow mode */
 	BH_FRAMES_NO_SET,     /* published rule set not found: denied */
 	BH_FRAMES_COUNTERS
@@ -79,6 +83,8 @@ BH_PURE enum bh_frames_counter bh_frames_reason(int family, enum bh_frames_use u
 		return BH_FRAMES_DENIED_TUN;
 	if (family == BH_FAMILY_KERNEL)
 		return BH_FRAMES_DENIED_KERNEL;
+	if (family == BH_FAMILY_IN_FRONT)
+		return BH_FRAMES_DENIED_IN_FRONT;
 	if (use == BH_FRAMES_OPEN)
 		return BH_FRAMES_DENIED_OPEN;
 	return use == BH_FRAMES_SEND ? BH_FRAMES_DENIED_SEND : BH_FRAMES_DENIED_RECEIVE;

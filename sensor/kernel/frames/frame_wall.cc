@@ -9,6 +9,7 @@
 #include <array>
 #include <cerrno>
 #include <numeric>
+#include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -23,8 +24,8 @@ namespace bulkhead::sensor {
 namespace {
 
 constexpr std::array<const char*, BH_FRAMES_COUNTERS> kCounterNames = {
-    "frames_denied_socket",      "frames_denied_send",       "frames_denied_receive",   "frames_denied_tun_device",
-    "frames_denied_kernel_code", "frames_would_deny_shadow", "frames_fail_no_rule_set",
+    "frames_denied_socket",      "frames_denied_send",     "frames_denied_receive",    "frames_denied_tun_device",
+    "frames_denied_kernel_code", "frames_denied_in_front", "frames_would_deny_shadow", "frames_fail_no_rule_set",
 };
 
 }  // namespace
@@ -71,6 +72,27 @@ absl::StatusOr<std::unique_ptr<FrameWall>> FrameWall::OpenAs(HookKind kind, cons
 
 absl::Status FrameWall::Remove(const std::string& pin_directory) {
   return RemovePins(pin_directory, kPinPrefix);
+}
+
+absl::Status FrameWall::KeepHere(const std::vector<int>& interfaces) {
+  const int map = bpf_map__fd(skeleton_->maps.bh_f_guarded);
+  if (interfaces.size() > BH_MAX_GUARDED) {
+    return absl::ResourceExhaustedError(absl::StrCat("more than ", BH_MAX_GUARDED, " physical interfaces"));
+  }
+  const std::set<uint32_t> wanted(interfaces.begin(), interfaces.end());
+  std::vector<uint32_t> superfluous;
+  uint32_t key = 0;
+  for (const uint32_t* last = nullptr; bpf_map_get_next_key(map, last, &key) == 0; last = &key) {
+    if (wanted.count(key) == 0) superfluous.push_back(key);
+  }
+  for (const uint32_t interface : superfluous) bpf_map_delete_elem(map, &interface);
+  const uint8_t one = 1;
+  for (const uint32_t interface : wanted) {
+    if (bpf_map_update_elem(map, &interface, &one, BPF_ANY) != 0) {
+      return ErrnoToStatus(errno, "tell the frame wall which interfaces are guarded");
+    }
+  }
+  return absl::OkStatus();
 }
 
 // The probe meets one program; the others are there as long as their pins are.

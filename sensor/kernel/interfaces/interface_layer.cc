@@ -4,7 +4,9 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/log.h"
 #include "sensor/kernel/interfaces/physical_interfaces.h"
+#include "sensor/kernel/network_namespaces.h"
 
 namespace bulkhead::sensor {
 
@@ -42,9 +44,26 @@ void InterfaceLayer::Describe(ObservedState* observed) const {
     observed->degraded.push_back(
         absl::StrCat("packets that this host forwards or mirrors get past the wall: ", problem_));
   }
+  observed->receipt.ended.insert(observed->receipt.ended.end(), taken_.done.begin(), taken_.done.end());
+  observed->degraded.insert(observed->degraded.end(), taken_.left.begin(), taken_.left.end());
   if (wall_ == nullptr) return;
   const std::vector<AttachedProgram> programs = wall_->programs();
   observed->receipt.programs.insert(observed->receipt.programs.end(), programs.begin(), programs.end());
+}
+
+void InterfaceLayer::ClearTheWay() {
+  if (!host_wide_) return;
+  const size_t before = taken_.done.size();
+  taken_.left.clear();
+  const absl::Status first = wall_ == nullptr || !attached_ ? absl::OkStatus() : wall_->ComeFirst(&taken_);
+  const absl::Status walked = InEachNamespace(Scope(), [this] {
+    DetachXdp(&taken_);
+    return absl::OkStatus();
+  });
+  for (const absl::Status& status : {first, walked}) {
+    if (!status.ok()) taken_.left.push_back(absl::StrCat("what others put before the wall: ", status.message()));
+  }
+  for (size_t i = before; i < taken_.done.size(); ++i) LogWarning(taken_.done[i], {});
 }
 
 std::vector<std::string> InterfaceLayer::Repair() {

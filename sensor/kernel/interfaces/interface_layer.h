@@ -25,8 +25,16 @@ class InterfaceLayer {
   // For Capabilities: "tc_interfaces".
   Mechanism mechanism() const;
 
-  // Adds the programs and, while a wall is up on the whole host, what is missing to `observed`.
+  // Adds the programs, what was taken away and, while a wall is up on the whole host, what is missing to `observed`.
   void Describe(ObservedState* observed) const;
+
+  // Behind a wall on the whole host: takes away what others attached where packets pass before the wall, or past it;
+  // see InterfaceWall::ComeFirst and DetachXdp.
+  void ClearTheWay();
+  // Forgets what was taken away; for a new order.
+  void Reset() { taken_ = {}; }
+  // Interfaces that must stay where they are, by index.
+  std::vector<int> guarded() const { return wall_ == nullptr ? std::vector<int>() : wall_->guarded(); }
 
   // Says what was repaired.
   std::vector<std::string> Repair();
@@ -39,6 +47,7 @@ class InterfaceLayer {
   bool attached_ = false;
   std::unique_ptr<InterfaceWall> wall_;
   std::string problem_;  // why there is no wall; empty when it works
+  Detached taken_;       // since the order
 };
 
 }  // namespace bulkhead::sensor

@@ -12,6 +12,7 @@
 #include "common/errno_status.h"
 #include "common/status_macros.h"
 #include "interfaces.skel.h"
+#include "sensor/kernel/interfaces/egress_order.h"
 
 namespace bulkhead::sensor {
 namespace {
@@ -110,6 +111,20 @@ absl::StatusOr<std::vector<std::string>> InterfaceWall::Maintain() {
   }
   guarded_ = interfaces;
   return repaired;
+}
+
+absl::Status InterfaceWall::ComeFirst(Detached* detached) {
+  for (const int interface : guarded_) {
+    DetachTcx(interface, NameOf(interface), detached);
+    ASSIGN_OR_RETURN(const bool first, IsFirstFilter(interface, kPriority, kHandle));
+    if (first) continue;
+    Filter filter = FilterOn(interface, static_cast<bpf_tc_attach_point>(BPF_TC_INGRESS | BPF_TC_EGRESS));
+    (void)bpf_tc_hook_destroy(&filter.hook);  // there may be none
+    RETURN_IF_ERROR(AttachTo(interface));
+    detached->done.push_back(
+        absl::StrCat("removed the tc filters on ", NameOf(interface), ": one of them was asked before the wall"));
+  }
+  return absl::OkStatus();
 }
 
 std::vector<AttachedProgram> InterfaceWall::programs() const {

@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "sensor/domain/observed_state.h"
+#include "sensor/kernel/interfaces/xdp_programs.h"
 #include "sensor/kernel/programs.h"
 
 namespace bulkhead::sensor {
@@ -31,6 +32,14 @@ class InterfaceWall {
   // Attaches what is missing: to new interfaces, in place of an earlier sensor's filters with no gap, and where
   // somebody took a filter away. Says what it repaired. Fails where the kernel has no clsact.
   absl::StatusOr<std::vector<std::string>> Maintain();
+
+  // Takes away what egress asks before our filter: it could let by what we deny. tcx programs are detached; where a
+  // filter of others is first, the interface's clsact goes with all its filters, and ours comes back alone. Adds what
+  // it did.
+  absl::Status ComeFirst(Detached* detached);
+
+  // The interfaces that Maintain saw, by index.
+  const std::vector<int>& guarded() const { return guarded_; }
 
   // What is attached, as far as Maintain saw.
   std::vector<AttachedProgram> programs() const;

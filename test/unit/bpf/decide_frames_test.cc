@@ -17,7 +17,7 @@ bh_walls Walls(bh_wall_mode contain, bh_wall_mode isolate) {
 }  // namespace
 
 TEST_CASE("decide_frames: the families that cgroup_skb sees are the kernel's numbers, and no others") {
-  for (int family = -2; family < 100; ++family) {
+  for (int family = -3; family < 100; ++family) {
     INFO(family);
     const bool seen = family == AF_UNIX || family == AF_INET || family == AF_INET6 || family == AF_KEY ||
                       family == AF_NETLINK || family == AF_ALG;
@@ -58,6 +58,7 @@ TEST_CASE("decide_frames: a shadow wall never denies and never hides an enforced
 TEST_CASE("decide_frames: each denial has its counter") {
   CHECK(bh_frames_reason(BH_FAMILY_TUN, BH_FRAMES_OPEN) == BH_FRAMES_DENIED_TUN);
   CHECK(bh_frames_reason(BH_FAMILY_KERNEL, BH_FRAMES_OPEN) == BH_FRAMES_DENIED_KERNEL);
+  CHECK(bh_frames_reason(BH_FAMILY_IN_FRONT, BH_FRAMES_OPEN) == BH_FRAMES_DENIED_IN_FRONT);
   CHECK(bh_frames_reason(AF_PACKET, BH_FRAMES_OPEN) == BH_FRAMES_DENIED_OPEN);
   CHECK(bh_frames_reason(AF_PACKET, BH_FRAMES_SEND) == BH_FRAMES_DENIED_SEND);
   CHECK(bh_frames_reason(AF_PACKET, BH_FRAMES_RECEIVE) == BH_FRAMES_DENIED_RECEIVE);
