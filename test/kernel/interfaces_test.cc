@@ -344,7 +344,7 @@ TEST_CASE_METHOD(RouterFixture, "behind a wall nobody inside puts anything befor
   outsider().Run("ip link set dev bhc0 xdpgeneric off");
   CHECK(Counted("frames_denied_in_front") >= std::size(forbidden));
   Apply({});
-  host().Run("tc qdisc del dev bht0 clsact");
+  host().Run("tc qdisc del dev bht0 clsact && tc qdisc add dev bht0 clsact");
 }
 
 }  // namespace
