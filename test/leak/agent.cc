@@ -64,9 +64,10 @@ std::string Answer(int fd) {
   return ReadLine(fd, kAnswerMilliseconds).value_or("error the probe's process gave no answer");
 }
 
-void WriteLine(int fd, const std::string& line) {
+// False: nobody reads any more.
+bool WriteLine(int fd, const std::string& line) {
   const std::string text = line + "\n";
-  if (write(fd, text.data(), text.size()) != static_cast<ssize_t>(text.size())) _exit(1);
+  return write(fd, text.data(), text.size()) == static_cast<ssize_t>(text.size());
 }
 
 Shot ReadShot(std::istream& words) {
@@ -121,7 +122,7 @@ class Attacker {
     WriteLine(fd, InWords(status));
     while (const std::optional<std::string> line = ReadLine(fd, -1)) {
       std::istringstream words(*line);
-      WriteLine(fd, InWords(probe->Attempt(ReadShot(words))));
+      if (!WriteLine(fd, InWords(probe->Attempt(ReadShot(words))))) break;
     }
     probe.reset();  // takes back what it did to the host
     _exit(0);

@@ -7,6 +7,7 @@
 #include <netinet/ip.h>
 #include <netinet/udp.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -94,13 +95,16 @@ absl::Status Run(const std::string& script) {
     const int null = open("/dev/null", O_RDWR);
     dup2(null, STDOUT_FILENO);
     dup2(null, STDERR_FILENO);
+    signal(SIGTERM, SIG_DFL);  // leak_agent ignores it, and timeout(1) ends a hanging command by it
     execlp("bash", "bash", "-ec", script.c_str(), nullptr);
     _exit(127);
   }
   int status = 0;
   if (child < 0 || waitpid(child, &status, 0) < 0) return ErrnoToStatus(errno, "run bash");
-  return status == 0 ? absl::OkStatus()
-                     : absl::UnknownError(absl::StrCat("bash ended with ", WEXITSTATUS(status), ": ", script));
+  if (status == 0) return absl::OkStatus();
+  const std::string how =
+      WIFSIGNALED(status) ? absl::StrCat("by signal ", WTERMSIG(status)) : absl::StrCat("with ", WEXITSTATUS(status));
+  return absl::UnknownError(absl::StrCat("bash ended ", how, ": ", script));
 }
 
 uint16_t Checksum(const std::string& data) {
