@@ -1,4 +1,11 @@
 // Datagrams: UDP and UDP-Lite, from sockets made before and after the order.
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/sendfile.h>
+#include <unistd.h>
+
+#include <cerrno>
+
 #include "common/errno_status.h"
 #include "common/status_macros.h"
 #include "test/leak/probe.h"
@@ -52,6 +59,50 @@ class DatagramProbe : public Probe {
   UniqueFd fd_;
 };
 
+// A datagram that no call of the send family makes: the kernel moves the data from a file or a pipe into the socket.
+class MovedDatagramProbe : public Probe {
+ public:
+  enum class Call { kSendfile, kSplice };
+  explicit MovedDatagramProbe(Call call) : call_(call) {}
+
+  absl::Status Prepare(const Shot& shot) override {
+    ASSIGN_OR_RETURN(socket_, OpenSocket(AF_INET, SOCK_DGRAM, IPPROTO_UDP));
+    return Connect(socket_.get(), MakeEndpoint(kPeer4, shot.port));
+  }
+
+  absl::Status Attempt(const Shot& shot) override {
+    if (Move(shot.token).ok()) return absl::OkStatus();
+    RETURN_IF_ERROR(Connect(socket_.get(), MakeEndpoint(kPeer4, shot.port)));  // the order took its peer away
+    return Move(shot.token);
+  }
+
+ private:
+  absl::Status Move(const std::string& data) { return call_ == Call::kSendfile ? Sendfile(data) : Splice(data); }
+
+  absl::Status Sendfile(const std::string& data) {
+    UniqueFd file(memfd_create("lk", MFD_CLOEXEC));
+    if (!file.valid() || pwrite(file.get(), data.data(), data.size(), 0) < 0) return ErrnoToStatus(errno, "a memfd");
+    if (sendfile(socket_.get(), file.get(), nullptr, data.size()) < 0) return ErrnoToStatus(errno, "sendfile");
+    return absl::OkStatus();
+  }
+
+  absl::Status Splice(const std::string& data) {
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) != 0) return ErrnoToStatus(errno, "pipe2");
+    const UniqueFd out(ends[0]), in(ends[1]);
+    if (write(in.get(), data.data(), data.size()) < 0) return ErrnoToStatus(errno, "write to a pipe");
+    if (splice(out.get(), nullptr, socket_.get(), nullptr, data.size(), 0) < 0) return ErrnoToStatus(errno, "splice");
+    return absl::OkStatus();
+  }
+
+  const Call call_;
+  UniqueFd socket_;
+};
+
+ProbeFactory Moved(MovedDatagramProbe::Call call) {
+  return [call] { return std::make_unique<MovedDatagramProbe>(call); };
+}
+
 ProbeFactory Datagram(DatagramProbe::Way way) {
   return [way] { return std::make_unique<DatagramProbe>(way); };
 }
@@ -69,6 +120,8 @@ void AddDatagramProbes(ProbeTable& table) {
   table["udp_socket_before"] = Datagram({.opened = Opened::kBefore});
   table["udp_connected_before"] = Datagram({.opened = Opened::kBeforeAndConnected});
   table["udp6_connected_before"] = Datagram({.peer = kPeer6, .opened = Opened::kBeforeAndConnected});
+  table["udp_sendfile"] = Moved(MovedDatagramProbe::Call::kSendfile);
+  table["udp_splice"] = Moved(MovedDatagramProbe::Call::kSplice);
   table["udp_lite"] = Datagram({.protocol = IPPROTO_UDPLITE});
   table["multicast4"] = Datagram({.peer = "239.77.0.1"});
   table["multicast6"] = Datagram({.peer = "ff02::1"});

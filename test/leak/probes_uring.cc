@@ -52,11 +52,35 @@ class UringDatagramProbe : public Probe {
   }
 };
 
+class UringZeroCopyProbe : public Probe {
+ public:
+  absl::Status Attempt(const Shot& shot) override {
+    RETURN_IF_ERROR(ring_.Open());
+    ASSIGN_OR_RETURN(fd_, OpenSocket(AF_INET, SOCK_DGRAM, IPPROTO_UDP));
+    const Endpoint to = MakeEndpoint(kPeer4, shot.port);
+    data_ = shot.token;
+    io_uring_sqe send{};
+    send.opcode = IORING_OP_SEND_ZC;
+    send.fd = fd_.get();
+    send.addr = reinterpret_cast<uint64_t>(data_.data());
+    send.len = static_cast<uint32_t>(data_.size());
+    send.addr2 = reinterpret_cast<uint64_t>(to.get());
+    send.addr_len = static_cast<uint16_t>(to.length);
+    return ring_.Do(send, "io_uring zero-copy send");
+  }
+
+ private:
+  Uring ring_;
+  UniqueFd fd_;
+  std::string data_;  // the kernel reads it when the packet leaves
+};
+
 }  // namespace
 
 void AddUringProbes(ProbeTable& table) {
   table["io_uring_tcp"] = [] { return std::make_unique<UringStreamProbe>(); };
   table["io_uring_udp"] = [] { return std::make_unique<UringDatagramProbe>(); };
+  table["io_uring_udp_zero_copy"] = [] { return std::make_unique<UringZeroCopyProbe>(); };
 }
 
 }  // namespace bulkhead::leak

@@ -54,7 +54,8 @@ class Uring {
     int result = 0;
     for (int i = 0; i < 2; ++i) {
       const io_uring_cqe completed = Take();
-      if (completed.user_data == 0) result = completed.res;
+      // A zero-copy send completes twice: when it was made, and when the kernel let go of the data.
+      if (completed.user_data == 0 && !(completed.flags & IORING_CQE_F_NOTIF)) result = completed.res;
     }
     return result < 0 ? ErrnoToStatus(result, what) : absl::OkStatus();
   }
