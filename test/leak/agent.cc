@@ -37,7 +37,7 @@ constexpr int kAnswerMilliseconds = 30'000;
 ProbeTable AllProbes() {
   ProbeTable table;
   for (auto* add : {AddStreamProbes, AddDatagramProbes, AddRawProbes, AddPacketProbes, AddXdpProbes, AddUringProbes,
-                    AddProcessProbes, AddDetourProbes, AddInFrontProbes, AddInboundProbes}) {
+                    AddProcessProbes, AddDetourProbes, AddInFrontProbes, AddSignallingProbes, AddInboundProbes}) {
     add(table);
   }
   return table;

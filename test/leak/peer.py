@@ -2,7 +2,8 @@
 """The judge: runs outside the contained host, sees every frame that arrives, and knocks from outside when told to.
 
 Reads one JSON object a line, answers with one. A frame counts when it carries a token, or a TCP, UDP or SCTP port, of an
-expected shot; frames that this side sends do not count.
+expected shot, or when the kernel's own signalling carries an address that stands for one; frames that this side sends do not
+count.
 """
 import json
 import socket
@@ -14,6 +15,7 @@ import network
 
 FIXED_PORTS = (network.ALLOWED_PORT, network.CONTROL_PLANE_PORT)
 ETH_P_ALL, PACKET_OUTGOING = 3, 4
+ICMPV6_SIGNALLING = {131: "MLD", 143: "MLD version 2", 135: "neighbour solicitation", 136: "neighbour advertisement"}
 PORT_PROTOCOLS = {6: "TCP", 17: "UDP", 132: "SCTP", 136: "UDP-Lite"}
 
 
@@ -33,22 +35,45 @@ def ports_of(frame):
     return (PORT_PROTOCOLS[protocol], *struct.unpack_from("!HH", frame, start))
 
 
+def signalling_in(frame):
+    """What the kernel itself says in this frame, in words, or None: who owns an address, or which groups it listens to."""
+    ether_type = int.from_bytes(frame[12:14], "big")
+    if ether_type == 0x0806:
+        return "ARP"
+    if ether_type == 0x0800 and frame[23:24] == b"\x02":
+        return "IGMP"
+    if ether_type != 0x86DD or len(frame) < 62:
+        return None
+    protocol, start = frame[20], 54
+    if protocol == 0:  # the router alert of an MLD report is an option before it
+        protocol, start = frame[54], 54 + 8 * (frame[55] + 1)
+    return ICMPV6_SIGNALLING.get(frame[start]) if protocol == 58 and len(frame) > start else None
+
+
+def addresses_of(port):
+    """The addresses that stand for a shot where nothing else fits: its port is their last 16 bits."""
+    last = struct.pack("!H", port)
+    return ([socket.inet_aton(net)[:2] + last for net in ("10.77.0.0", "239.77.0.0")]
+            + [socket.inet_pton(socket.AF_INET6, net)[:14] + last for net in ("fd77::", "ff15::")])
+
+
 class Judge:
     """Remembers which shots arrived. Thread safe."""
 
     def __init__(self):
         self._lock = threading.Lock()
-        self._by_token, self._by_port, self._seen = {}, {}, {}
+        self._by_token, self._by_port, self._by_address, self._seen = {}, {}, {}, {}
 
     def expect(self, name, port, token):
         with self._lock:
             self._by_token[token.encode()] = name
             self._by_port[port] = name
+            self._by_address.update(dict.fromkeys(addresses_of(port), name))
             self._seen.pop(name, None)
 
     def forget_all(self):
         with self._lock:
-            self._by_token, self._by_port, self._seen = {}, {}, {}
+            self._by_token, self._by_port, self._by_address, self._seen = {}, {}, {}, {}
 
     def look_at(self, frame):
         with self._lock:
@@ -59,6 +84,10 @@ class Judge:
             for port in ports[1:] if ports else ():
                 if port in self._by_port:
                     self._seen.setdefault(self._by_port[port], f"{ports[0]} {ports[1]} to {ports[2]}")
+            signalling = signalling_in(frame)
+            for address, name in self._by_address.items() if signalling else ():
+                if address in frame:
+                    self._seen.setdefault(name, f"{signalling} with the address that stands for the shot")
 
     def seen(self):
         with self._lock:

@@ -26,7 +26,8 @@ inline constexpr uint16_t kAllowedPort = 7777;
 // Where the control plane would be, at kPeer4: open to the sensor's own sockets only.
 inline constexpr uint16_t kControlPlanePort = 8443;
 
-// What marks the traffic of one attempt: the peer takes a frame with this port or this token for a leak.
+// What marks the traffic of one attempt: the peer takes a frame with this port or this token for a leak. Where the
+// kernel writes the message and only an address is ours, the port is its last 16 bits; peer.py has these addresses.
 struct Shot {
   uint16_t port = 0;
   std::string token;
@@ -57,6 +58,7 @@ void AddUringProbes(ProbeTable& table);
 void AddProcessProbes(ProbeTable& table);
 void AddDetourProbes(ProbeTable& table);
 void AddInFrontProbes(ProbeTable& table);
+void AddSignallingProbes(ProbeTable& table);
 void AddInboundProbes(ProbeTable& table);
 
 }  // namespace bulkhead::leak
