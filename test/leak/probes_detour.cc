@@ -95,11 +95,16 @@ class TunProbe : public Probe {
   UniqueFd fd_;
 };
 
-// Connects to the endpoint that a rule allows, through a tunnel to another one, which only the packet around it names.
-// What the kernel says on the tunnel's own behalf goes through it too.
-constexpr char kTunnelOfAllowed[] =
-    "ip link add lkd type vxlan id 7 dev $IF remote 10.77.0.3 dstport $PORT; ip addr add 10.80.0.1/24 dev lkd; "
-    "ip link set lkd up; ip neigh add $PEER lladdr 02:77:00:00:00:02 dev lkd; ip route add $PEER/32 dev lkd; "
+// A tunnel to an endpoint that no rule allows. By itself it carries what the kernel says to its link: group reports and
+// duplicate address detection.
+constexpr char kTunnelToOther[] = "ip link add lkd type vxlan id 7 dev $IF remote 10.77.0.3 dstport $PORT; ";
+constexpr char kLetTunnelSpeak[] = "ip link set lkd up; sleep 1";
+
+// Connects to the endpoint that a rule allows through a tunnel that is silent by itself: only the packet around the SYN
+// names the other endpoint.
+constexpr char kConnectThroughTunnel[] =
+    "ip link set lkd addrgenmode none; ip addr add 10.80.0.1/24 dev lkd; ip link set lkd up; ip neigh add $PEER lladdr "
+    "02:77:00:00:00:02 dev lkd; ip route add $PEER/32 dev lkd; "
     "timeout 1 bash -c \"printf %s $TOKEN > /dev/tcp/$PEER/7777\"";
 
 // Connects to the endpoint that a rule allows; the shot's port stands in its place on the wire.
@@ -148,10 +153,17 @@ void AddDetourProbes(ProbeTable& table) {
   table["nft_dnat_in_moved_namespace"] = Shell({.prepare = "",
                                                 .attempt = absl::StrCat(kMoveInterface, InNamespace(kDnatOfAllowed)),
                                                 .clean = kBringInterfaceBack});
-  table["tunnel_of_allowed"] = Shell({.prepare = "", .attempt = kTunnelOfAllowed, .clean = kDeleteDevice});
+  table["tunnel_speaks"] =
+      Shell({.prepare = "", .attempt = absl::StrCat(kTunnelToOther, kLetTunnelSpeak), .clean = kDeleteDevice});
+  table["tunnel_speaks_in_moved_namespace"] =
+      Shell({.prepare = "",
+             .attempt = absl::StrCat(kMoveInterface, InNamespace(absl::StrCat(kTunnelToOther, kLetTunnelSpeak))),
+             .clean = absl::StrCat("ip -n $NS link del lkd; ", kBringInterfaceBack)});
+  table["tunnel_of_allowed"] =
+      Shell({.prepare = "", .attempt = absl::StrCat(kTunnelToOther, kConnectThroughTunnel), .clean = kDeleteDevice});
   table["tunnel_of_allowed_in_moved_namespace"] =
       Shell({.prepare = "",
-             .attempt = absl::StrCat(kMoveInterface, InNamespace(kTunnelOfAllowed)),
+             .attempt = absl::StrCat(kMoveInterface, InNamespace(absl::StrCat(kTunnelToOther, kConnectThroughTunnel))),
              .clean = absl::StrCat("ip -n $NS link del lkd; ", kBringInterfaceBack)});
   table["wireguard"] = Shell(
       {.prepare = "",
