@@ -1,4 +1,4 @@
-// Ways past the walls by programs and filters of others: an XDP program that redirects below them, a filter or a tcx
+// Ways past the walls by programs and filters of others: an XDP program that sends below them, a filter or a tcx
 // program that answers before the interface's wall does, and that wall taken off.
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -50,38 +50,60 @@ absl::StatusOr<UniqueFd> LoadPass() {
   return LoadProgram(BPF_PROG_TYPE_SCHED_CLS, {SetRegister(BPF_REG_0, TC_ACT_OK), kExit});
 }
 
-// Loopback's traffic, which every wall lets pass, handed to the interface's driver by an XDP program. The kernel's
-// generic form of XDP asks no tc filter when it sends.
+// An XDP program on an interface, in the kernel's generic form, which needs nothing of the driver and asks no tc filter
+// when it sends.
+class AttachedXdp {
+ public:
+  explicit AttachedXdp(const char* interface) : index_(static_cast<int>(if_nametoindex(interface))) {}
+  ~AttachedXdp() { bpf_xdp_detach(index_, XDP_FLAGS_SKB_MODE, nullptr); }
+
+  absl::Status Attach(int program) {
+    const int error = bpf_xdp_attach(index_, program, XDP_FLAGS_SKB_MODE, nullptr);
+    return error == 0 ? absl::OkStatus() : ErrnoToStatus(-error, "attach an XDP program");
+  }
+
+ private:
+  const int index_;
+};
+
+// Loopback's traffic, which every wall lets pass, handed to the interface's driver by an XDP program.
 class XdpRedirectProbe : public Probe {
  public:
   enum class Loaded { kUnderTheOrder, kBefore, kBeforeAndAttached };
   explicit XdpRedirectProbe(Loaded loaded) : loaded_(loaded) {}
-  ~XdpRedirectProbe() override { bpf_xdp_detach(Loopback(), XDP_FLAGS_SKB_MODE, nullptr); }
 
   absl::Status Prepare(const Shot&) override {
     if (loaded_ == Loaded::kUnderTheOrder) return absl::OkStatus();
     ASSIGN_OR_RETURN(program_, LoadRedirect());
-    return loaded_ == Loaded::kBeforeAndAttached ? Attach() : absl::OkStatus();
+    return loaded_ == Loaded::kBeforeAndAttached ? loopback_.Attach(program_.get()) : absl::OkStatus();
   }
 
   absl::Status Attempt(const Shot& shot) override {
     if (loaded_ == Loaded::kUnderTheOrder) {
       ASSIGN_OR_RETURN(program_, LoadRedirect());
     }
-    if (loaded_ != Loaded::kBeforeAndAttached) RETURN_IF_ERROR(Attach());
+    if (loaded_ != Loaded::kBeforeAndAttached) RETURN_IF_ERROR(loopback_.Attach(program_.get()));
     return RunWords(kSendToLoopback, shot);
   }
 
  private:
-  static int Loopback() { return static_cast<int>(if_nametoindex("lo")); }
-
-  absl::Status Attach() {
-    const int error = bpf_xdp_attach(Loopback(), program_.get(), XDP_FLAGS_SKB_MODE, nullptr);
-    return error == 0 ? absl::OkStatus() : ErrnoToStatus(-error, "attach an XDP program");
-  }
-
   const Loaded loaded_;
   UniqueFd program_;
+  AttachedXdp loopback_{"lo"};
+};
+
+// A program on the interface itself sends back what arrives; it could send anything.
+class XdpAnswerProbe : public Probe {
+ public:
+  absl::Status Prepare(const Shot&) override {
+    ASSIGN_OR_RETURN(program_, LoadProgram(BPF_PROG_TYPE_XDP, {SetRegister(BPF_REG_0, XDP_TX), kExit}));
+    return interface_.Attach(program_.get());
+  }
+  absl::Status Attempt(const Shot&) override { return absl::OkStatus(); }  // the peer begins
+
+ private:
+  UniqueFd program_;
+  AttachedXdp interface_{kInterface};
 };
 
 // A filter in front of the wall's on the interface. Of one priority's bpf filters the newest is asked first.
@@ -187,6 +209,7 @@ void AddInFrontProbes(ProbeTable& table) {
   table["xdp_redirect"] = XdpRedirect(Loaded::kUnderTheOrder);
   table["xdp_redirect_loaded_before"] = XdpRedirect(Loaded::kBefore);
   table["xdp_redirect_before"] = XdpRedirect(Loaded::kBeforeAndAttached);
+  table["xdp_answers_before"] = [] { return std::make_unique<XdpAnswerProbe>(); };
   table["tc_passes_first"] = PassesFirst<PassingFilter>(false);
   table["tc_passes_first_before"] = PassesFirst<PassingFilter>(true);
   table["tcx_passes_first"] = PassesFirst<PassingTcx>(false);

@@ -109,6 +109,7 @@ ROWS = (
     Row("xdp_redirect", "loopback traffic redirected to the interface by an XDP program", alone=True),
     Row("xdp_redirect_loaded_before", "such an XDP program loaded before the order, attached under it", alone=True),
     Row("xdp_redirect_before", "such an XDP program attached before the order", alone=True),
+    Row("xdp_answers_before", "an XDP program from before the order sends back what arrives", peer="udp_send", alone=True),
     Row("tc_passes_first", "mirrored loopback traffic past a tc filter put in front of the wall's", alone=True, absent=NO_MODULES),
     Row("tc_passes_first_before", "mirrored loopback traffic past such a tc filter from before the order", alone=True, absent=NO_MODULES),
     Row("tcx_passes_first", "mirrored loopback traffic past a tcx program put in front of the wall's filter", alone=True, absent=NO_TCX),
