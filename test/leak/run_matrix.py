@@ -7,7 +7,7 @@
 Environments: scope (a cgroup on this machine), 6.1-bpf, 6.1-nobpf, 6.12-bpf, 6.12-nobpf (the whole host, in a guest); and two
 yardsticks in place of Bulkhead, of which nothing is asked: 6.1-nftables, 6.1-connect-hook.
 Exits with 1 when something arrived that known_leaks.json does not list, when something was cut that must pass, when a probe did
-not get through unprotected (then it proves nothing), or when a row did not run.
+not get through unprotected or could not be prepared (then it proves nothing), or when a row did not run.
 """
 import argparse
 import fnmatch
@@ -41,7 +41,7 @@ class Run:
             raise RuntimeError(f"the order '{name}' failed: {answer}")
 
     def phase(self, rows, order):
-        """{row name: (arrived or None, what the attempt said)} of these rows under one order."""
+        """{row name: what arrived or None, what the attempt said, whether it was ready to be made} of these rows under one order."""
         self.order("open")
         shots, said = {}, {}
         for row in rows:
@@ -61,7 +61,7 @@ class Run:
         for row in started:
             if row.delivered and said[row.name] == "ok":
                 seen.setdefault(row.name, "delivered to the process")
-        return {row.name: (seen.get(row.name), said[row.name]) for row in rows}
+        return {row.name: {"arrived": seen.get(row.name), "said": said[row.name], "ready": row in started} for row in rows}
 
     def _wait_for_arrivals(self, rows, hurry):
         """What the judge saw. In a hurry, only until everything came; else for as long as something may still be under way."""
@@ -97,8 +97,8 @@ def run_rows(run, rows):
     results = {row.name: {"title": row.title, "way": row.way} for row in rows}
     for order in ("open", *ORDERS):
         for group in groups(rows):
-            for name, (arrived, said) in run.phase(group, order).items():
-                results[name][order] = {"arrived": arrived, "said": said}
+            for name, cell in run.phase(group, order).items():
+                results[name][order] = cell
     run.order("open")
     return results
 
@@ -114,7 +114,9 @@ def problems_of(results, rows, environment, known):
         for order in () if environment in YARDSTICKS else ORDERS:
             arrived = cells[order]["arrived"]
             listed = is_known(known, row.name, order, environment)
-            if order in row.must_pass:
+            if not cells[order]["ready"]:
+                problems.append(f"{row.name}: could not be prepared for '{order}', so it proves nothing: {cells[order]['said']}")
+            elif order in row.must_pass:
                 if not arrived:
                     problems.append(f"{row.name}: must pass under '{order}' and did not: {cells[order]['said']}")
             elif arrived and not listed and not (row.way == "in" and order == "contain"):
