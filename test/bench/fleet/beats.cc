@@ -52,6 +52,8 @@ Figures MeasureBeats(SimFleet& fleet, pid_t server, const Usage& idle, Clock::ti
   figures.cpu_millis_per_connect = (connected.cpu_seconds - idle.cpu_seconds) * 1e3 / count;
   figures.kib_per_stream = (connected.resident_kib - idle.resident_kib) / count;
 
+  // Those of the time in which others still connected are not of a fleet at its own pace.
+  fleet.PostToAll([](SimSensor& sensor) { sensor.TakeRoundTrips(); });
   std::this_thread::sleep_for(std::chrono::seconds(seconds));
   std::mutex mutex;
   std::vector<double> millis;
@@ -76,7 +78,8 @@ Figures MeasureBeats(SimFleet& fleet, pid_t server, const Usage& idle, Clock::ti
   figures.messages_per_second = answered / Seconds(Clock::now() - flood_began);
   figures.cpu_micros_per_message = (UsageOf(server).cpu_seconds - before.cpu_seconds) * 1e6 / answered;
   fleet.PostToAll([](SimSensor& sensor) { sensor.Flood(false); });
-  std::this_thread::sleep_for(std::chrono::seconds(1));
+  // The last of all of them are answered in about 2 s.
+  std::this_thread::sleep_for(std::chrono::seconds(3));
   return figures;
 }
 
