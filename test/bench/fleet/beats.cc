@@ -54,7 +54,11 @@ Figures MeasureBeats(SimFleet& fleet, pid_t server, const Usage& idle, Clock::ti
 
   // Those of the time in which others still connected are not of a fleet at its own pace.
   fleet.PostToAll([](SimSensor& sensor) { sensor.TakeRoundTrips(); });
+  const Usage quiet = UsageOf(server);
+  const auto quiet_began = Clock::now();
   std::this_thread::sleep_for(std::chrono::seconds(seconds));
+  figures.paced_cpu_percent =
+      (UsageOf(server).cpu_seconds - quiet.cpu_seconds) * 100 / Seconds(Clock::now() - quiet_began);
   std::mutex mutex;
   std::vector<double> millis;
   fleet.PostToAll([&](SimSensor& sensor) {
@@ -89,6 +93,7 @@ void PrintBeats(Cluster& cluster, const Figures& ours, const Figures& raw) {
   Print("server's processor for opening one, ms", ours.cpu_millis_per_connect, raw.cpu_millis_per_connect);
   Print("heartbeats answered a second", ours.messages_per_second, raw.messages_per_second);
   Print("server's processor for a heartbeat, us", ours.cpu_micros_per_message, raw.cpu_micros_per_message);
+  Print("server's processor at their own pace, % of one", ours.paced_cpu_percent, raw.paced_cpu_percent);
   Print("heartbeat -> answer at their own pace, p50 ms", ours.round_trip_p50, raw.round_trip_p50);
   Print("heartbeat -> answer at their own pace, p99 ms", ours.round_trip_p99, raw.round_trip_p99);
   Print("heartbeat rows a second (plain: unnest 1000)", ours.messages_per_second, PlainSqlRows(cluster.postgres()));

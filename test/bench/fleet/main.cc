@@ -139,10 +139,8 @@ int Main(const char* self, const RunOptions& run) {
   began = Clock::now();
   SimFleet fleet(&options, identities, &history, 1, kClientThreads);
   const Figures ours = MeasureBeats(fleet, cluster.replica(0).pid(), idle, began, run.seconds);
-  if (run.Does("steady")) {
-    PrintBeats(cluster, ours, raw.steady);
-    MeasureOrders(cluster, fleet, history);
-  }
+  PrintBeats(cluster, ours, raw.steady);
+  if (run.Does("steady")) MeasureOrders(cluster, fleet, history);
   if (run.Does("bulk")) MeasureBulk(cluster);
   if (run.Does("rules")) MeasureRules(cluster, fleet, history, raw.steady.cpu_micros_per_message);
   if (run.Does("storm")) {
