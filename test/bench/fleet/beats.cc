@@ -52,7 +52,13 @@ Figures MeasureBeats(SimFleet& fleet, pid_t server, const Usage& idle, Clock::ti
   figures.cpu_millis_per_connect = (connected.cpu_seconds - idle.cpu_seconds) * 1e3 / count;
   figures.kib_per_stream = (connected.resident_kib - idle.resident_kib) / count;
 
+  // Those of the time in which others still connected are not of a fleet at its own pace.
+  fleet.PostToAll([](SimSensor& sensor) { sensor.TakeRoundTrips(); });
+  const Usage quiet = UsageOf(server);
+  const auto quiet_began = Clock::now();
   std::this_thread::sleep_for(std::chrono::seconds(seconds));
+  figures.paced_cpu_percent =
+      (UsageOf(server).cpu_seconds - quiet.cpu_seconds) * 100 / Seconds(Clock::now() - quiet_began);
   std::mutex mutex;
   std::vector<double> millis;
   fleet.PostToAll([&](SimSensor& sensor) {
@@ -76,7 +82,8 @@ Figures MeasureBeats(SimFleet& fleet, pid_t server, const Usage& idle, Clock::ti
   figures.messages_per_second = answered / Seconds(Clock::now() - flood_began);
   figures.cpu_micros_per_message = (UsageOf(server).cpu_seconds - before.cpu_seconds) * 1e6 / answered;
   fleet.PostToAll([](SimSensor& sensor) { sensor.Flood(false); });
-  std::this_thread::sleep_for(std::chrono::seconds(1));
+  // The last of all of them are answered in about 2 s.
+  std::this_thread::sleep_for(std::chrono::seconds(3));
   return figures;
 }
 
@@ -86,6 +93,7 @@ void PrintBeats(Cluster& cluster, const Figures& ours, const Figures& raw) {
   Print("server's processor for opening one, ms", ours.cpu_millis_per_connect, raw.cpu_millis_per_connect);
   Print("heartbeats answered a second", ours.messages_per_second, raw.messages_per_second);
   Print("server's processor for a heartbeat, us", ours.cpu_micros_per_message, raw.cpu_micros_per_message);
+  Print("server's processor at their own pace, % of one", ours.paced_cpu_percent, raw.paced_cpu_percent);
   Print("heartbeat -> answer at their own pace, p50 ms", ours.round_trip_p50, raw.round_trip_p50);
   Print("heartbeat -> answer at their own pace, p99 ms", ours.round_trip_p99, raw.round_trip_p99);
   Print("heartbeat rows a second (plain: unnest 1000)", ours.messages_per_second, PlainSqlRows(cluster.postgres()));

@@ -16,6 +16,7 @@ struct Figures {
   double cpu_millis_per_connect = 0;
   double messages_per_second = 0;
   double cpu_micros_per_message = 0;
+  double paced_cpu_percent = 0;                   // of one processor
   double round_trip_p50 = 0, round_trip_p99 = 0;  // milliseconds, paced
 };
 

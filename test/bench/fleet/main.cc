@@ -1,6 +1,6 @@
 // bulkhead-fleetsim: what N sensors cost a control plane, beside what they cost a server that only answers.
 //
-//   bulkhead-fleetsim [--sensors N] [--seconds N] [--mode MODE] [--accept-rate N]
+//   bulkhead-fleetsim [--sensors N] [--seconds N] [--heartbeat SECONDS] [--mode MODE] [--accept-rate N]
 //
 // MODE: steady (connect, beat, order), rules (an isolation rule for all), bulk (contain up to 1000 by selector), storm
 // (the server is killed and started), or all, the default. Starts everything itself, prints figures and ends. The
@@ -42,9 +42,11 @@ constexpr int kBulk = 1000;
 struct RunOptions {
   int sensors = 500;
   int seconds = 10;
+  int heartbeat = 0;         // seconds between two of a sensor, as the control plane tells it; 0: half of `seconds`
   int accept_rate = 100000;  // admission is for those who share a server; here it would be what is measured
   std::string mode = "all";
 
+  int HeartbeatSeconds() const { return heartbeat > 0 ? heartbeat : std::max(1, seconds / 2); }
   bool Does(const std::string& what) const { return mode == "all" || mode == what; }
 };
 
@@ -87,8 +89,9 @@ RawFigures MeasureRaw(const char* self, const Cluster& cluster, const std::vecto
   const int port = e2e::FreePort();
   const std::string tls = cluster.tls_directory(0);
   const auto start = [&] {
-    auto server = std::make_unique<Daemon>(
-        e2e::Arguments{self, "--raw-server", std::to_string(port), tls + "/key.pem", tls + "/cert.pem"}, "/dev/null");
+    auto server = std::make_unique<Daemon>(e2e::Arguments{self, "--raw-server", std::to_string(port), tls + "/key.pem",
+                                                          tls + "/cert.pem", std::to_string(run.HeartbeatSeconds())},
+                                           "/dev/null");
     std::this_thread::sleep_for(std::chrono::seconds(1));
     return server;
   };
@@ -116,7 +119,7 @@ int Main(const char* self, const RunOptions& run) {
   PrintLoad("before");
   const std::string rate = std::to_string(run.accept_rate);
   Cluster cluster({.replicas = 1,
-                   .heartbeat_interval = std::to_string(std::max(1, run.seconds / 2)) + "s",
+                   .heartbeat_interval = std::to_string(run.HeartbeatSeconds()) + "s",
                    .more_arguments = {"--accept-rate", rate, "--accept-rate-per-address", rate},
                    .database = ""});
   auto began = Clock::now();
@@ -136,10 +139,8 @@ int Main(const char* self, const RunOptions& run) {
   began = Clock::now();
   SimFleet fleet(&options, identities, &history, 1, kClientThreads);
   const Figures ours = MeasureBeats(fleet, cluster.replica(0).pid(), idle, began, run.seconds);
-  if (run.Does("steady")) {
-    PrintBeats(cluster, ours, raw.steady);
-    MeasureOrders(cluster, fleet, history);
-  }
+  PrintBeats(cluster, ours, raw.steady);
+  if (run.Does("steady")) MeasureOrders(cluster, fleet, history);
   if (run.Does("bulk")) MeasureBulk(cluster);
   if (run.Does("rules")) MeasureRules(cluster, fleet, history, raw.steady.cpu_micros_per_message);
   if (run.Does("storm")) {
@@ -167,14 +168,16 @@ int main(int argc, char** argv) {
   try {
     // As the control plane does; see its main.
     absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
-    if (argc == 5 && std::string(argv[1]) == "--raw-server")
-      return RunRawServer(std::stoi(argv[2]), argv[3], argv[4], /*heartbeat_seconds=*/5);
+    if (argc == 6 && std::string(argv[1]) == "--raw-server")
+      return RunRawServer(std::stoi(argv[2]), argv[3], argv[4], /*heartbeat_seconds=*/std::stoi(argv[5]));
     for (int i = 1; i + 1 < argc; i += 2) {
       const std::string name = argv[i], value = argv[i + 1];
       if (name == "--sensors") {
         run.sensors = std::stoi(value);
       } else if (name == "--seconds") {
         run.seconds = std::stoi(value);
+      } else if (name == "--heartbeat") {
+        run.heartbeat = std::stoi(value);
       } else if (name == "--accept-rate") {
         run.accept_rate = std::stoi(value);
       } else if (name == "--mode") {
@@ -185,8 +188,8 @@ int main(int argc, char** argv) {
     }
     const std::string modes[] = {"all", "steady", "rules", "bulk", "storm"};
     const bool known = std::find(std::begin(modes), std::end(modes), run.mode) != std::end(modes);
-    if (argc % 2 == 0 || run.sensors < 1 || run.seconds < 1 || run.accept_rate < 1 || !known)
-      throw std::invalid_argument("see the head of fleetsim.cc");
+    if (argc % 2 == 0 || run.sensors < 1 || run.seconds < 1 || run.heartbeat < 0 || run.accept_rate < 1 || !known)
+      throw std::invalid_argument("see the head of test/bench/fleet/main.cc");
     return Main("/proc/self/exe", run);
   } catch (const std::exception& error) {
     std::cerr << "bulkhead-fleetsim: " << error.what() << "\n";

@@ -2,6 +2,7 @@
 #include "bench/fleet/orders.h"
 
 #include <cstdio>
+#include <memory>
 #include <optional>
 #include <random>
 #include <stdexcept>
@@ -25,12 +26,21 @@ using e2e::SimFleet;
 
 constexpr auto kFanOutLimit = std::chrono::minutes(5);
 constexpr auto kOrderLimit = std::chrono::seconds(10);
+constexpr auto kConnectLimit = std::chrono::seconds(30);
 constexpr int kOrders = 300;
 constexpr int kBulkAtOnce = 100;
 
+// A connection that is up, so that the first order is not a handshake too.
+std::shared_ptr<grpc::Channel> ConnectedOperator(const Cluster& cluster) {
+  auto channel = cluster.OperatorChannel(0);
+  if (!channel->WaitForConnected(std::chrono::system_clock::now() + kConnectLimit))
+    throw std::runtime_error("the operator could not connect");
+  return channel;
+}
+
 // One order for many: from the operator's call until every host enforces it.
 void MeasureRollout(Cluster& cluster, const char* what, const v1::CreateRolloutRequest& request) {
-  const auto stub = v1::RolloutService::NewStub(cluster.OperatorChannel(0));
+  const auto stub = v1::RolloutService::NewStub(ConnectedOperator(cluster));
   const Usage before = UsageOf(cluster.replica(0).pid());
   v1::CreateRolloutResponse created;
   grpc::ClientContext create_context;
@@ -64,7 +74,7 @@ std::optional<Clock::time_point> WhenContained(const History& history, size_t se
 }  // namespace
 
 void MeasureOrders(const Cluster& cluster, const SimFleet& fleet, const History& history) {
-  const auto stub = v1::SensorService::NewStub(cluster.OperatorChannel(0));
+  const auto stub = v1::SensorService::NewStub(ConnectedOperator(cluster));
   std::mt19937_64 random(1);
   std::vector<double> millis;
   for (int i = 0; i < kOrders; ++i) {
@@ -102,7 +112,7 @@ void MeasureRules(Cluster& cluster, const SimFleet& fleet, const History& histor
   isolate.mutable_order()->mutable_isolate();
   isolate.mutable_limits()->set_max_in_flight(1000);
   MeasureRollout(cluster, "isolate every sensor, 1000 at once", isolate);
-  const auto stub = v1::IsolationRuleService::NewStub(cluster.OperatorChannel(0));
+  const auto stub = v1::IsolationRuleService::NewStub(ConnectedOperator(cluster));
   const size_t seen = history.applied_count();
   const Usage before = UsageOf(cluster.replica(0).pid());
   v1::CreateIsolationRuleRequest request;

@@ -14,9 +14,10 @@ constexpr int kEnrollers = 4;
 constexpr auto kCallLimit = std::chrono::seconds(30);
 // A task that was posted waits so long at most.
 constexpr auto kPollInterval = std::chrono::milliseconds(20);
-// Making thousands of channels at once takes longer than a handshake may, and all would begin anew together. For each
-// thread 200 a second, which is what a server's core takes.
-constexpr auto kOpenInterval = std::chrono::milliseconds(5);
+// For each thread, streams that were opened and not welcomed: one process is all these clients, and thousands of
+// handshakes that it began together would take longer than one may, and all begin anew.
+constexpr int kMostOpening = 256;
+// ... and so many in a row, which takes 20 to 30 ms: events must not wait for it.
 constexpr int kMostOpenedAtOnce = 16;
 constexpr auto kCountInterval = std::chrono::milliseconds(250);
 
@@ -133,7 +134,8 @@ void SimFleet::Count(Loop& loop) {
 }
 
 void SimFleet::Run(Loop& loop) {
-  Clock::time_point next_count = Clock::now(), next_look = Clock::now(), looked = Clock::now();
+  Clock::time_point next_count = Clock::now(), next_look = Clock::now();
+  int opening = 0;
   while (!stop_) {
     void* tag = nullptr;
     bool ok = false;
@@ -143,9 +145,12 @@ void SimFleet::Run(Loop& loop) {
     const Clock::time_point now = Clock::now();
     if (now < next_look) continue;
     RunTasks(loop);
-    auto may_open = std::min<Clock::rep>((now - looked) / kOpenInterval, kMostOpenedAtOnce);
-    looked = now;
-    for (const auto& sensor : loop.sensors) may_open -= sensor->Tick(now, may_open > 0) ? 1 : 0;
+    int may_open = std::min(kMostOpening - opening, kMostOpenedAtOnce);
+    opening = 0;
+    for (const auto& sensor : loop.sensors) {
+      may_open -= sensor->Tick(now, may_open > 0) ? 1 : 0;
+      opening += sensor->opening() ? 1 : 0;
+    }
     // From the end of it: where looking takes long the events must not wait for ever.
     next_look = Clock::now() + kPollInterval;
     if (now < next_count) continue;

@@ -54,6 +54,8 @@ class SimSensor {
   void Flood(bool on);
 
   bool connected() const { return welcomed_; }
+  // Has a stream that is not welcome yet.
+  bool opening() const { return stream_ != nullptr && !welcomed_; }
   uint64_t heartbeats_answered() const { return heartbeats_answered_; }
   uint64_t streams_opened() const { return streams_opened_; }
   // From a heartbeat to its answer, in microseconds: the last few thousand.
