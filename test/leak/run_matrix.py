@@ -41,8 +41,8 @@ class Run:
             raise RuntimeError(f"the order '{name}' failed: {answer}")
 
     def phase(self, rows, order):
-        """{row name: what arrived or None, what the attempt said, whether it was ready to be made} of these rows under one order."""
-        self.order("open")
+        """{row name: what arrived or None, what the attempt said, whether it was ready to be made} of these rows under one order.
+        The order is lifted at the end."""
         shots, said = {}, {}
         for row in rows:
             self._next_shot += 1
@@ -55,6 +55,7 @@ class Run:
         for row in started:
             said[row.name] = self._try(row, *shots[row.name])
         seen = self._wait_for_arrivals(started, hurry=order == "open")
+        self.order("open")  # a wall refuses what a probe does to clean up, too
         for row in rows:
             self._agent.ask(f"stop {row.name}")
         self._judge.reset()
@@ -95,11 +96,11 @@ def groups(rows):
 
 def run_rows(run, rows):
     results = {row.name: {"title": row.title, "way": row.way} for row in rows}
+    run.order("open")
     for order in ("open", *ORDERS):
         for group in groups(rows):
             for name, cell in run.phase(group, order).items():
                 results[name][order] = cell
-    run.order("open")
     return results
 
 
