@@ -5,6 +5,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "bulkhead/v1/certificate_service.grpc.pb.h"
+#include "controlplane/app/ca_commands.h"
 #include "controlplane/app/stored_roots.h"
 #include "controlplane/domain/errors.h"
 #include "controlplane/orders/orders.h"
