@@ -1,6 +1,7 @@
 // The identity on disk is always a matching set.
 #include "sensor/store/identity_store.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -10,6 +11,7 @@
 
 #include "absl/time/clock.h"
 #include "common/file_util.h"
+#include "common/unique_fd.h"
 #include "harness/fake_ca.h"
 #include "harness/status_matchers.h"
 #include "harness/temp_dir.h"
@@ -52,14 +54,22 @@ TEST_CASE("an identity is stored, read with its facts, and private") {
         std::filesystem::perms::none);
 }
 
-// A child that replaces identities for ever until the parent kills it, at any point of any of its writes.
+// A child that replaces identities for ever until the parent kills it, `after` its first step: on a busy machine a
+// child may not run at all for longer than that. At any point of any of its writes.
 template <typename Step>
 void KillWhile(Step step, absl::Duration after) {
+  int begun[2];
+  REQUIRE(pipe2(begun, O_CLOEXEC) == 0);
+  const UniqueFd told(begun[0]), tell(begun[1]);
   const pid_t child = fork();
   REQUIRE(child >= 0);
   if (child == 0) {
+    step();
+    (void)!write(tell.get(), "x", 1);
     for (;;) step();
   }
+  char byte = 0;
+  REQUIRE(read(told.get(), &byte, 1) == 1);
   absl::SleepFor(after);
   REQUIRE(kill(child, SIGKILL) == 0);
   REQUIRE(waitpid(child, nullptr, 0) == child);
