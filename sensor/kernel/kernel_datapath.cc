@@ -71,11 +71,10 @@ KernelDatapath::KernelDatapath(Scope scope, std::string directory, UniqueFd lock
       walker_(std::move(walker)),
       ring_holders_(std::move(ring_holders)),
       frames_(directory_),
-      interfaces_(directory_, scope_.is_host(), /*attach=*/!predecessor_.present()),
+      interfaces_(directory_, scope_.is_host()),
       runners_(programs_.Find("bh_running"), scope_),
       scoped_(scope_) {
   probed_.capabilities.mechanisms.push_back(frames_.mechanism());
-  probed_.capabilities.mechanisms.push_back(interfaces_.mechanism());
 }
 
 absl::StatusOr<std::unique_ptr<Datapath>> KernelDatapath::Open(const DatapathOptions& options) {
@@ -103,6 +102,7 @@ absl::StatusOr<std::unique_ptr<Datapath>> KernelDatapath::Open(const DatapathOpt
                          std::move(programs), std::move(store), std::move(walker), std::move(ring_holders)));
   RETURN_IF_ERROR(datapath->OpenMaps());
   RETURN_IF_ERROR(datapath->WriteHostFacts(options.sensor_cgroup));
+  datapath->AttachInterfaces();
   RETURN_IF_ERROR(datapath->RefreshOverlayLayout());
   RETURN_IF_ERROR(datapath->walker_.MarkOldConnections());
   RETURN_IF_ERROR(datapath->RefreshAddresses(nullptr));
@@ -142,6 +142,13 @@ absl::Status KernelDatapath::WriteHostFacts(const std::string& sensor_cgroup) {
   host_.abi = BH_ABI_VERSION;
   RETURN_IF_ERROR(predecessor_.AdmitSensor(host_.sensor_cgroup));
   return maps_.host.Update(&kZero, &host_);
+}
+
+// Behind a wall that is up already only the sensor may, and a sensor that was started again has another cgroup: not
+// before the programs know it.
+void KernelDatapath::AttachInterfaces() {
+  if (!predecessor_.present()) interfaces_.Attach().IgnoreError();  // the mechanism tells
+  probed_.capabilities.mechanisms.push_back(interfaces_.mechanism());
 }
 
 absl::StatusOr<KernelDatapath::Leases> KernelDatapath::KnownLeases(const DesiredState& state) const {

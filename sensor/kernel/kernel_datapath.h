@@ -68,6 +68,7 @@ class KernelDatapath : public Datapath {
                  Programs programs, RuleSetStore store, SocketWalker walker, RingHolders ring_holders);
   absl::Status OpenMaps();
   absl::Status WriteHostFacts(const std::string& sensor_cgroup);
+  void AttachInterfaces();
 
   // Ends what works past the wall that is in force.
   void EndWhatWorksPast();

@@ -154,8 +154,9 @@ class HostwideTest(unittest.TestCase):
         cls.inside("setsid busybox nc -ll -p 7 -e cat </dev/null >/dev/null 2>&1 &")
 
     @classmethod
-    def start_sensor(cls):
-        cls.inside("setsid bulkhead-sensor run --state /root/state </dev/null >>/root/sensor.log 2>&1 & echo $! > /root/sensor.pid")
+    def start_sensor(cls, cgroup="first"):
+        cls.inside(f"mkdir -p /sys/fs/cgroup/{cgroup}; echo $$ > /sys/fs/cgroup/{cgroup}/cgroup.procs; "
+                   "setsid bulkhead-sensor run --state /root/state </dev/null >>/root/sensor.log 2>&1 & echo $! > /root/sensor.pid")
         try:
             eventually("the sensor is connected", lambda: cls.control_plane.sensor().get("connected"))
         except AssertionError as error:
@@ -169,6 +170,9 @@ class HostwideTest(unittest.TestCase):
 
     def connect_from_inside(self, port=None):
         return self.inside(f"exec 5<>/dev/tcp/{OUTSIDE}/{port or self.echo_port} && echo hello >&5 && timeout 5 head -n 1 <&5")
+
+    def missing_mechanisms(self):
+        return [m["name"] for m in self.control_plane.sensor()["capabilities"]["mechanisms"] if not m.get("available")]
 
     def hold(self, name):
         """Opens a connection to the echo service that waits for use()."""
@@ -234,12 +238,14 @@ class HostwideTest(unittest.TestCase):
         self.assert_refused(self.connect_from_inside())
 
     def test_wall_outlives_the_sensor_which_reconnects_through_it(self):
+        missing = self.missing_mechanisms()
         self.order("isolate")
         self.assertEqual(self.inside("kill -9 $(cat /root/sensor.pid)")[0], 0)
         eventually("the control plane sees the sensor gone", lambda: not self.control_plane.sensor().get("connected"))
         self.assert_refused(self.connect_from_inside())
-        self.start_sensor()
+        self.start_sensor(cgroup="second")  # as systemd does: a service that starts again has a new one
         self.assert_refused(self.connect_from_inside())
+        self.assertEqual(self.missing_mechanisms(), missing)
         self.order("release")
         self.assert_open()
 

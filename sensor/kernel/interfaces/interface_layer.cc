@@ -10,16 +10,14 @@
 
 namespace bulkhead::sensor {
 
-InterfaceLayer::InterfaceLayer(const std::string& pin_directory, bool host_wide, bool attach) : host_wide_(host_wide) {
+InterfaceLayer::InterfaceLayer(const std::string& pin_directory, bool host_wide) : host_wide_(host_wide) {
   if (!host_wide) {
     problem_ = "only for the whole host: an interface belongs to no cgroup";
     return;
   }
   absl::StatusOr<std::unique_ptr<InterfaceWall>> opened = InterfaceWall::Open(pin_directory, &PhysicalInterfaces);
   problem_ = std::string(opened.status().message());
-  if (!opened.ok()) return;
-  wall_ = *std::move(opened);
-  if (attach) Attach().IgnoreError();  // problem_ tells
+  if (opened.ok()) wall_ = *std::move(opened);
 }
 
 absl::Status InterfaceLayer::Attach() {

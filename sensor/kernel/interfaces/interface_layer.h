@@ -16,8 +16,8 @@ namespace bulkhead::sensor {
 class InterfaceLayer {
  public:
   // Opens the wall on the physical interfaces; see InterfaceWall::Open. With `host_wide` false there is none: an
-  // interface belongs to the whole host. Without `attach` the filters that are there stay until Attach.
-  InterfaceLayer(const std::string& pin_directory, bool host_wide, bool attach);
+  // interface belongs to the whole host. The filters that are there stay until Attach.
+  InterfaceLayer(const std::string& pin_directory, bool host_wide);
 
   // Puts the filters in place of those of an earlier sensor. OK also where there is no such wall.
   absl::Status Attach();
