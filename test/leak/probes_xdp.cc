@@ -4,6 +4,7 @@
 #include <net/if.h>
 #include <poll.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
@@ -19,6 +20,7 @@ namespace {
 
 constexpr uint32_t kFrameBytes = 2048;
 constexpr uint32_t kFrames = 16;
+constexpr int kBindTries = 50;
 
 // Memory of this process, given back at the end.
 class Mapping {
@@ -139,7 +141,11 @@ class XdpProbe : public Probe {
     to.sxdp_family = AF_XDP;
     to.sxdp_flags = XDP_COPY;
     to.sxdp_ifindex = if_nametoindex(kInterface);
-    if (bind(fd_.get(), reinterpret_cast<sockaddr*>(&to), sizeof(to)) != 0) return ErrnoToStatus(errno, "bind");
+    // The kernel lets go of the queue some time after the socket of the probe before is closed.
+    for (int tries = 0; bind(fd_.get(), reinterpret_cast<sockaddr*>(&to), sizeof(to)) != 0; ++tries) {
+      if (errno != EBUSY || tries == kBindTries) return ErrnoToStatus(errno, "bind");
+      usleep(100'000);
+    }
     return absl::OkStatus();
   }
 
