@@ -23,7 +23,7 @@ from channel import Channel, connect_serial
 from guest import Guest, Options
 from hostwide_test import KERNELS, eventually
 from image import GuestImage
-from systemd_image import EARLY, GUEST_SHELL, STATE, add_systemd, bulkhead_units, network_unit
+from systemd_image import EARLY, GUEST_SHELL, STATE, add_systemd, bulkhead_units, firewall_unit, network_unit
 
 PINS = "/sys/fs/bpf/bulkhead/host"
 GUEST_MAC = bytes.fromhex("525400123456")
@@ -88,7 +88,7 @@ class RebootTest(unittest.TestCase):
         image.add_file("etc/bulkhead/sensor.yaml", f"state_dir: {STATE}\npolicy_file: {STATE}/policy.yaml\n")
         image.add_file("guest/flood", FLOOD.replace("PORT", str(SERVICE_PORT)))
         image.add_file("guest/early", FLOOD.replace("PORT", str(INITRD_PORT)))
-        add_systemd(image, {**UNITS, **network_unit(image), **bulkhead_units()})
+        add_systemd(image, {**UNITS, **network_unit(image), **firewall_unit(), **bulkhead_units()})
         self.dump, line = scratch / "dump", scratch / "serial"
         network = ("-netdev", "user,id=n0", "-device", f"virtio-net-pci,netdev=n0,romfile=,mac={GUEST_MAC.hex(':')}",
                    "-object", f"filter-dump,id=dump,netdev=n0,file={self.dump}", "-drive", f"file={disk},if=virtio,format=raw")
@@ -195,10 +195,9 @@ class RebootTest(unittest.TestCase):
 
     def drift(self, before):
         """What root changes, with no tamper guard up, is put back and told; here what a scope does not have (see e2e_drift_test)."""
-        self.must("nft flush ruleset")
+        self.must("nft list table inet host && nft flush ruleset")
         self.assert_quiet(before, "the time after another firewall was flushed")
-        # A filter on an interface sees what no socket sends; the wall that these floods meet stands.
-        self.repair("a filter taken from the interface", "tc qdisc del dev eth0 clsact")
+        self.assertNotEqual(self.inside("tc qdisc del dev eth0 clsact")[0], 0, "nobody takes filters from under a wall")
         self.repair("a program of the frame wall", f"rm {PINS}/abi*/frames_bh_f_sendmsg")
         self.assert_quiet(before, "the repairs")
 

@@ -71,6 +71,12 @@ def network_unit(image):
     return {"guest-network.service": (EARLY.format(order="After=network-pre.target\nBefore=network.target", kind=kind), "sysinit.target")}
 
 
+def firewall_unit():
+    """A firewall of the host's own, named and ordered as Debian's is. Its modules cannot be loaded once a wall is up."""
+    kind = "Type=oneshot\nRemainAfterExit=yes\nExecStart=/bin/bash -c 'nft add table inet host'"
+    return {"nftables.service": (EARLY.format(order="Wants=network-pre.target\nBefore=network-pre.target", kind=kind), "sysinit.target")}
+
+
 def bulkhead_units():
     """Ours as they are shipped, each enabled as its [Install] section says."""
     units = {}
