@@ -54,17 +54,17 @@ TEST_CASE("an identity is stored, read with its facts, and private") {
         std::filesystem::perms::none);
 }
 
-// A child that replaces identities for ever until the parent kills it, `after` its first step: on a busy machine a
-// child may not run at all for longer than that. At any point of any of its writes.
+// A child that replaces identities for ever until the parent kills it, at any point of any of its writes: `after` it
+// has done so many steps, because on a busy machine it may not run at all for longer than that.
 template <typename Step>
-void KillWhile(Step step, absl::Duration after) {
+void KillWhile(Step step, int steps, absl::Duration after) {
   int begun[2];
   REQUIRE(pipe2(begun, O_CLOEXEC) == 0);
   const UniqueFd told(begun[0]), tell(begun[1]);
   const pid_t child = fork();
   REQUIRE(child >= 0);
   if (child == 0) {
-    step();
+    for (int done = 0; done < steps; ++done) step();
     (void)!write(tell.get(), "x", 1);
     for (;;) step();
   }
@@ -92,7 +92,7 @@ TEST_CASE("killed at any point of a renewal, the sensor has a whole identity, an
           if (turn % 3 == 0) store.PromoteNext().IgnoreError();
           if (turn % 7 == 0) store.DropNext().IgnoreError();
         },
-        absl::Microseconds(200 * (round % 50)));
+        /*steps=*/1 + round / 50, absl::Microseconds(200 * (round % 50)));  // after the third there is no next one
     REQUIRE_OK(store.Load());
     with_next += store.LoadNext().has_value() ? 1 : 0;
   }
