@@ -204,7 +204,8 @@ class RebootTest(unittest.TestCase):
     def repair(self, what, act):
         seconds = float(self.must(REPAIRED.format(act=act)))
         print(f"{what}: repaired and told after {seconds:.1f} s")
-        self.assertLess(seconds, 15)  # programs that are loaded anew take seconds to verify here; e2e_drift_test holds a real machine to a second
+        # Programs that are loaded anew take seconds to verify here, more when other guests run; e2e_drift_test holds a real machine to a second.
+        self.assertLess(seconds, 30)
 
 
 if __name__ == "__main__":
