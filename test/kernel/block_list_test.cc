@@ -82,7 +82,8 @@ TEST_CASE_METHOD(BlockListFixture, "what is wrong with one path of a list leaves
   CHECK(Killed(Run("victim")));
   const DesiredState shell = State({List({{Path("victim"), ""}, {"/bin/sh", ""}})});
   // As a shell, or, where it is the first process, as init.
-  CHECK_THAT(std::string(FirstRefusal(shell, {}).message()), Catch::Contains("/bin/sh is "));
+  CHECK_THAT(std::string(FirstRefusal(shell, {}).message()),
+             Catch::Contains("a shell") || Catch::Contains("the host's init"));
   std::ifstream file("/bin/sh", std::ios::binary);
   const std::string content = Sha256(std::string(std::istreambuf_iterator<char>(file), {}));
   CHECK_THAT(std::string(FirstRefusal(State({List({{"", content}})}), {}).message()), Catch::Contains(ToHex(content)));
