@@ -81,8 +81,7 @@ static __always_inline int bh_first_line(struct bpf_sock_addr *ctx, struct bh_fl
 	walls = bh_current_walls(config);
 	if (walls.enforced == BH_NO_WALL && walls.shadow == BH_NO_WALL)
 		return 1;
-	bh_connect_facts(flow, host->sensor_cgroup && bpf_get_current_cgroup_id() == host->sensor_cgroup,
-			 bpf_get_netns_cookie(ctx) == host->netns_cookie);
+	bh_connect_facts(flow, bh_in_sensor_cgroup(host), bpf_get_netns_cookie(ctx) == host->netns_cookie);
 	if (bh_judge(config, active - 1, walls.enforced, flow).verdict == BH_DENY) {
 		if (flow->protocol == BH_PROTO_TCP && host->kill_connect && bh_current_killer(config))
 			return 1;

@@ -24,7 +24,7 @@
  *
  * Does not stop: an AF_XDP socket bound before the order and driven by poll(2), and frames read from a ring that was mapped before
  * the order: their holders are killed (holders.bpf.c); RDMA verbs through /dev/infiniband; a tun descriptor opened before the order,
- * whose packets the host forwards; a request to rtnetlink through a netlink socket of the kernel's own.
+ * whose packets the host forwards.
  *
  * On failure: closed. A published set that cannot be read denies. Nothing published: open.
  *
@@ -79,13 +79,6 @@ static __always_inline bool bh_current_judged(void)
 	const struct bh_host *host = bh_host_facts();
 
 	return host && bh_current_in_scope(host);
-}
-
-static __always_inline bool bh_current_is_sensor(void)
-{
-	const struct bh_host *host = bh_host_facts();
-
-	return host && host->sensor_cgroup && bpf_get_current_cgroup_id() == host->sensor_cgroup;
 }
 
 /* ---- Decide and record ---- */
@@ -208,15 +201,22 @@ int BPF_PROG(bh_f_load, unsigned int what)
 	return bh_frames(BH_FAMILY_KERNEL, BH_FRAMES_OPEN);
 }
 
+/* The sensor itself may. */
+static __always_inline int bh_frames_in_front(void)
+{
+	const struct bh_host *host = bh_host_facts();
+
+	return host && bh_in_sensor_cgroup(host) ? 0 : bh_frames(BH_FAMILY_IN_FRONT, BH_FRAMES_OPEN);
+}
+
 #define BH_NETLINK_ROUTE 0
 
 SEC("lsm/netlink_send")
 int BPF_PROG(bh_f_netlink, struct sock *sk, struct sk_buff___frames *skb)
 {
-	if (sk->sk_protocol != BH_NETLINK_ROUTE || !bh_active_slot() || !bh_asks_in_front(skb->data, skb->len) ||
-	    bh_current_is_sensor())
+	if (sk->sk_protocol != BH_NETLINK_ROUTE || !bh_active_slot() || !bh_asks_in_front(skb->data, skb->len))
 		return 0;
-	return bh_frames(BH_FAMILY_IN_FRONT, BH_FRAMES_OPEN);
+	return bh_frames_in_front();
 }
 
 SEC("lsm/bpf")
@@ -224,12 +224,11 @@ int BPF_PROG(bh_f_bpf, int command, union bpf_attr *attr, unsigned int size)
 {
 	struct bh_bpf_request request = {};
 
-	if (!bh_active_slot())
+	/* Most calls are about maps: they return here. */
+	if (!bh_bpf_is_asked(command) || !bh_active_slot())
 		return 0;
 	bpf_probe_read_kernel(&request.program_type, sizeof(__u32), &attr->prog_type);
 	bpf_probe_read_kernel(&request.attach_type, sizeof(__u32), &attr->attach_type);
 	bpf_probe_read_kernel(&request.run_flags, sizeof(__u32), &attr->test.flags);
-	if (!bh_bpf_is_in_front(command, &request) || bh_current_is_sensor())
-		return 0;
-	return bh_frames(BH_FAMILY_IN_FRONT, BH_FRAMES_OPEN);
+	return bh_bpf_is_in_front(command, &request) ? bh_frames_in_front() : 0;
 }

@@ -201,6 +201,12 @@ static __always_inline bool bh_current_in_scope(const struct bh_host *host)
 	return bpf_get_current_ancestor_cgroup_id(host->scope_level) == host->scope_cgroup;
 }
 
+/* Is the current process the sensor? It is known by its cgroup. */
+static __always_inline bool bh_in_sensor_cgroup(const struct bh_host *host)
+{
+	return host->sensor_cgroup && bpf_get_current_cgroup_id() == host->sensor_cgroup;
+}
+
 /* The verdict of enforcement does not depend on it; false is counted. */
 static __always_inline bool bh_kill_current(void)
 {

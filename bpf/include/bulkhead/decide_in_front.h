@@ -62,7 +62,25 @@ BH_PURE __u8 bh_moves_guarded(__u32 interface, __u8 guarded, __u16 nlmsg_flags)
 	return interface ? guarded : !(nlmsg_flags & BH_REQUEST_EXCLUSIVE);
 }
 
-/* What bpf(2) is asked, as far as it is read. */
+/* Commands of bpf(2) that can. */
+#define BH_BPF_PROG_LOAD 5
+#define BH_BPF_PROG_ATTACH 8
+#define BH_BPF_PROG_TEST_RUN 10
+#define BH_BPF_LINK_CREATE 28
+
+#define BH_PROGRAM_XDP 6          /* BPF_PROG_TYPE_XDP */
+#define BH_ATTACH_XDP 37          /* BPF_XDP */
+#define BH_ATTACH_TCX_INGRESS 46  /* BPF_TCX_INGRESS, since 6.6 */
+#define BH_ATTACH_TCX_EGRESS 47   /* BPF_TCX_EGRESS, since 6.6 */
+#define BH_TEST_RUN_LIVE_FRAMES 2 /* BPF_F_TEST_XDP_LIVE_FRAMES */
+
+BH_PURE __u8 bh_bpf_is_asked(int command)
+{
+	return command == BH_BPF_PROG_LOAD || command == BH_BPF_PROG_ATTACH || command == BH_BPF_PROG_TEST_RUN ||
+	       command == BH_BPF_LINK_CREATE;
+}
+
+/* What such a call asks for, as far as it is read. */
 struct bh_bpf_request {
 	__u32 program_type; /* BPF_PROG_LOAD */
 	__u32 attach_type;  /* BPF_PROG_ATTACH, BPF_LINK_CREATE */
@@ -73,13 +91,14 @@ struct bh_bpf_request {
 BH_PURE __u8 bh_bpf_is_in_front(int command, const struct bh_bpf_request *request)
 {
 	switch (command) {
-	case 5: /* BPF_PROG_LOAD of BPF_PROG_TYPE_XDP */
-		return request->program_type == 6;
-	case 8:  /* BPF_PROG_ATTACH, */
-	case 28: /* BPF_LINK_CREATE: BPF_XDP, BPF_TCX_INGRESS, BPF_TCX_EGRESS */
-		return request->attach_type == 37 || request->attach_type == 46 || request->attach_type == 47;
-	case 10: /* BPF_PROG_TEST_RUN with BPF_F_TEST_XDP_LIVE_FRAMES */
-		return (request->run_flags & 2) != 0;
+	case BH_BPF_PROG_LOAD:
+		return request->program_type == BH_PROGRAM_XDP;
+	case BH_BPF_PROG_ATTACH:
+	case BH_BPF_LINK_CREATE:
+		return request->attach_type == BH_ATTACH_XDP || request->attach_type == BH_ATTACH_TCX_INGRESS ||
+		       request->attach_type == BH_ATTACH_TCX_EGRESS;
+	case BH_BPF_PROG_TEST_RUN:
+		return (request->run_flags & BH_TEST_RUN_LIVE_FRAMES) != 0;
 	default:
 		return 0;
 	}

@@ -57,6 +57,12 @@ TEST_CASE("decide_in_front: calls of bpf(2) that load, attach or run what sends 
   }
   request = {.program_type = 0, .attach_type = BPF_XDP, .run_flags = BPF_F_TEST_XDP_LIVE_FRAMES};
   CHECK(bh_bpf_is_in_front(BPF_PROG_TEST_RUN, &request) == 1);
+  for (int command = 0; command < 60; ++command) {
+    // What everything is asked for is forbidden of just the commands that are looked at.
+    const bh_bpf_request all = {
+        .program_type = BPF_PROG_TYPE_XDP, .attach_type = BPF_XDP, .run_flags = BPF_F_TEST_XDP_LIVE_FRAMES};
+    CHECK(bh_bpf_is_in_front(command, &all) == bh_bpf_is_asked(command));
+  }
   request.run_flags = BPF_F_TEST_RUN_ON_CPU;
   CHECK(bh_bpf_is_in_front(BPF_PROG_TEST_RUN, &request) == 0);
 }
