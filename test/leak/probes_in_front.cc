@@ -5,7 +5,6 @@
 #include <linux/if_link.h>
 #include <linux/pkt_cls.h>
 #include <net/if.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -145,13 +144,9 @@ class PassingFilter {
 class PassingTcx {
  public:
   absl::Status Attach(int program) {
-    constexpr uint32_t kTcxEgress = 47, kBefore = 1U << 3;  // BPF_TCX_EGRESS, BPF_F_BEFORE
-    // The kernel's bpf_attr.link_create; `relative` 0 is the head of the list.
-    struct {
-      uint32_t program, interface, attach_type, flags;
-      uint64_t relative, expected_revision;
-    } create = {static_cast<uint32_t>(program), if_nametoindex(kInterface), kTcxEgress, kBefore, 0, 0};
-    link_.Reset(static_cast<int>(syscall(SYS_bpf, BPF_LINK_CREATE, &create, sizeof(create))));
+    constexpr auto kTcxEgress = static_cast<bpf_attach_type>(47);  // BPF_TCX_EGRESS
+    LIBBPF_OPTS(bpf_link_create_opts, head, .flags = 1U << 3);     // BPF_F_BEFORE
+    link_.Reset(bpf_link_create(program, static_cast<int>(if_nametoindex(kInterface)), kTcxEgress, &head));
     return link_.valid() ? absl::OkStatus() : ErrnoToStatus(errno, "attach a tcx program");
   }
 
