@@ -1,7 +1,9 @@
 // One BPF map as a value that owns its descriptor.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
+#include <cstring>
 #include <optional>
 #include <string>
 #include <utility>
@@ -22,6 +24,13 @@ struct MapSpec {
   uint32_t max_entries = 0;
   uint32_t flags = 0;
 };
+
+// Keys are compared as the kernel does, byte by byte.
+template <typename Key>
+bool Holds(const std::vector<Key>& keys, const Key& wanted) {
+  return std::any_of(keys.begin(), keys.end(),
+                     [&wanted](const Key& key) { return std::memcmp(&key, &wanted, sizeof(Key)) == 0; });
+}
 
 // Keys and values are passed as pointers to objects of exactly the map's sizes. Errors carry the map's name. Not thread
 // safe.
@@ -62,6 +71,28 @@ class BpfMap {
       more = NextKey(&keys.back(), &key);
     }
     return keys;
+  }
+
+  // Makes a map of single bytes hold exactly these keys: adds first, then removes. Returns how many changed.
+  template <typename Key>
+  absl::StatusOr<size_t> SetKeys(const std::vector<Key>& wanted) const {
+    const absl::StatusOr<std::vector<Key>> present = Keys<Key>();
+    if (!present.ok()) return present.status();
+    const uint8_t one = 1;
+    size_t changed = 0;
+    for (const Key& key : wanted) {
+      if (Holds(*present, key)) continue;
+      const absl::Status added = Update(&key, &one);
+      if (!added.ok()) return added;
+      ++changed;
+    }
+    for (const Key& key : *present) {
+      if (Holds(wanted, key)) continue;
+      const absl::Status removed = Delete(&key);
+      if (!removed.ok()) return removed;
+      ++changed;
+    }
+    return changed;
   }
 
   // All elements of a hash map, in the map's order, many with each system call. What others change meanwhile may be in

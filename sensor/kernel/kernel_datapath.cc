@@ -14,7 +14,7 @@
 #include "common/log.h"
 #include "common/status_macros.h"
 #include "sensor/kernel/counters.h"
-#include "sensor/kernel/endpoint_map.h"
+#include "sensor/kernel/endpoints.h"
 #include "sensor/kernel/interfaces/physical_interfaces.h"
 #include "sensor/kernel/lease_clock.h"
 #include "sensor/kernel/libbpf_log.h"
@@ -106,7 +106,6 @@ absl::StatusOr<std::unique_ptr<Datapath>> KernelDatapath::Open(const DatapathOpt
   RETURN_IF_ERROR(datapath->RefreshOverlayLayout());
   RETURN_IF_ERROR(datapath->walker_.MarkOldConnections());
   RETURN_IF_ERROR(datapath->RefreshAddresses(nullptr));
-  RETURN_IF_ERROR(datapath->frames_.KeepHere(datapath->interfaces_.guarded()));
   RETURN_IF_ERROR(datapath->store_.PrepareIdleSlot());
   return std::unique_ptr<Datapath>(std::move(datapath));
 }

@@ -7,7 +7,7 @@
 #include "absl/time/clock.h"
 #include "bulkhead/decide_net.h"
 #include "common/status_macros.h"
-#include "sensor/kernel/endpoint_map.h"
+#include "sensor/kernel/endpoints.h"
 #include "sensor/kernel/kernel_datapath.h"
 #include "sensor/kernel/lease_clock.h"
 #include "sensor/kernel/overlay_layout.h"
@@ -21,11 +21,6 @@ constexpr int kListProcessesEvery = 20;  // rounds of Maintain, which comes twic
 constexpr int kCompareLargeEvery = 20;
 constexpr size_t kSmallSet = 8192;  // elements: read back from the kernel and compared in a millisecond or two
 
-bool Contains(const std::vector<bh_endpoint>& endpoints, const bh_endpoint& wanted) {
-  return std::any_of(endpoints.begin(), endpoints.end(),
-                     [&wanted](const auto& e) { return std::memcmp(&e, &wanted, sizeof(e)) == 0; });
-}
-
 }  // namespace
 
 absl::Status KernelDatapath::SetControlPlane(const std::vector<ControlPlaneEndpoint>& endpoints) {
@@ -37,21 +32,21 @@ absl::Status KernelDatapath::RefreshAddresses(std::vector<std::string>* repaired
   ASSIGN_OR_RETURN(const std::vector<bh_endpoint> present, maps_.control_plane.Keys<bh_endpoint>());
   std::vector<bh_endpoint> wanted = control_plane_;
   const bool superfluous =
-      std::any_of(present.begin(), present.end(), [&](const auto& e) { return !Contains(wanted, e); });
+      std::any_of(present.begin(), present.end(), [&](const auto& e) { return !Holds(wanted, e); });
   if (superfluous && repaired == nullptr) {
     // A connection to an address that was dropped from the list goes on until it ends by itself.
     const std::vector<bh_endpoint> live = TcpPeers();
     for (const bh_endpoint& endpoint : present) {
-      if (!Contains(wanted, endpoint) && Contains(live, endpoint)) wanted.push_back(endpoint);
+      if (!Holds(wanted, endpoint) && Holds(live, endpoint)) wanted.push_back(endpoint);
     }
     control_plane_ = wanted;
   }
-  ASSIGN_OR_RETURN(const size_t changed, SetEndpoints(maps_.control_plane, wanted));
+  ASSIGN_OR_RETURN(const size_t changed, maps_.control_plane.SetKeys(wanted));
   if (repaired != nullptr && changed > 0) {
     repaired->push_back("addresses of the control plane were changed by somebody else: put back");
   }
   ASSIGN_OR_RETURN(const std::vector<bh_endpoint> own, OwnAddresses());
-  return SetEndpoints(maps_.local, own).status();
+  return maps_.local.SetKeys(own).status();
 }
 
 absl::Status KernelDatapath::RefreshBlockedFiles() {
@@ -146,7 +141,6 @@ absl::StatusOr<std::vector<std::string>> KernelDatapath::Maintain() {
     repaired.insert(repaired.end(), frames.begin(), frames.end());
     const std::vector<std::string> interfaces = interfaces_.Repair();
     repaired.insert(repaired.end(), interfaces.begin(), interfaces.end());
-    RETURN_IF_ERROR(frames_.KeepHere(interfaces_.guarded()));
     const bool compare = applied_ && (blocked_.found_size() <= kSmallSet || rounds_ % kCompareLargeEvery == 0);
     ASSIGN_OR_RETURN(const std::vector<std::string> sets,
                      store_.Repair(compare ? std::make_optional(Found(blocked_, lists_)) : std::nullopt));

@@ -39,7 +39,7 @@ bool IsLoaded(const std::string& module) {
 }  // namespace
 
 void KernelSenders::Close() {
-  left_.clear();
+  ended_.left.clear();
   if (IsLoaded("netconsole")) {
     RemoveNetconsoleTargets();
     Unload("netconsole");
@@ -53,21 +53,11 @@ void KernelSenders::Close() {
 void KernelSenders::Unload(const std::string& module) {
   if (syscall(SYS_delete_module, module.c_str(), O_NONBLOCK) == 0) {
     LogWarning("unloaded a module of the kernel: it sends past the wall", {{"module", module}});
-    ended_.push_back(absl::StrCat("unloaded the module ", module, ": it sends past the wall"));
+    ended_.done.push_back(absl::StrCat("unloaded the module ", module, ": it sends past the wall"));
   } else {
-    left_.push_back(absl::StrCat("the kernel's ", module, " may send past the wall, and cannot be unloaded: ",
-                                 std::strerror(errno), "; stop what uses it"));
+    ended_.left.push_back(absl::StrCat("the kernel's ", module, " may send past the wall, and cannot be unloaded: ",
+                                       std::strerror(errno), "; stop what uses it"));
   }
-}
-
-void KernelSenders::Reset() {
-  ended_.clear();
-  left_.clear();
-}
-
-void KernelSenders::Describe(ObservedState* observed) const {
-  observed->receipt.ended.insert(observed->receipt.ended.end(), ended_.begin(), ended_.end());
-  observed->degraded.insert(observed->degraded.end(), left_.begin(), left_.end());
 }
 
 }  // namespace bulkhead::sensor

@@ -2,9 +2,9 @@
 #pragma once
 
 #include <string>
-#include <vector>
 
 #include "sensor/domain/observed_state.h"
+#include "sensor/kernel/ended.h"
 
 namespace bulkhead::sensor {
 
@@ -16,16 +16,15 @@ class KernelSenders {
   void Close();
 
   // Forgets what was ended; for a new order.
-  void Reset();
+  void Reset() { ended_ = Ended(); }
 
   // What was unloaded, and as degraded what could not be.
-  void Describe(ObservedState* observed) const;
+  void Describe(ObservedState* observed) const { ended_.Describe(observed); }
 
  private:
   void Unload(const std::string& module);
 
-  std::vector<std::string> ended_;  // in words
-  std::vector<std::string> left_;   // in words
+  Ended ended_;
 };
 
 }  // namespace bulkhead::sensor

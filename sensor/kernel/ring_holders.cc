@@ -38,7 +38,7 @@ absl::StatusOr<std::set<uint32_t>> RingHolders::List() const {
 
 // True: somebody was killed, so there is reason to look again.
 absl::StatusOr<bool> RingHolders::KillOnce() {
-  left_.clear();
+  ended_.left.clear();
   ASSIGN_OR_RETURN(const std::set<uint32_t> found, List());
   std::vector<HeldProcess> held;
   for (const uint32_t pid : found) {
@@ -57,14 +57,15 @@ absl::StatusOr<bool> RingHolders::KillOnce() {
     const absl::Status killed = reason.empty() ? process.Kill() : absl::FailedPreconditionError(reason);
     if (killed.ok()) {
       any = true;
-      killed_.push_back(absl::StrCat("killed ", process.Describe(), ": it held a socket that works past the wall"));
+      ended_.done.push_back(absl::StrCat("killed ", process.Describe(), ": it held a socket that works past the wall"));
       LogWarning("killed a process: a socket of it works past the wall", {{"process", process.Describe()}});
       process.Ended(kEnds);
     } else if (!absl::IsNotFound(killed)) {
-      left_.push_back(absl::StrCat("process ", process.pid(), " (", process.info().executable,
-                                   ") holds a socket that works past the wall, AF_XDP or a packet ring from before it, "
-                                   "and is left alone: ",
-                                   killed.message()));
+      ended_.left.push_back(
+          absl::StrCat("process ", process.pid(), " (", process.info().executable,
+                       ") holds a socket that works past the wall, AF_XDP or a packet ring from before it, "
+                       "and is left alone: ",
+                       killed.message()));
     }
   }
   return any;
@@ -74,21 +75,12 @@ void RingHolders::Close() {
   for (int round = 0; round < kRounds; ++round) {
     const absl::StatusOr<bool> killed = KillOnce();
     if (!killed.ok()) {
-      left_ = {absl::StrCat("who holds sockets that work past the wall is not known: ", killed.status().message())};
+      ended_.left = {
+          absl::StrCat("who holds sockets that work past the wall is not known: ", killed.status().message())};
       return;
     }
     if (!*killed) return;
   }
-}
-
-void RingHolders::Reset() {
-  killed_.clear();
-  left_.clear();
-}
-
-void RingHolders::Describe(ObservedState* observed) const {
-  observed->receipt.ended.insert(observed->receipt.ended.end(), killed_.begin(), killed_.end());
-  observed->degraded.insert(observed->degraded.end(), left_.begin(), left_.end());
 }
 
 }  // namespace bulkhead::sensor

@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "sensor/domain/observed_state.h"
 #include "sensor/kernel/cgroup.h"
+#include "sensor/kernel/ended.h"
 #include "sensor/kernel/programs.h"
 
 namespace bulkhead::sensor {
@@ -27,10 +28,10 @@ class RingHolders {
   void Close();
 
   // Forgets what was killed; for a new order.
-  void Reset();
+  void Reset() { ended_ = Ended(); }
 
   // Who was killed, and as degraded who was not, and why.
-  void Describe(ObservedState* observed) const;
+  void Describe(ObservedState* observed) const { ended_.Describe(observed); }
 
  private:
   RingHolders(ObjectPtr object, const Scope& scope, bool kill)
@@ -42,8 +43,7 @@ class RingHolders {
   ObjectPtr object_;
   Scope scope_;
   bool kill_;
-  std::vector<std::string> killed_;  // in words
-  std::vector<std::string> left_;    // in words
+  Ended ended_;
 };
 
 }  // namespace bulkhead::sensor

@@ -95,11 +95,11 @@ class RouterFixture : public NetFixture {
   std::vector<std::string> Maintain() {
     return InNamespaceOf(host(), [this] { return wall_->Maintain().value(); });
   }
-  Detached ComeFirst() {
+  Ended ComeFirst() {
     return InNamespaceOf(host(), [this] {
-      Detached detached;
-      REQUIRE_OK(wall_->ComeFirst(&detached));
-      return detached;
+      Ended ended;
+      REQUIRE_OK(wall_->ComeFirst(&ended));
+      return ended;
     });
   }
 
@@ -280,9 +280,9 @@ TEST_CASE_METHOD(RouterFixture, "XDP programs are detached, whether attached by 
   };
   const auto detach = [this] {
     return InNamespaceOf(host(), [] {
-      Detached detached;
-      DetachXdp(&detached);
-      return detached;
+      Ended ended;
+      DetachXdp(&ended);
+      return ended;
     });
   };
   CHECK(detach().done.empty());

@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "common/status_macros.h"
 
 namespace bulkhead::sensor {
 
@@ -15,9 +14,7 @@ FrameLayer::FrameLayer(std::string pin_directory) : directory_(std::move(pin_dir
 void FrameLayer::Open() {
   absl::StatusOr<std::unique_ptr<FrameWall>> opened = FrameWall::Open(directory_);
   problem_ = opened.ok() ? std::string() : std::string(opened.status().message());
-  if (!opened.ok()) return;
-  wall_ = *std::move(opened);
-  kept_.clear();  // the new wall knows of none
+  if (opened.ok()) wall_ = *std::move(opened);
 }
 
 Mechanism FrameLayer::mechanism() const {
@@ -26,13 +23,6 @@ Mechanism FrameLayer::mechanism() const {
   mechanism.available = problem_.empty();
   mechanism.reason = problem_;
   return mechanism;
-}
-
-absl::Status FrameLayer::KeepHere(const std::vector<int>& interfaces) {
-  if (wall_ == nullptr || interfaces == kept_) return absl::OkStatus();
-  RETURN_IF_ERROR(wall_->KeepHere(interfaces));
-  kept_ = interfaces;
-  return absl::OkStatus();
 }
 
 void FrameLayer::Describe(ObservedState* observed) const {

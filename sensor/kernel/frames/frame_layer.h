@@ -20,9 +20,6 @@ class FrameLayer {
   // For Capabilities: "frames", and the kind of hook that carries it or why none does.
   Mechanism mechanism() const;
 
-  // Which interfaces, by index, may not be moved to another network namespace behind a wall.
-  absl::Status KeepHere(const std::vector<int>& interfaces);
-
   // Adds the programs, the counters, and, while a wall is up, what is missing to `observed`.
   void Describe(ObservedState* observed) const;
 
@@ -34,8 +31,7 @@ class FrameLayer {
 
   std::string directory_;
   std::unique_ptr<FrameWall> wall_;
-  std::vector<int> kept_;  // see KeepHere
-  std::string problem_;    // why there is no wall, or why it is silent; empty when it works
+  std::string problem_;  // why there is no wall, or why it is silent; empty when it works
 };
 
 }  // namespace bulkhead::sensor

@@ -9,7 +9,6 @@
 #include <array>
 #include <cerrno>
 #include <numeric>
-#include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -72,27 +71,6 @@ absl::StatusOr<std::unique_ptr<FrameWall>> FrameWall::OpenAs(HookKind kind, cons
 
 absl::Status FrameWall::Remove(const std::string& pin_directory) {
   return RemovePins(pin_directory, kPinPrefix);
-}
-
-absl::Status FrameWall::KeepHere(const std::vector<int>& interfaces) {
-  const int map = bpf_map__fd(skeleton_->maps.bh_f_guarded);
-  if (interfaces.size() > BH_MAX_GUARDED) {
-    return absl::ResourceExhaustedError(absl::StrCat("more than ", BH_MAX_GUARDED, " physical interfaces"));
-  }
-  const std::set<uint32_t> wanted(interfaces.begin(), interfaces.end());
-  std::vector<uint32_t> superfluous;
-  uint32_t key = 0;
-  for (const uint32_t* last = nullptr; bpf_map_get_next_key(map, last, &key) == 0; last = &key) {
-    if (wanted.count(key) == 0) superfluous.push_back(key);
-  }
-  for (const uint32_t interface : superfluous) bpf_map_delete_elem(map, &interface);
-  const uint8_t one = 1;
-  for (const uint32_t interface : wanted) {
-    if (bpf_map_update_elem(map, &interface, &one, BPF_ANY) != 0) {
-      return ErrnoToStatus(errno, "tell the frame wall which interfaces are guarded");
-    }
-  }
-  return absl::OkStatus();
 }
 
 // The probe meets one program; the others are there as long as their pins are.

@@ -37,10 +37,6 @@ class FrameWall {
   HookKind kind() const { return kind_; }
   const std::vector<AttachedProgram>& programs() const { return programs_; }
 
-  // Replaces the list of interfaces, by index, that nobody moves to another network namespace behind a wall. At most
-  // 1024. ResourceExhausted: more.
-  absl::Status KeepHere(const std::vector<int>& interfaces);
-
   // OK when the kernel calls the programs right now. FailedPrecondition when they have gone silent: somebody detached
   // one of them or switched off what carries them (kernel.ftrace_enabled=0). Takes some ten microseconds.
   absl::Status Prove() const;

@@ -1,4 +1,4 @@
-// Reads the order of filters through rtnetlink, and detaches tcx programs through bpf(2).
+// Reads the order of filters through rtnetlink, and detaches tcx programs.
 #include "sensor/kernel/interfaces/egress_order.h"
 
 #include <bpf/bpf.h>
@@ -6,16 +6,15 @@
 #include <libmnl/libmnl.h>
 #include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include <array>
 #include <memory>
-#include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "bulkhead/decide_in_front.h"
 #include "common/errno_status.h"
 #include "common/unique_fd.h"
+#include "sensor/kernel/interfaces/attached_link.h"
 
 namespace bulkhead::sensor {
 namespace {
@@ -45,51 +44,15 @@ int TakeFilter(const nlmsghdr* message, void* data) {
   return MNL_CB_OK;
 }
 
-// ---- tcx: newer than Debian 12's headers; the numbers and layouts are kernel ABI ----
+// ---- tcx: newer than Debian 12's headers ----
 
-constexpr uint32_t kTcxEgress = 47;  // BPF_TCX_EGRESS
-constexpr int kMostPrograms = 64;    // the kernel allows no more on one interface
+constexpr auto kTcxEgress = static_cast<bpf_attach_type>(BH_ATTACH_TCX_EGRESS);
+constexpr uint32_t kLinkTypeTcx = 11;   // BPF_LINK_TYPE_TCX
+constexpr uint32_t kMostPrograms = 64;  // the kernel allows no more on one interface
 
-struct QueryAttributes {
-  uint32_t target_interface;
-  uint32_t attach_type;
-  uint32_t query_flags;
-  uint32_t attach_flags;
-  uint64_t program_ids;
-  uint32_t count;
-  uint32_t padding;
-  uint64_t program_flags;
-  uint64_t link_ids;
-  uint64_t link_flags;
-  uint64_t revision;
-};
-
-struct DetachAttributes {
-  uint32_t target_interface;
-  uint32_t program_fd;
-  uint32_t attach_type;
-  uint32_t flags;
-  uint32_t replaced_fd;
-  uint32_t relative_fd;
-  uint64_t expected_revision;
-};
-
-template <typename Attributes>
-int Bpf(int command, Attributes* attributes) {
-  return static_cast<int>(syscall(SYS_bpf, command, attributes, sizeof(*attributes)));
-}
-
-int DetachOne(int interface, uint32_t program_id, uint32_t link_id) {
-  if (link_id != 0) {
-    const UniqueFd link(bpf_link_get_fd_by_id(link_id));
-    return link.valid() ? bpf_link_detach(link.get()) : -errno;
-  }
+bool DetachProgram(int interface, uint32_t program_id) {
   const UniqueFd program(bpf_prog_get_fd_by_id(program_id));
-  DetachAttributes attributes{};
-  attributes.target_interface = static_cast<uint32_t>(interface);
-  attributes.program_fd = static_cast<uint32_t>(program.get());
-  attributes.attach_type = kTcxEgress;
-  return program.valid() ? Bpf(BPF_PROG_DETACH, &attributes) : -errno;
+  return program.valid() && bpf_prog_detach2(program.get(), interface, kTcxEgress) == 0;
 }
 
 }  // namespace
@@ -119,22 +82,16 @@ absl::StatusOr<bool> IsFirstFilter(int interface, uint16_t priority, uint32_t ha
   return first.found && first.priority == priority && first.handle == handle;
 }
 
-void DetachTcx(int interface, const std::string& name, Detached* detached) {
+void DetachTcx(int interface, const std::string& name, Ended* ended) {
   std::array<uint32_t, kMostPrograms> programs{};
-  std::array<uint32_t, kMostPrograms> links{};
-  QueryAttributes query{};
-  query.target_interface = static_cast<uint32_t>(interface);
-  query.attach_type = kTcxEgress;
-  query.program_ids = reinterpret_cast<uint64_t>(programs.data());
-  query.link_ids = reinterpret_cast<uint64_t>(links.data());
-  query.count = kMostPrograms;
-  if (Bpf(BPF_PROG_QUERY, &query) != 0) return;
-  for (uint32_t i = 0; i < query.count && i < kMostPrograms; ++i) {
+  LIBBPF_OPTS(bpf_prog_query_opts, query, .prog_ids = programs.data(), .prog_cnt = kMostPrograms);
+  if (bpf_prog_query_opts(interface, kTcxEgress, &query) != 0) return;
+  for (uint32_t i = 0; i < query.prog_cnt && i < kMostPrograms; ++i) {
     const std::string what = absl::StrCat("the tcx program ", programs[i], " on ", name);
-    if (DetachOne(interface, programs[i], links[i]) == 0) {
-      detached->done.push_back(absl::StrCat("detached ", what, ": it was asked before the wall"));
+    if (DetachProgram(interface, programs[i]) || DetachLink(kLinkTypeTcx, interface, programs[i])) {
+      ended->done.push_back(absl::StrCat("detached ", what, ": it was asked before the wall"));
     } else {
-      detached->left.push_back(
+      ended->left.push_back(
           absl::StrCat(what, " is asked before the wall and cannot be detached; end what attached it"));
     }
   }

@@ -6,7 +6,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "sensor/kernel/interfaces/xdp_programs.h"
+#include "sensor/kernel/ended.h"
 
 namespace bulkhead::sensor {
 
@@ -17,7 +17,7 @@ namespace bulkhead::sensor {
 absl::StatusOr<bool> IsFirstFilter(int interface, uint16_t priority, uint32_t handle);
 
 // Detaches every tcx program from the interface's egress: the kernel (6.6 and later) asks them before any tc filter.
-// Adds what it did to `detached`; where there is no tcx, nothing.
-void DetachTcx(int interface, const std::string& name, Detached* detached);
+// Adds what it did to `ended`; where there is no tcx, nothing.
+void DetachTcx(int interface, const std::string& name, Ended* ended);
 
 }  // namespace bulkhead::sensor

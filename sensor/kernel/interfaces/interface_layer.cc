@@ -1,16 +1,21 @@
 // Keeps one InterfaceWall up.
 #include "sensor/kernel/interfaces/interface_layer.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "bulkhead/abi.h"
 #include "common/log.h"
+#include "sensor/kernel/bpf_map.h"
 #include "sensor/kernel/interfaces/physical_interfaces.h"
+#include "sensor/kernel/interfaces/xdp_programs.h"
 #include "sensor/kernel/network_namespaces.h"
 
 namespace bulkhead::sensor {
 
-InterfaceLayer::InterfaceLayer(const std::string& pin_directory, bool host_wide) : host_wide_(host_wide) {
+InterfaceLayer::InterfaceLayer(const std::string& pin_directory, bool host_wide)
+    : directory_(pin_directory), host_wide_(host_wide) {
   if (!host_wide) {
     problem_ = "only for the whole host: an interface belongs to no cgroup";
     return;
@@ -25,7 +30,24 @@ absl::Status InterfaceLayer::Attach() {
   attached_ = true;
   const absl::Status attached = wall_->Maintain().status();
   problem_ = ProblemAfter(attached);
+  KeepHere();
   return attached;
+}
+
+// Where there is no frame wall nobody reads the map, and what is missing was told by that wall.
+void InterfaceLayer::KeepHere() {
+  moving_problem_.clear();
+  const absl::StatusOr<BpfMap> map = BpfMap::OpenPinned(absl::StrCat(directory_, "/bh_f_guarded"));
+  if (absl::IsNotFound(map.status())) return;
+  std::vector<uint32_t> interfaces(wall_->guarded().begin(), wall_->guarded().end());
+  const size_t all = interfaces.size();
+  interfaces.resize(std::min<size_t>(all, BH_MAX_GUARDED));
+  const absl::Status told = map.ok() ? map->SetKeys(interfaces).status() : map.status();
+  if (!told.ok()) {
+    moving_problem_ = std::string(told.message());
+  } else if (all > BH_MAX_GUARDED) {
+    moving_problem_ = absl::StrCat("of ", all, " interfaces only ", BH_MAX_GUARDED, " are kept");
+  }
 }
 
 std::string InterfaceLayer::ProblemAfter(const absl::Status& status) const {
@@ -42,8 +64,11 @@ void InterfaceLayer::Describe(ObservedState* observed) const {
     observed->degraded.push_back(
         absl::StrCat("packets that this host forwards or mirrors get past the wall: ", problem_));
   }
-  observed->receipt.ended.insert(observed->receipt.ended.end(), taken_.done.begin(), taken_.done.end());
-  observed->degraded.insert(observed->degraded.end(), taken_.left.begin(), taken_.left.end());
+  if (!moving_problem_.empty() && (observed->contained || observed->isolated)) {
+    observed->degraded.push_back(
+        absl::StrCat("interfaces can be moved to another network namespace, where no wall is: ", moving_problem_));
+  }
+  taken_.Describe(observed);
   if (wall_ == nullptr) return;
   const std::vector<AttachedProgram> programs = wall_->programs();
   observed->receipt.programs.insert(observed->receipt.programs.end(), programs.begin(), programs.end());
@@ -68,6 +93,7 @@ std::vector<std::string> InterfaceLayer::Repair() {
   if (wall_ == nullptr || !attached_) return {};
   absl::StatusOr<std::vector<std::string>> repaired = wall_->Maintain();
   problem_ = ProblemAfter(repaired.status());
+  KeepHere();
   return repaired.ok() ? *std::move(repaired) : std::vector<std::string>();
 }
 

@@ -32,22 +32,23 @@ class InterfaceLayer {
   // see InterfaceWall::ComeFirst and DetachXdp.
   void ClearTheWay();
   // Forgets what was taken away; for a new order.
-  void Reset() { taken_ = {}; }
-  // Interfaces that must stay where they are, by index.
-  std::vector<int> guarded() const { return wall_ == nullptr ? std::vector<int>() : wall_->guarded(); }
-
+  void Reset() { taken_ = Ended(); }
   // Says what was repaired.
   std::vector<std::string> Repair();
 
  private:
   // Why there is no wall after opening or maintaining it ended so; empty when it works.
   std::string ProblemAfter(const absl::Status& status) const;
+  // Tells the frames programs which interfaces nobody moves to another network namespace behind a wall.
+  void KeepHere();
 
+  const std::string directory_;
   const bool host_wide_;
   bool attached_ = false;
   std::unique_ptr<InterfaceWall> wall_;
-  std::string problem_;  // why there is no wall; empty when it works
-  Detached taken_;       // since the order
+  std::string problem_;                   // why there is no wall; empty when it works
+  std::string moving_problem_;            // why interfaces can be moved from under it; empty when they cannot
+  Ended taken_;                           // since the order
 };
 
 }  // namespace bulkhead::sensor

@@ -113,15 +113,15 @@ absl::StatusOr<std::vector<std::string>> InterfaceWall::Maintain() {
   return repaired;
 }
 
-absl::Status InterfaceWall::ComeFirst(Detached* detached) {
+absl::Status InterfaceWall::ComeFirst(Ended* ended) {
   for (const int interface : guarded_) {
-    DetachTcx(interface, NameOf(interface), detached);
+    DetachTcx(interface, NameOf(interface), ended);
     ASSIGN_OR_RETURN(const bool first, IsFirstFilter(interface, kPriority, kHandle));
     if (first) continue;
     Filter filter = FilterOn(interface, static_cast<bpf_tc_attach_point>(BPF_TC_INGRESS | BPF_TC_EGRESS));
     (void)bpf_tc_hook_destroy(&filter.hook);  // there may be none
     RETURN_IF_ERROR(AttachTo(interface));
-    detached->done.push_back(
+    ended->done.push_back(
         absl::StrCat("removed the tc filters on ", NameOf(interface), ": one of them was asked before the wall"));
   }
   return absl::OkStatus();

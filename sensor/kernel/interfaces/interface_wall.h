@@ -10,7 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "sensor/domain/observed_state.h"
-#include "sensor/kernel/interfaces/xdp_programs.h"
+#include "sensor/kernel/ended.h"
 #include "sensor/kernel/programs.h"
 
 namespace bulkhead::sensor {
@@ -36,7 +36,7 @@ class InterfaceWall {
   // Takes away what egress asks before our filter: it could let by what we deny. tcx programs are detached; where a
   // filter of others is first, the interface's clsact goes with all its filters, and ours comes back alone. Adds what
   // it did.
-  absl::Status ComeFirst(Detached* detached);
+  absl::Status ComeFirst(Ended* ended);
 
   // The interfaces that Maintain saw, by index.
   const std::vector<int>& guarded() const { return guarded_; }

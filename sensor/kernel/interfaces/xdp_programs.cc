@@ -1,19 +1,17 @@
 // Detaches XDP programs, by netlink and through their links.
 #include "sensor/kernel/interfaces/xdp_programs.h"
 
-#include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <linux/if_link.h>
 #include <net/if.h>
 
 #include <array>
 #include <cstdint>
-#include <cstring>
 #include <memory>
-#include <optional>
+#include <string>
 
 #include "absl/strings/str_cat.h"
-#include "common/unique_fd.h"
+#include "sensor/kernel/interfaces/attached_link.h"
 
 namespace bulkhead::sensor {
 namespace {
@@ -32,38 +30,23 @@ std::array<Kind, 3> AttachedTo(int interface) {
            {XDP_FLAGS_HW_MODE, found.hw_prog_id}}};
 }
 
-// A program that was attached by a link does not go by netlink. 0, or a negative errno.
-int DetachLink(int interface, uint32_t program) {
-  for (uint32_t id = 0; bpf_link_get_next_id(id, &id) == 0;) {
-    const UniqueFd link(bpf_link_get_fd_by_id(id));
-    bpf_link_info info{};
-    uint32_t size = sizeof(info);
-    if (!link.valid() || bpf_obj_get_info_by_fd(link.get(), &info, &size) != 0) continue;
-    const bool wanted = info.type == BPF_LINK_TYPE_XDP && info.prog_id == program &&
-                        info.xdp.ifindex == static_cast<uint32_t>(interface);
-    if (wanted) return bpf_link_detach(link.get());
-  }
-  return -ENOENT;
-}
-
-void Detach(const struct if_nameindex& interface, const Kind& kind, Detached* detached) {
+void Detach(const struct if_nameindex& interface, const Kind& kind, Ended* ended) {
   const int index = static_cast<int>(interface.if_index);
   const std::string what = absl::StrCat("the XDP program ", kind.program, " on ", interface.if_name);
-  if (bpf_xdp_detach(index, kind.flag, nullptr) == 0 || DetachLink(index, kind.program) == 0) {
-    detached->done.push_back(absl::StrCat("detached ", what, ": what it sends passes no wall"));
+  if (bpf_xdp_detach(index, kind.flag, nullptr) == 0 || DetachLink(BPF_LINK_TYPE_XDP, index, kind.program)) {
+    ended->done.push_back(absl::StrCat("detached ", what, ": what it sends passes no wall"));
   } else {
-    detached->left.push_back(
-        absl::StrCat(what, " may send past the wall, and cannot be detached; end what attached it"));
+    ended->left.push_back(absl::StrCat(what, " may send past the wall, and cannot be detached; end what attached it"));
   }
 }
 
 }  // namespace
 
-void DetachXdp(Detached* detached) {
+void DetachXdp(Ended* ended) {
   const std::unique_ptr<struct if_nameindex, void (*)(struct if_nameindex*)> all(if_nameindex(), &if_freenameindex);
   for (const struct if_nameindex* one = all.get(); one != nullptr && one->if_index != 0; ++one) {
     for (const Kind& kind : AttachedTo(static_cast<int>(one->if_index))) {
-      if (kind.program != 0) Detach(*one, kind, detached);
+      if (kind.program != 0) Detach(*one, kind, ended);
     }
   }
 }

@@ -1,13 +1,11 @@
-// Maps of addresses: the control plane's endpoints and this host's own addresses.
+// Addresses as the kernel's programs know them: the control plane's endpoints and this host's own.
 #pragma once
 
 #include <vector>
 
-#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "bulkhead/abi.h"
 #include "sensor/domain/datapath.h"
-#include "sensor/kernel/bpf_map.h"
 
 namespace bulkhead::sensor {
 
@@ -19,8 +17,5 @@ absl::StatusOr<std::vector<bh_endpoint>> OwnAddresses();
 
 // Cookie of that namespace, as the kernel's programs see it.
 absl::StatusOr<uint64_t> OwnNamespaceCookie();
-
-// Makes the map hold exactly these: adds first, then removes. Returns how many changed.
-absl::StatusOr<size_t> SetEndpoints(const BpfMap& map, const std::vector<bh_endpoint>& wanted);
 
 }  // namespace bulkhead::sensor

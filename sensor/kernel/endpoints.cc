@@ -1,12 +1,11 @@
-// Maps of addresses.
-#include "sensor/kernel/endpoint_map.h"
+// Reads this host's addresses, and converts those of the control plane.
+#include "sensor/kernel/endpoints.h"
 
 #include <errno.h>
 #include <ifaddrs.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 
-#include <algorithm>
 #include <cstring>
 #include <memory>
 
@@ -14,16 +13,12 @@
 #include "common/errno_status.h"
 #include "common/status_macros.h"
 #include "common/unique_fd.h"
+#include "sensor/kernel/bpf_map.h"
 
 namespace bulkhead::sensor {
 namespace {
 
 constexpr int kWholeAddress = 128;
-
-bool Holds(const std::vector<bh_endpoint>& endpoints, const bh_endpoint& wanted) {
-  return std::any_of(endpoints.begin(), endpoints.end(),
-                     [&wanted](const auto& e) { return std::memcmp(&e, &wanted, sizeof(e)) == 0; });
-}
 
 bool FromSockaddr(const sockaddr* address, bh_endpoint* endpoint) {
   *endpoint = {};
@@ -73,23 +68,6 @@ absl::StatusOr<uint64_t> OwnNamespaceCookie() {
   socklen_t size = sizeof(cookie);
   if (fd.valid() && getsockopt(fd.get(), SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &size) == 0) return cookie;
   return ErrnoToStatus(errno, "read the cookie of the network namespace");
-}
-
-absl::StatusOr<size_t> SetEndpoints(const BpfMap& map, const std::vector<bh_endpoint>& wanted) {
-  ASSIGN_OR_RETURN(const std::vector<bh_endpoint> present, map.Keys<bh_endpoint>());
-  const uint8_t one = 1;
-  size_t changed = 0;
-  for (const bh_endpoint& endpoint : wanted) {
-    if (Holds(present, endpoint)) continue;
-    RETURN_IF_ERROR(map.Update(&endpoint, &one));
-    ++changed;
-  }
-  for (const bh_endpoint& endpoint : present) {
-    if (Holds(wanted, endpoint)) continue;
-    RETURN_IF_ERROR(map.Delete(&endpoint));
-    ++changed;
-  }
-  return changed;
 }
 
 }  // namespace bulkhead::sensor
