@@ -209,7 +209,7 @@ class RebootTest(unittest.TestCase):
     def repair(self, what, act):
         seconds = float(self.must(REPAIRED.format(act=act)))
         print(f"{what}: repaired and told after {seconds:.1f} s")
-        self.assertLess(seconds, 15)  # programs that are loaded anew take seconds to verify here; e2e_drift_test holds a real machine to a second
+        self.assertLess(seconds, 30)  # programs that are loaded anew take seconds to verify here; e2e_drift_test holds a real machine to a second
 
 
 if __name__ == "__main__":
