@@ -4,8 +4,10 @@
 #include <linux/bpf.h>
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cstring>
+#include <future>
 #include <map>
 #include <set>
 
@@ -163,11 +165,20 @@ absl::Status RuleSetStore::PrepareIdleSlot() {
   if (idle_ready_) return absl::OkStatus();
   for (int part = 0; part < kParts; ++part) {
     ASSIGN_OR_RETURN(idle_[part], BpfMap::Create(SpecOf(static_cast<Part>(part))));
-    const uint32_t index = idle_slot();
-    const int fd = idle_[part].fd();
-    // The kernel returns from this call after a grace period, so no hook still reads what was in the slot before.
-    RETURN_IF_ERROR(outer_[part].Update(&index, &fd));
   }
+  // The kernel returns from such an update after a grace period, so no hook still reads what was in the slot before. A
+  // grace period takes some ten milliseconds; all parts wait for one together.
+  std::array<std::future<absl::Status>, kParts> updates;
+  for (int part = 0; part < kParts; ++part) {
+    updates[part] = std::async(std::launch::async, [this, part] {
+      const uint32_t index = idle_slot();
+      const int fd = idle_[part].fd();
+      return outer_[part].Update(&index, &fd);
+    });
+  }
+  absl::Status updated;
+  for (std::future<absl::Status>& update : updates) updated.Update(update.get());
+  RETURN_IF_ERROR(updated);
   idle_ready_ = true;
   return absl::OkStatus();
 }
