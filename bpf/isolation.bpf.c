@@ -4,14 +4,14 @@
  * hook                  sees                                        does
  * cgroup_skb/egress     every IP packet that a socket sends          verdict
  * cgroup_skb/ingress    every IP packet delivered to a socket        verdict
- * sockops               a TCP connection becoming established        remembers who opened it
+ * sockops               a TCP connection becoming established        remembers who opened it, and whether from outside
  *
  * Attached to the scope's cgroup (the root when host-wide) for as long as the sensor is installed, so that the history of sockets is known
  * when an order comes. Sees what routing and NAT made of a packet.
  *
  * Does not stop: frames that no IP socket sends (AF_PACKET, AF_XDP, tun devices behind forwarding, AF_VSOCK); packets that the
  * host forwards for others; a root user who detaches the programs (found and repaired within a second); data that a root
- * user writes into neighbour discovery on the local link.
+ * user writes into neighbour discovery (interfaces.bpf.c does, for the whole host).
  *
  * On failure: closed. A published set that cannot be read denies everything but loopback. Nothing published: open.
  *
@@ -143,18 +143,45 @@ int bh_ingress(struct __sk_buff *skb)
 	return bh_wall(skb, BH_INBOUND);
 }
 
+/* Did the first packet of this connection come through a guarded interface? Where nobody records that: yes. */
+static __always_inline bool bh_from_outside(struct bpf_sock_ops *ops)
+{
+	struct bh_flow_key key = {.protocol = BH_PROTO_TCP, .direction = BH_INBOUND, .family = BH_IPV6};
+	const struct bh_host *host = bh_host_facts();
+	__u32 *words = (__u32 *)key.remote;
+
+	if (!host || !host->arrivals)
+		return true;
+	if (ops->family == AF_INET) {
+		bh_mapped_address(key.remote, ops->remote_ip4);
+	} else {
+		words[0] = ops->remote_ip6[0];
+		words[1] = ops->remote_ip6[1];
+		words[2] = ops->remote_ip6[2];
+		words[3] = ops->remote_ip6[3];
+	}
+	if (!words[0] && !words[1] && words[2] == bpf_htonl(0xffff))
+		key.family = BH_IPV4;
+	key.remote_port = bpf_ntohl(ops->remote_port);
+	key.local_port = ops->local_port;
+	return bpf_map_lookup_elem(&bh_arrivals, &key) != NULL;
+}
+
 SEC("sockops")
 int bh_sockops(struct bpf_sock_ops *ops)
 {
 	struct bh_socket_mark fresh = {}, *mark;
+	struct bpf_sock *sk = ops->sk;
 
 	if (ops->op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB)
 		fresh.origin = BH_ORIGIN_PASSIVE;
 	else if (ops->op == BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB)
 		fresh.origin = BH_ORIGIN_ACTIVE;
-	if (fresh.origin == BH_ORIGIN_UNKNOWN || !ops->sk)
+	if (fresh.origin == BH_ORIGIN_UNKNOWN || !sk)
 		return 1;
-	mark = bpf_sk_storage_get(&bh_sk, ops->sk, &fresh, BPF_SK_STORAGE_GET_F_CREATE);
+	if (fresh.origin == BH_ORIGIN_PASSIVE)
+		fresh.outside = bh_from_outside(ops);
+	mark = bpf_sk_storage_get(&bh_sk, sk, &fresh, BPF_SK_STORAGE_GET_F_CREATE);
 	/* A socket that was accepted can be connected elsewhere: who opened it is told anew each time. */
 	if (mark)
 		*mark = fresh;

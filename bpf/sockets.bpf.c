@@ -100,7 +100,7 @@ int bh_mark_tcp(struct bpf_iter__tcp *ctx)
 {
 	const struct bh_host *host = bh_host_facts();
 	struct sock_common *common = ctx->sk_common;
-	struct bh_socket_mark mark = {.origin = BH_ORIGIN_ACTIVE};
+	struct bh_socket_mark mark = {.origin = BH_ORIGIN_ACTIVE, .outside = 1};
 	struct tcp_sock *tcp;
 	__u8 one = 1;
 	__u16 port;

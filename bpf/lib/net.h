@@ -46,6 +46,15 @@ struct {
 	__type(value, __u64);
 } bh_flows SEC(".maps");
 
+/* TCP connections that others opened to or through this host, as their first packet came through a guarded interface; the key's
+ * direction is always inbound. Fails closed: one that was forgotten counts as opened from inside. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, BH_MAX_ARRIVALS);
+	__type(key, struct bh_flow_key);
+	__type(value, __u8);
+} bh_arrivals SEC(".maps");
+
 /* Fails open: a destination that does not fit replaces the one that was not seen for longest. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);

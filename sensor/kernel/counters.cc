@@ -21,7 +21,7 @@ constexpr std::array kNames = {
     "deny_code_mapping",     "shadow_exec",           "fail_no_rule_set",     "fail_no_scratch",
     "fail_path_read",        "fail_digest",           "fail_signal",          "fail_flow_record",
     "fail_socket_mark",      "fail_policy_stat",      "fail_event",           "drop_interface",
-    "fail_shadow_list",      "fail_allow_list",       "fail_learn",
+    "drop_resolution",       "fail_shadow_list",      "fail_allow_list",      "fail_learn",
 };
 static_assert(kNames.size() == BH_COUNTERS, "a counter without a name, or a name without a counter");
 

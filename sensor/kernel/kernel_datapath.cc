@@ -139,6 +139,8 @@ absl::Status KernelDatapath::WriteHostFacts(const std::string& sensor_cgroup) {
   host_.kill_connect = probed_.kill_connect;
   host_.deny_exec = probed_.deny_exec;
   host_.abi = BH_ABI_VERSION;
+  ASSIGN_OR_RETURN(const bh_host before, maps_.host.Get<bh_host>(kZero));
+  host_.arrivals = before.arrivals;  // an earlier sensor's filters have recorded them
   RETURN_IF_ERROR(predecessor_.AdmitSensor(host_.sensor_cgroup));
   return maps_.host.Update(&kZero, &host_);
 }
@@ -283,6 +285,10 @@ absl::Status KernelDatapath::Apply(const DesiredState& state) {
   set.config.enforced_at = absl::ToUnixNanos(absl::Now());
   RETURN_IF_ERROR(predecessor_.KeepOlderOut());
   ASSIGN_OR_RETURN(const ListRules before, store_.ReadLists());
+  if (state.has_wall()) {
+    interfaces_.TakeNeighbours();
+    RETURN_IF_ERROR(RefreshAddresses(nullptr));
+  }
   RETURN_IF_ERROR(store_.Publish(set));
   blocked_ = std::move(blocked);
   scoped_ = std::move(scoped);

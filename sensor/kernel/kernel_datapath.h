@@ -70,6 +70,8 @@ class KernelDatapath : public Datapath {
   absl::Status WriteHostFacts(const std::string& sensor_cgroup);
   void AttachInterfaces();
 
+  // Is a wall without a scope in force, by the programs' own clock?
+  bool HostWallStands() const;
   // Ends what works past the wall that is in force.
   void EndWhatWorksPast();
 
@@ -105,6 +107,7 @@ class KernelDatapath : public Datapath {
   absl::Status RefreshOverlayLayout();
   FileIdentifier identifier() const { return FileIdentifier(programs_.Find("bh_file_id"), &maps_.want); }
   absl::Status RefreshAddresses(std::vector<std::string>* repaired);
+  absl::Status TrustArrivals();
   absl::Status RepairHostFacts(std::vector<std::string>* repaired);
 
   // The parts of Observe.

@@ -18,6 +18,8 @@ namespace {
 
 constexpr uint32_t kZero = 0;
 constexpr int kListProcessesEvery = 20;  // rounds of Maintain, which comes twice a second
+// A wall that is restored at boot is there before the gateways are.
+constexpr uint64_t kNetworkSettlesNs = 300'000'000'000;  // since the kernel started
 constexpr int kCompareLargeEvery = 20;
 constexpr size_t kSmallSet = 8192;  // elements: read back from the kernel and compared in a millisecond or two
 
@@ -46,7 +48,10 @@ absl::Status KernelDatapath::RefreshAddresses(std::vector<std::string>* repaired
     repaired->push_back("addresses of the control plane were changed by somebody else: put back");
   }
   ASSIGN_OR_RETURN(const std::vector<bh_endpoint> own, OwnAddresses());
-  return maps_.local.SetKeys(own).status();
+  RETURN_IF_ERROR(maps_.local.SetKeys(own).status());
+  const std::vector<std::string> fresh = interfaces_.Follow(own, wanted);
+  if (repaired != nullptr && HostWallStands()) repaired->insert(repaired->end(), fresh.begin(), fresh.end());
+  return absl::OkStatus();
 }
 
 absl::Status KernelDatapath::RefreshBlockedFiles() {
@@ -101,14 +106,17 @@ absl::Status KernelDatapath::RefreshAllowLists() {
   return learned_.Refresh(maps_.learned, identifier(), lists_.Learning());
 }
 
+bool KernelDatapath::HostWallStands() const {
+  if (!scope_.is_host()) return false;
+  const absl::StatusOr<std::optional<bh_config>> config = store_.ReadConfig();
+  return config.ok() && config->has_value() && bh_enforced_wall(&**config, BootNanoseconds()) != BH_NO_WALL;
+}
+
 void KernelDatapath::EndWhatWorksPast() {
   if (!state_.has_wall()) return;
   ring_holders_.Close();
-  if (!scope_.is_host()) return;
   // The kernel as a whole belongs to no scope: the host's own wall counts.
-  const absl::StatusOr<std::optional<bh_config>> config = store_.ReadConfig();
-  if (!config.ok() || !config->has_value()) return;
-  if (bh_enforced_wall(&**config, BootNanoseconds()) == BH_NO_WALL) return;
+  if (!HostWallStands()) return;
   kernel_senders_.Close();
   interfaces_.ClearTheWay();
 }
@@ -132,11 +140,19 @@ absl::Status KernelDatapath::RepairHostFacts(std::vector<std::string>* repaired)
   return absl::OkStatus();
 }
 
+// A round after the filters are there, so that connections that were being opened meanwhile count as others'.
+absl::Status KernelDatapath::TrustArrivals() {
+  if (host_.arrivals != 0 || !interfaces_.guards()) return absl::OkStatus();
+  host_.arrivals = 1;
+  return maps_.host.Update(&kZero, &host_);
+}
+
 absl::StatusOr<std::vector<std::string>> KernelDatapath::Maintain() {
   std::vector<std::string> repaired;
   const auto run = [this, &repaired]() -> absl::Status {
     ASSIGN_OR_RETURN(repaired, programs_.Repair());
     RETURN_IF_ERROR(RepairHostFacts(&repaired));
+    RETURN_IF_ERROR(TrustArrivals());
     const std::vector<std::string> frames = frames_.Repair();
     repaired.insert(repaired.end(), frames.begin(), frames.end());
     const std::vector<std::string> interfaces = interfaces_.Repair();
@@ -148,6 +164,7 @@ absl::StatusOr<std::vector<std::string>> KernelDatapath::Maintain() {
     RETURN_IF_ERROR(RefreshAddresses(&repaired));
     RETURN_IF_ERROR(RefreshOverlayLayout());
     if (++rounds_ % kListProcessesEvery == 0) EndWhatWorksPast();
+    if (rounds_ % kListProcessesEvery == 0 && BootNanoseconds() < kNetworkSettlesNs) interfaces_.TakeNeighbours();
     RETURN_IF_ERROR(RefreshBlockedFiles());
     RETURN_IF_ERROR(RefreshScopes());
     RETURN_IF_ERROR(RefreshAllowLists());

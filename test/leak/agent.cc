@@ -36,8 +36,9 @@ constexpr int kAnswerMilliseconds = 30'000;
 
 ProbeTable AllProbes() {
   ProbeTable table;
-  for (auto* add : {AddStreamProbes, AddDatagramProbes, AddRawProbes, AddPacketProbes, AddXdpProbes, AddUringProbes,
-                    AddProcessProbes, AddDetourProbes, AddInFrontProbes, AddSignallingProbes, AddInboundProbes}) {
+  for (auto* add :
+       {AddStreamProbes, AddDatagramProbes, AddRawProbes, AddPacketProbes, AddXdpProbes, AddUringProbes,
+        AddProcessProbes, AddDetourProbes, AddInFrontProbes, AddBehindProbes, AddSignallingProbes, AddInboundProbes}) {
     add(table);
   }
   return table;

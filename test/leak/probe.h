@@ -58,6 +58,7 @@ void AddUringProbes(ProbeTable& table);
 void AddProcessProbes(ProbeTable& table);
 void AddDetourProbes(ProbeTable& table);
 void AddInFrontProbes(ProbeTable& table);
+void AddBehindProbes(ProbeTable& table);
 void AddSignallingProbes(ProbeTable& table);
 void AddInboundProbes(ProbeTable& table);
 

@@ -16,26 +16,11 @@
 #include "common/unique_fd.h"
 #include "test/leak/probe.h"
 #include "test/leak/shell_probe.h"
+#include "test/leak/small_programs.h"
 #include "test/leak/sockets.h"
 
 namespace bulkhead::leak {
 namespace {
-
-constexpr bpf_insn kExit = {.code = BPF_JMP | BPF_EXIT};
-
-bpf_insn SetRegister(uint8_t number, int32_t value) {
-  bpf_insn set{};
-  set.code = BPF_ALU64 | BPF_MOV | BPF_K;
-  set.dst_reg = number & 0xf;
-  set.imm = value;
-  return set;
-}
-
-absl::StatusOr<UniqueFd> LoadProgram(bpf_prog_type type, const std::vector<bpf_insn>& instructions) {
-  UniqueFd fd(bpf_prog_load(type, "lk_in_front", "GPL", instructions.data(), instructions.size(), nullptr));
-  if (!fd.valid()) return ErrnoToStatus(errno, "load a BPF program");
-  return fd;
-}
 
 // return bpf_redirect(kInterface, 0)
 absl::StatusOr<UniqueFd> LoadRedirect() {
@@ -106,37 +91,9 @@ class XdpAnswerProbe : public Probe {
 };
 
 // A filter in front of the wall's on the interface. Of one priority's bpf filters the newest is asked first.
-class PassingFilter {
+class PassingFilter : public AttachedFilter {
  public:
-  PassingFilter() {
-    hook_.sz = sizeof(hook_);
-    hook_.ifindex = static_cast<int>(if_nametoindex(kInterface));
-    hook_.attach_point = BPF_TC_EGRESS;
-  }
-  ~PassingFilter() {
-    bpf_tc_opts options = Options();
-    bpf_tc_detach(&hook_, &options);
-  }
-
-  absl::Status Attach(int program) {
-    const int made = bpf_tc_hook_create(&hook_);  // there is one where the wall has its filter
-    if (made != 0 && made != -EEXIST) return ErrnoToStatus(-made, "make the clsact queueing discipline");
-    bpf_tc_opts options = Options();
-    options.prog_fd = program;
-    const int error = bpf_tc_attach(&hook_, &options);
-    return error == 0 ? absl::OkStatus() : ErrnoToStatus(-error, "attach a tc filter");
-  }
-
- private:
-  static bpf_tc_opts Options() {
-    bpf_tc_opts options{};
-    options.sz = sizeof(options);
-    options.handle = 1;
-    options.priority = 1;
-    return options;
-  }
-
-  bpf_tc_hook hook_{};
+  PassingFilter() : AttachedFilter(BPF_TC_EGRESS, 1) {}
 };
 
 // A tcx program (Linux 6.6) at the head of the interface's list, which is asked before every tc filter. This libbpf

@@ -1,11 +1,15 @@
 // Raw sockets and ICMP: protocols without ports, and packets that the sender writes himself.
+#include <arpa/inet.h>
 #include <netinet/icmp6.h>
 #include <netinet/ip.h>
 #include <netinet/ip_icmp.h>
+#include <netinet/tcp.h>
 #include <netinet/udp.h>
 
+#include <cerrno>
 #include <functional>
 
+#include "common/errno_status.h"
 #include "common/status_macros.h"
 #include "test/leak/probe.h"
 #include "test/leak/sockets.h"
@@ -94,6 +98,43 @@ std::string WithOptions(const Shot& shot) {
   return packet;
 }
 
+// A connection that this host pretends to receive: whoever listens answers the address that the SYN claims to come
+// from.
+class PretendedInboundProbe : public Probe {
+ public:
+  absl::Status Attempt(const Shot& shot) override {
+    ASSIGN_OR_RETURN(listener_, OpenSocket(AF_INET, SOCK_STREAM, 0));
+    const Endpoint own = MakeEndpoint(kOwnAddress4, shot.port);
+    if (bind(listener_.get(), own.get(), own.length) != 0 || listen(listener_.get(), 1) != 0) {
+      return ErrnoToStatus(errno, "listen");
+    }
+    ASSIGN_OR_RETURN(const UniqueFd raw, OpenSocket(AF_INET, SOCK_RAW, IPPROTO_RAW));
+    return SendTo(raw.get(), Syn(shot), own);
+  }
+
+ private:
+  static std::string Syn(const Shot& shot) {
+    iphdr ip{};
+    ip.version = 4;
+    ip.ihl = sizeof(ip) / 4;
+    ip.ttl = 64;
+    ip.protocol = IPPROTO_TCP;
+    inet_pton(AF_INET, kPeer4, &ip.saddr);
+    inet_pton(AF_INET, kOwnAddress4, &ip.daddr);
+    tcphdr tcp{};
+    tcp.source = tcp.dest = htons(shot.port);
+    tcp.seq = htonl(1);
+    tcp.doff = sizeof(tcp) / 4;
+    tcp.syn = 1;
+    tcp.window = htons(1024);
+    const uint16_t pseudo[] = {htons(IPPROTO_TCP), htons(sizeof(tcp))};
+    tcp.check = Checksum(Bytes(ip.saddr) + Bytes(ip.daddr) + Bytes(pseudo) + Bytes(tcp));
+    return Bytes(ip) + Bytes(tcp);
+  }
+
+  UniqueFd listener_;
+};
+
 ProbeFactory Raw(RawProbe::Way way) {
   return [way] { return std::make_unique<RawProbe>(way); };
 }
@@ -111,6 +152,7 @@ void AddRawProbes(ProbeTable& table) {
   table["raw_own_header"] = Raw({.protocol = IPPROTO_RAW, .build = OwnHeader});
   table["raw_forged_source"] = Raw({.protocol = IPPROTO_RAW, .build = ForgedSource});
   table["raw_later_fragment"] = Raw({.protocol = IPPROTO_RAW, .build = LaterFragment});
+  table["pretended_inbound"] = [] { return std::make_unique<PretendedInboundProbe>(); };
   table["raw_ip_options"] = Raw({.protocol = IPPROTO_RAW, .build = WithOptions});
 }
 

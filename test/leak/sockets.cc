@@ -40,7 +40,8 @@ Endpoint MakeEndpoint(const std::string& address, uint16_t port) {
   if (inet_pton(AF_INET6, address.c_str(), &v6->sin6_addr) != 1) abort();
   v6->sin6_family = AF_INET6;
   v6->sin6_port = htons(port);
-  if (IN6_IS_ADDR_LINKLOCAL(&v6->sin6_addr)) v6->sin6_scope_id = if_nametoindex(kInterface);
+  if (IN6_IS_ADDR_LINKLOCAL(&v6->sin6_addr) || IN6_IS_ADDR_MC_LINKLOCAL(&v6->sin6_addr))
+    v6->sin6_scope_id = if_nametoindex(kInterface);
   endpoint.length = sizeof(*v6);
   return endpoint;
 }

@@ -13,7 +13,7 @@
 #define BH_ASSERT(condition) _Static_assert(condition, #condition)
 #endif
 
-#define BH_ABI_VERSION 6
+#define BH_ABI_VERSION 7
 
 /* Capacities. What happens when one is full stands beside it. */
 #define BH_SLOTS 2                  /* the set in force and the one being filled */
@@ -30,8 +30,10 @@
 #define BH_MAX_CONTROL_PLANE 256    /* refused at SetControlPlane */
 #define BH_MAX_LOCAL_ADDRESSES 4096 /* further own addresses lose the clean EPERM's exception, not the wall's */
 #define BH_MAX_FLOWS 16384          /* least recently used flow forgotten: its replies are dropped */
-#define BH_MAX_GUARDED 1024          /* further interfaces can be moved from under the wall; reported as degraded */
-#define BH_MAX_FORWARDED 65536      /* least recently used forwarded connection forgotten: counts as opened from inside */
+#define BH_MAX_GUARDED 1024         /* further interfaces can be moved from under the wall; reported as degraded */
+#define BH_MAX_NEAR 4096            /* with more gateways address resolution is not judged; reported as degraded */
+#define BH_MAX_HEARD 65536          /* least recently heard address forgotten: not asked for until it is heard again */
+#define BH_MAX_ARRIVALS 65536       /* least recently used connection from outside forgotten: counts as opened from inside */
 #define BH_MAX_LISTENERS 65536      /* further listeners: their old connections count as outbound */
 #define BH_MAX_CUTS 4096            /* least recently seen destination of a shadow forgotten */
 #define BH_MAX_TREE 65536            /* further members of a tree that is killed are found by walking, not at their fork */
@@ -99,6 +101,7 @@ enum bh_counter {
 	BH_FAIL_POLICY_STAT,      /* hit not counted for its policy */
 	BH_FAIL_EVENT,            /* event dropped: ring buffer full */
 	BH_DROP_INTERFACE,        /* dropped on an interface: no socket of this host sent it so */
+	BH_DROP_RESOLUTION,       /* ARP or neighbour discovery that says what it has no business to */
 	BH_FAIL_CUT,              /* what a shadow would cut was not listed */
 	BH_FAIL_LIST,             /* allow-lists not found: what they name is refused, scopes that nobody can tell pass */
 	BH_FAIL_LEARN,            /* a file that ran was not learned: the list is full */
@@ -203,7 +206,8 @@ struct bh_host {
 	__u64 sensor_cgroup; /* id of the sensor's own cgroup; 0: none */
 	__u64 netns_cookie;  /* of the network namespace that bh_local describes */
 	__u32 scope_level;   /* depth of scope_cgroup below the root */
-	__u8 kill_connect;   /* a hook that can kill in tcp_connect is attached */
+	__u8 kill_connect : 1; /* a hook that can kill in tcp_connect is attached */
+	__u8 arrivals : 1;     /* what comes from outside has been recorded in bh_arrivals for a while */
 	__u8 deny_exec;      /* a hook that can refuse an exec is attached */
 	__u16 abi;           /* BH_ABI_VERSION of the sensor that wrote this */
 };
@@ -250,7 +254,8 @@ struct bh_socket_mark {
 	__u16 local_port;
 	__u32 serial; /* of the set whose rule it was; 0: none */
 	__u8 origin;  /* enum bh_origin */
-	__u8 zero[3];
+	__u8 outside; /* BH_ORIGIN_PASSIVE: its first packet came through a guarded interface, or nobody could tell */
+	__u8 zero[2];
 };
 
 /* A datagram flow that a rule allowed; key of bh_flows, value is the time of the last packet (CLOCK_MONOTONIC, ns). */
@@ -264,7 +269,7 @@ struct bh_flow_key {
 	__u8 zero;
 };
 
-/* Key of bh_ctrl and, with port 0, of bh_local. */
+/* Key of bh_ctrl and, with port 0, of bh_local, bh_if_near, bh_if_own and bh_if_heard. */
 struct bh_endpoint {
 	__u8 address[16];
 	__u16 port;
@@ -417,7 +422,7 @@ BH_ASSERT(offsetof(struct bh_config, enforced_at) == 80);
 BH_ASSERT(offsetof(struct bh_config, contain_expires) == 88 && offsetof(struct bh_config, isolate_expires) == 96);
 BH_ASSERT(offsetof(struct bh_config, scoped_walls) == 108 && offsetof(struct bh_config, scoped) == 112);
 BH_ASSERT(offsetof(struct bh_config, rules) == 752);
-BH_ASSERT(sizeof(struct bh_host) == 32 && offsetof(struct bh_host, kill_connect) == 28);
+BH_ASSERT(sizeof(struct bh_host) == 32 && offsetof(struct bh_host, deny_exec) == 29);
 BH_ASSERT(sizeof(struct bh_rule_key) == 20 && offsetof(struct bh_rule_key, address) == 4);
 BH_ASSERT(sizeof(struct bh_host_head) == 32 && offsetof(struct bh_host_head, sensor_cgroup) == 8);
 BH_ASSERT(offsetof(struct bh_host, sensor_cgroup) == 8 && offsetof(struct bh_host, abi) == 30);

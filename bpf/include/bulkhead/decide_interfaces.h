@@ -25,8 +25,8 @@ BH_PURE __u8 bh_is_own(const struct bh_flow *flow, const struct bh_peer *peer)
 	return 1;
 }
 
-/* IP is judged. Of the rest only what a link needs to stay up leaves: address resolution, and LACP (IEEE 802.1AX) to the group
- * address that no switch forwards; without it a bond, and the control plane with it, would be lost after 90 s. */
+/* IP and ARP (decide_resolution.h) are judged. Of the rest only LACP (IEEE 802.1AX) leaves, to the group address that no switch
+ * forwards: without it a bond, and the control plane with it, would be lost after 90 s. */
 #define BH_ETHER_IPV4 0x0800
 #define BH_ETHER_ARP 0x0806
 #define BH_ETHER_VLAN 0x8100
@@ -34,7 +34,7 @@ BH_PURE __u8 bh_is_own(const struct bh_flow *flow, const struct bh_peer *peer)
 #define BH_ETHER_IPV6 0x86dd
 #define BH_ETHER_VLAN_OUTER 0x88a8
 
-enum bh_frame_kind { BH_FRAME_OTHER = 0, BH_FRAME_IP = 1, BH_FRAME_LINK = 2 };
+enum bh_frame_kind { BH_FRAME_OTHER = 0, BH_FRAME_IP = 1, BH_FRAME_LINK = 2, BH_FRAME_ARP = 3 };
 
 BH_PURE __u8 bh_is_slow_group(const __u8 *mac)
 {
@@ -46,7 +46,7 @@ BH_PURE __u8 bh_frame_kind(__u16 ether_type, const __u8 *mac)
 {
 	switch (ether_type) {
 	case BH_ETHER_ARP:
-		return BH_FRAME_LINK;
+		return BH_FRAME_ARP;
 	case BH_ETHER_SLOW:
 		return bh_is_slow_group(mac) ? BH_FRAME_LINK : BH_FRAME_OTHER;
 	case BH_ETHER_IPV4:

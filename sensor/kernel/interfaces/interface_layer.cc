@@ -8,11 +8,17 @@
 #include "bulkhead/abi.h"
 #include "common/log.h"
 #include "sensor/kernel/bpf_map.h"
+#include "sensor/kernel/interfaces/foreign_filters.h"
 #include "sensor/kernel/interfaces/physical_interfaces.h"
 #include "sensor/kernel/interfaces/xdp_programs.h"
 #include "sensor/kernel/network_namespaces.h"
 
 namespace bulkhead::sensor {
+namespace {
+
+constexpr int kLoopback = 1;  // its index in every network namespace: the kernel makes it first
+
+}  // namespace
 
 InterfaceLayer::InterfaceLayer(const std::string& pin_directory, bool host_wide)
     : directory_(pin_directory), host_wide_(host_wide) {
@@ -22,7 +28,11 @@ InterfaceLayer::InterfaceLayer(const std::string& pin_directory, bool host_wide)
   }
   absl::StatusOr<std::unique_ptr<InterfaceWall>> opened = InterfaceWall::Open(pin_directory, &PhysicalInterfaces);
   problem_ = std::string(opened.status().message());
-  if (opened.ok()) wall_ = *std::move(opened);
+  if (!opened.ok()) return;
+  wall_ = *std::move(opened);
+  absl::StatusOr<ResolutionLists> lists = ResolutionLists::Open(pin_directory);
+  following_problem_ = std::string(lists.status().message());
+  if (lists.ok()) lists_ = *std::move(lists);
 }
 
 absl::Status InterfaceLayer::Attach() {
@@ -59,6 +69,18 @@ Mechanism InterfaceLayer::mechanism() const {
   return {"tc_interfaces", problem_.empty(), problem_};
 }
 
+void InterfaceLayer::TakeNeighbours() {
+  if (lists_.has_value()) lists_->TakeNeighbours(PhysicalInterfaces());
+}
+
+std::vector<std::string> InterfaceLayer::Follow(const std::vector<bh_endpoint>& own,
+                                                const std::vector<bh_endpoint>& control_plane) {
+  if (!lists_.has_value()) return {};
+  absl::StatusOr<std::vector<std::string>> fresh = lists_->Follow(own, control_plane);
+  following_problem_ = std::string(fresh.status().message());
+  return fresh.ok() ? *std::move(fresh) : std::vector<std::string>();
+}
+
 void InterfaceLayer::Describe(ObservedState* observed) const {
   if (host_wide_ && !problem_.empty() && (observed->contained || observed->isolated)) {
     observed->degraded.push_back(
@@ -67,6 +89,15 @@ void InterfaceLayer::Describe(ObservedState* observed) const {
   if (!moving_problem_.empty() && (observed->contained || observed->isolated)) {
     observed->degraded.push_back(
         absl::StrCat("interfaces can be moved to another network namespace, where no wall is: ", moving_problem_));
+  }
+  const bool walled = host_wide_ && (observed->contained || observed->isolated);
+  if (walled && lists_.has_value() && !lists_->problem().empty()) {
+    observed->degraded.push_back(
+        absl::StrCat("ARP and neighbour discovery may ask for every address: ", lists_->problem()));
+  }
+  if (walled && !following_problem_.empty()) {
+    observed->degraded.push_back(
+        absl::StrCat("the way to the control plane is not followed, and may get lost: ", following_problem_));
   }
   taken_.Describe(observed);
   if (wall_ == nullptr) return;
@@ -78,10 +109,11 @@ void InterfaceLayer::ClearTheWay() {
   if (!host_wide_) return;
   const size_t before = taken_.done.size();
   taken_.left.clear();
-  const absl::Status first = wall_ == nullptr || !attached_ ? absl::OkStatus() : wall_->ComeFirst(&taken_);
+  const absl::Status first = wall_ == nullptr || !attached_ ? absl::OkStatus() : wall_->StandAlone(&taken_);
   const absl::Status walked = InEachNamespace(Scope(), [this] {
     DetachXdp(&taken_);
-    return absl::OkStatus();
+    // Everybody may send on loopback, so a filter there could make anything of it: a packet from outside, say.
+    return TakeForeignFilters(kLoopback, "lo", std::nullopt, &taken_).status();
   });
   for (const absl::Status& status : {first, walked}) {
     if (!status.ok()) taken_.left.push_back(absl::StrCat("what others put before the wall: ", status.message()));

@@ -2,12 +2,14 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "sensor/domain/observed_state.h"
 #include "sensor/kernel/interfaces/interface_wall.h"
+#include "sensor/kernel/interfaces/resolution_lists.h"
 
 namespace bulkhead::sensor {
 
@@ -22,6 +24,8 @@ class InterfaceLayer {
   // Puts the filters in place of those of an earlier sensor. OK also where there is no such wall.
   absl::Status Attach();
 
+  // Are the filters there?
+  bool guards() const { return attached_ && problem_.empty(); }
   // For Capabilities: "tc_interfaces".
   Mechanism mechanism() const;
 
@@ -29,10 +33,15 @@ class InterfaceLayer {
   void Describe(ObservedState* observed) const;
 
   // Behind a wall on the whole host: takes away what others attached where packets pass before the wall, or past it;
-  // see InterfaceWall::ComeFirst and DetachXdp.
+  // see InterfaceWall::StandAlone, TakeForeignFilters and DetachXdp.
   void ClearTheWay();
   // Forgets what was taken away; for a new order.
   void Reset() { taken_ = Ended(); }
+  // Takes the neighbours that this host may ask for behind the wall that is about to rise; see ResolutionLists.
+  void TakeNeighbours();
+  // See ResolutionLists::Follow.
+  std::vector<std::string> Follow(const std::vector<bh_endpoint>& own, const std::vector<bh_endpoint>& control_plane);
+
   // Says what was repaired.
   std::vector<std::string> Repair();
 
@@ -46,7 +55,9 @@ class InterfaceLayer {
   const bool host_wide_;
   bool attached_ = false;
   std::unique_ptr<InterfaceWall> wall_;
+  std::optional<ResolutionLists> lists_;  // of the wall
   std::string problem_;                   // why there is no wall; empty when it works
+  std::string following_problem_;         // why the neighbours are not followed; empty when they are
   std::string moving_problem_;            // why interfaces can be moved from under it; empty when they cannot
   Ended taken_;                           // since the order
 };

@@ -12,7 +12,7 @@
 #include "common/errno_status.h"
 #include "common/status_macros.h"
 #include "interfaces.skel.h"
-#include "sensor/kernel/interfaces/egress_order.h"
+#include "sensor/kernel/interfaces/foreign_filters.h"
 
 namespace bulkhead::sensor {
 namespace {
@@ -113,16 +113,11 @@ absl::StatusOr<std::vector<std::string>> InterfaceWall::Maintain() {
   return repaired;
 }
 
-absl::Status InterfaceWall::ComeFirst(Ended* ended) {
+absl::Status InterfaceWall::StandAlone(Ended* ended) {
   for (const int interface : guarded_) {
-    DetachTcx(interface, NameOf(interface), ended);
-    ASSIGN_OR_RETURN(const bool first, IsFirstFilter(interface, kPriority, kHandle));
-    if (first) continue;
-    Filter filter = FilterOn(interface, static_cast<bpf_tc_attach_point>(BPF_TC_INGRESS | BPF_TC_EGRESS));
-    (void)bpf_tc_hook_destroy(&filter.hook);  // there may be none
-    RETURN_IF_ERROR(AttachTo(interface));
-    ended->done.push_back(
-        absl::StrCat("removed the tc filters on ", NameOf(interface), ": one of them was asked before the wall"));
+    ASSIGN_OR_RETURN(const bool gone,
+                     TakeForeignFilters(interface, NameOf(interface), OwnFilter{kPriority, kHandle}, ended));
+    if (gone) RETURN_IF_ERROR(AttachTo(interface));
   }
   return absl::OkStatus();
 }

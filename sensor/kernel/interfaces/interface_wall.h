@@ -33,10 +33,9 @@ class InterfaceWall {
   // somebody took a filter away. Says what it repaired. Fails where the kernel has no clsact.
   absl::StatusOr<std::vector<std::string>> Maintain();
 
-  // Takes away what egress asks before our filter: it could let by what we deny. tcx programs are detached; where a
-  // filter of others is first, the interface's clsact goes with all its filters, and ours comes back alone. Adds what
-  // it did.
-  absl::Status ComeFirst(Ended* ended);
+  // Takes away every filter of others: one that is asked before ours could let by what we deny, one that is asked after
+  // it could change what we let by. Adds what it did; see TakeForeignFilters.
+  absl::Status StandAlone(Ended* ended);
 
   // The interfaces that Maintain saw, by index.
   const std::vector<int>& guarded() const { return guarded_; }

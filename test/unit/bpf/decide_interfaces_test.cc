@@ -60,7 +60,7 @@ TEST_CASE("only IP is judged; only what keeps a link up leaves besides") {
   CHECK(bh_frame_kind(0x86dd, kSomebody) == BH_FRAME_IP);
   CHECK(bh_frame_kind(0x8100, kSomebody) == BH_FRAME_IP);
   CHECK(bh_frame_kind(0x88a8, kSomebody) == BH_FRAME_IP);
-  CHECK(bh_frame_kind(0x0806, kSomebody) == BH_FRAME_LINK);
+  CHECK(bh_frame_kind(0x0806, kSomebody) == BH_FRAME_ARP);
   CHECK(bh_frame_kind(0x8809, kLacpGroup) == BH_FRAME_LINK);
   CHECK(bh_frame_kind(0x8809, kSomebody) == BH_FRAME_OTHER);
   for (const uint16_t other : {0x0000, 0x0004, 0x8864, 0x88b5, 0x88cc, 0x22f0, 0xffff}) {

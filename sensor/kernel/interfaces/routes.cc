@@ -1,0 +1,115 @@
+// Reads routes from rtnetlink.
+#include "sensor/kernel/interfaces/routes.h"
+
+#include <linux/rtnetlink.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <array>
+#include <cstring>
+#include <optional>
+
+#include "common/status_macros.h"
+#include "sensor/kernel/bpf_map.h"
+#include "sensor/kernel/interfaces/rtnetlink.h"
+
+namespace bulkhead::sensor {
+namespace {
+
+constexpr size_t kIpv4Bytes = sizeof(in_addr);
+constexpr size_t kIpv6Bytes = sizeof(in6_addr);
+constexpr size_t kMappedAt = kIpv6Bytes - kIpv4Bytes;  // of an IPv4 address in a mapped one
+
+// Nothing when it is no address of either family.
+std::optional<bh_endpoint> ToEndpoint(const void* address, size_t bytes) {
+  bh_endpoint endpoint{};
+  if (bytes == kIpv4Bytes) {
+    endpoint.address[kMappedAt - 2] = endpoint.address[kMappedAt - 1] = 0xff;
+    std::memcpy(endpoint.address + kMappedAt, address, kIpv4Bytes);
+  } else if (bytes == kIpv6Bytes) {
+    std::memcpy(endpoint.address, address, kIpv6Bytes);
+  } else {
+    return std::nullopt;
+  }
+  return endpoint;
+}
+
+void Add(const void* address, size_t bytes, std::vector<bh_endpoint>* found) {
+  const std::optional<bh_endpoint> endpoint = ToEndpoint(address, bytes);
+  if (endpoint.has_value() && !Holds(*found, *endpoint)) found->push_back(*endpoint);
+}
+
+int TakeHop(const nlattr* attribute, void* data);
+
+// The next hops of one route; each may have attributes of its own.
+void TakeHops(const nlattr* all, std::vector<bh_endpoint>* found) {
+  const auto* hop = static_cast<const rtnexthop*>(mnl_attr_get_payload(all));
+  int left = mnl_attr_get_payload_len(all);
+  while (RTNH_OK(hop, left)) {
+    mnl_attr_parse_payload(RTNH_DATA(hop), hop->rtnh_len - RTNH_LENGTH(0), &TakeHop, found);
+    left -= static_cast<int>(RTNH_ALIGN(hop->rtnh_len));
+    hop = RTNH_NEXT(hop);
+  }
+}
+
+int TakeHop(const nlattr* attribute, void* data) {
+  auto* found = static_cast<std::vector<bh_endpoint>*>(data);
+  const auto* payload = static_cast<const char*>(mnl_attr_get_payload(attribute));
+  const size_t bytes = mnl_attr_get_payload_len(attribute);
+  switch (mnl_attr_get_type(attribute)) {
+    case RTA_GATEWAY:
+      Add(payload, bytes, found);
+      break;
+    case RTA_VIA:  // a gateway of the other family
+      if (bytes > sizeof(rtvia)) Add(payload + sizeof(rtvia), bytes - sizeof(rtvia), found);
+      break;
+    case RTA_MULTIPATH:
+      TakeHops(attribute, found);
+      break;
+    default:
+      break;
+  }
+  return MNL_CB_OK;
+}
+
+int TakeRoute(const nlmsghdr* message, void* data) {
+  return mnl_attr_parse(message, sizeof(rtmsg), &TakeHop, data);
+}
+
+// A request about routes; its attributes are still to come.
+nlmsghdr* StartRequest(void* buffer, uint16_t flags, uint8_t family) {
+  nlmsghdr* const request = mnl_nlmsg_put_header(buffer);
+  request->nlmsg_type = RTM_GETROUTE;
+  request->nlmsg_flags = NLM_F_REQUEST | flags;
+  static_cast<rtmsg*>(mnl_nlmsg_put_extra_header(request, sizeof(rtmsg)))->rtm_family = family;
+  return request;
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<bh_endpoint>> Gateways() {
+  std::vector<bh_endpoint> found;
+  for (const uint8_t family : {AF_INET, AF_INET6}) {
+    std::array<char, 256> buffer;
+    nlmsghdr* const request = StartRequest(buffer.data(), NLM_F_DUMP, family);
+    RETURN_IF_ERROR(AskRtnetlink(request, "read this host's routes", &TakeRoute, &found));
+  }
+  return found;
+}
+
+absl::StatusOr<bh_endpoint> NextHop(const bh_endpoint& remote) {
+  const bool ipv4 = IN6_IS_ADDR_V4MAPPED(reinterpret_cast<const in6_addr*>(remote.address));
+  std::array<char, 256> buffer;
+  nlmsghdr* const request = StartRequest(buffer.data(), 0, ipv4 ? AF_INET : AF_INET6);
+  auto* const route = static_cast<rtmsg*>(mnl_nlmsg_get_payload(request));
+  route->rtm_dst_len = static_cast<unsigned char>(8 * (ipv4 ? kIpv4Bytes : kIpv6Bytes));
+  mnl_attr_put(request, RTA_DST, ipv4 ? kIpv4Bytes : kIpv6Bytes, remote.address + (ipv4 ? kMappedAt : 0));
+  std::vector<bh_endpoint> found;
+  RETURN_IF_ERROR(AskRtnetlink(request, "ask for the way to the control plane", &TakeRoute, &found));
+  if (!found.empty()) return found.front();
+  bh_endpoint on_link = remote;
+  on_link.port = 0;
+  return on_link;
+}
+
+}  // namespace bulkhead::sensor
