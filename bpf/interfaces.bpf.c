@@ -21,7 +21,7 @@
  *
  * Does not stop: packet sockets with PACKET_QDISC_BYPASS and AF_XDP (frames.bpf.c does), netpoll and pktgen (their modules are
  * unloaded, sensor/kernel/kernel_senders), XDP programs and filters of others that are asked first (refused by frames.bpf.c, taken
- * away by sensor/kernel/interfaces); interfaces that appear, until the sensor sees them (within a second); what arrives and is
+ * away by sensor/kernel/interfaces); interfaces that appear, until the sensor has heard of them (milliseconds); what arrives and is
  * forwarded inwards: only its answers are cut.
  *
  * On failure: closed. A published set that cannot be read denies every frame. Nothing published: open. */

@@ -53,7 +53,8 @@ absl::Status Loop::Run() {
 absl::Status Loop::Watch() {
   epoll_.Reset(epoll_create1(EPOLL_CLOEXEC));
   if (!epoll_.valid()) return ErrnoToStatus(errno, "epoll_create1");
-  for (const int fd : {parts_.stop_fd, parts_.mailbox->fd(), parts_.datapath->event_fd()}) {
+  for (const int fd :
+       {parts_.stop_fd, parts_.mailbox->fd(), parts_.datapath->event_fd(), parts_.datapath->interface_fd()}) {
     if (fd < 0) continue;
     epoll_event event{};
     event.events = EPOLLIN;
@@ -71,7 +72,9 @@ void Loop::Wait(absl::Duration now) {
   std::array<epoll_event, 4> ready{};
   const int count = epoll_wait(epoll_.get(), ready.data(), ready.size(), static_cast<int>(millis));
   for (int i = 0; i < count; ++i) {
-    if (ready[static_cast<size_t>(i)].data.fd == parts_.stop_fd) stop_requested_ = true;
+    const int fd = ready[static_cast<size_t>(i)].data.fd;
+    if (fd == parts_.stop_fd) stop_requested_ = true;
+    if (fd == parts_.datapath->interface_fd()) TellRepaired(parts_.datapath->FollowInterfaces());
   }
 }
 
@@ -93,13 +96,17 @@ void Loop::HandleKernelEvents() {
   for (Event& event : parts_.datapath->DrainEvents(kMostEventsAtOnce)) parts_.events->Push(std::move(event));
 }
 
-void Loop::Maintain(absl::Duration now) {
-  next_maintenance_ = now + kMaintenanceInterval;
-  const std::vector<std::string> repaired = parts_.enforcer->Maintain();
+void Loop::TellRepaired(const std::vector<std::string>& repaired) {
   for (const std::string& text : repaired) {
     LogWarning("drift repaired", {{"what", text}});
     parts_.events->Push(Event{absl::Now(), EventKind::kDriftRepaired, "", 0, "", text});
   }
+}
+
+void Loop::Maintain(absl::Duration now) {
+  next_maintenance_ = now + kMaintenanceInterval;
+  const std::vector<std::string> repaired = parts_.enforcer->Maintain();
+  TellRepaired(repaired);
   const bool guard_changed = KeepGuard(now);
   const std::vector<std::string> ended = parts_.enforcer->TakeEndedLeases();
   for (const std::string& name : ended) LogInfo("lease ended; the kernel let go", {{"policy", name}});

@@ -3,7 +3,9 @@
 
 #include <csignal>
 #include <functional>
+#include <string>
 #include <variant>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "sensor/app/kill_worker.h"
@@ -46,6 +48,7 @@ class Loop {
   void Wait(absl::Duration now);
   void HandleMailbox(absl::Duration now);
   void HandleKernelEvents();
+  void TellRepaired(const std::vector<std::string>& repaired);
   void Maintain(absl::Duration now);
   bool KeepGuard(absl::Duration now);  // whether something changed
   void Stop();

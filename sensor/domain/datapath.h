@@ -68,6 +68,14 @@ class Datapath {
   // it repaired, in words.
   virtual absl::StatusOr<std::vector<std::string>> Maintain() = 0;
 
+  // A descriptor that is readable when an interface appeared or changed and FollowInterfaces is due; -1 when there is
+  // none.
+  virtual int interface_fd() const { return -1; }
+
+  // The part of Maintain that puts new interfaces behind the walls, for the time between its rounds: until then what a
+  // host forwards through such an interface passes no wall. Cheap. Returns what it repaired, in words.
+  virtual std::vector<std::string> FollowInterfaces() { return {}; }
+
   // What happened to the scopes of walls since the last call, in words: one appeared and its wall with it, went, or was
   // made anew. Then what the wall forbids there is still to be destroyed, and the wall is not proved.
   virtual std::vector<std::string> TakeScopeMoves() { return {}; }

@@ -42,6 +42,8 @@ class KernelDatapath : public Datapath {
   absl::Status SetControlPlane(const std::vector<ControlPlaneEndpoint>& endpoints) override;
   absl::StatusOr<ObservedState> Observe() override;
   absl::StatusOr<std::vector<std::string>> Maintain() override;
+  int interface_fd() const override { return interfaces_.news_fd(); }
+  std::vector<std::string> FollowInterfaces() override { return interfaces_.Repair(); }
   std::vector<ActiveProbe> Prove() override;
   std::vector<std::string> TakeScopeMoves() override { return std::exchange(scope_moves_, {}); }
   void DestroyForbidden() override;

@@ -85,6 +85,15 @@ class FakeDatapath : public sensor::Datapath {
     return std::exchange(scope_moves_, {});
   }
 
+  int interface_fd() const override { return interface_.get(); }
+
+  std::vector<std::string> FollowInterfaces() override {
+    absl::MutexLock lock(&mutex_);
+    uint64_t count;
+    (void)!read(interface_.get(), &count, sizeof(count));
+    return std::exchange(followed_, {});
+  }
+
   int event_fd() const override { return event_.get(); }
 
   std::vector<sensor::Event> DrainEvents(size_t) override {
@@ -104,6 +113,13 @@ class FakeDatapath : public sensor::Datapath {
   void RefusePath(std::string path) {
     absl::MutexLock lock(&mutex_);
     refused_path_ = std::move(path);
+  }
+  // An interface appears, and following it repairs this.
+  void AddInterface(std::string text) {
+    absl::MutexLock lock(&mutex_);
+    followed_.push_back(std::move(text));
+    const uint64_t one = 1;
+    (void)!write(interface_.get(), &one, sizeof(one));
   }
   void AddRepair(std::string text) {
     absl::MutexLock lock(&mutex_);
@@ -150,6 +166,7 @@ class FakeDatapath : public sensor::Datapath {
  private:
   sensor::Capabilities capabilities_;
   const UniqueFd event_{eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+  const UniqueFd interface_{eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
   mutable absl::Mutex mutex_;
   std::string refused_path_ ABSL_GUARDED_BY(mutex_);
   absl::Status apply_result_ ABSL_GUARDED_BY(mutex_);
@@ -157,6 +174,7 @@ class FakeDatapath : public sensor::Datapath {
   std::vector<sensor::ControlPlaneEndpoint> endpoints_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::string> scope_moves_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::string> repairs_ ABSL_GUARDED_BY(mutex_);
+  std::vector<std::string> followed_ ABSL_GUARDED_BY(mutex_);
   std::vector<sensor::Event> events_ ABSL_GUARDED_BY(mutex_);
   int applies_ ABSL_GUARDED_BY(mutex_) = 0;
   int destroyed_ ABSL_GUARDED_BY(mutex_) = 0;

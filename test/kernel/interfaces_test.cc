@@ -13,6 +13,7 @@
 #include <netinet/in.h>
 #include <netinet/ip.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 
 #include <algorithm>
 #include <cstring>
@@ -22,6 +23,7 @@
 #include "bulkhead/decide_in_front.h"
 #include "kernel/router_fixture.h"
 #include "sensor/kernel/bpf_map.h"
+#include "sensor/kernel/interfaces/interface_news.h"
 #include "sensor/kernel/interfaces/xdp_programs.h"
 
 namespace bulkhead::sensor {
@@ -351,6 +353,23 @@ TEST_CASE_METHOD(RouterFixture, "nor does it carry anything when its handshake w
   peer().Run("nft delete table ip bhrst");
   host_facts.arrivals = 0;
   REQUIRE_OK(facts->Update(&zero, &host_facts));
+}
+
+TEST_CASE_METHOD(RouterFixture, "a new interface is news at once", "[interfaces]") {
+  const absl::StatusOr<InterfaceNews> news = std::move(
+      *InNamespaceOf(host(), [] { return std::make_unique<absl::StatusOr<InterfaceNews>>(InterfaceNews::Open()); }));
+  REQUIRE_OK(news);
+  const auto told = [&news] {
+    pollfd waiting = {news->fd(), POLLIN, 0};
+    return poll(&waiting, 1, test::kMustNotComeMillis) == 1;
+  };
+  news->Drain();
+  CHECK_FALSE(told());
+  outsider().Run("ip link add bhx0 type veth peer name bhx1");
+  CHECK(told());
+  news->Drain();
+  CHECK_FALSE(told());
+  outsider().Run("ip link del bhx0");
 }
 
 TEST_CASE_METHOD(RouterFixture, "behind a wall nobody inside puts anything before it, or moves what it guards",

@@ -23,16 +23,21 @@ namespace {
 
 // ---- Reading ----
 
-// A dump about one interface. `parent`: of filters.
-absl::Status Dump(uint16_t type, int interface, uint32_t parent, mnl_cb_t take, void* data) {
+// `flags`: NLM_F_* beside NLM_F_REQUEST.
+absl::Status Ask(uint16_t type, uint16_t flags, int interface, uint32_t parent, mnl_cb_t take, void* data) {
   std::array<char, 256> buffer;
   nlmsghdr* const request = mnl_nlmsg_put_header(buffer.data());
   request->nlmsg_type = type;
-  request->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+  request->nlmsg_flags = NLM_F_REQUEST | flags;
   auto* const traffic = static_cast<tcmsg*>(mnl_nlmsg_put_extra_header(request, sizeof(tcmsg)));
   traffic->tcm_ifindex = interface;
   traffic->tcm_parent = parent;
-  return AskRtnetlink(request, "read the traffic control of an interface", take, data);
+  return AskRtnetlink(request, "the traffic control of an interface", take, data);
+}
+
+// A dump about one interface. `parent`: of filters.
+absl::Status Dump(uint16_t type, int interface, uint32_t parent, mnl_cb_t take, void* data) {
+  return Ask(type, NLM_F_DUMP, interface, parent, take, data);
 }
 
 struct FilterSearch {
@@ -122,14 +127,7 @@ absl::Status RemoveClsact(int interface) {
 }
 
 absl::Status RemoveRootDiscipline(int interface) {
-  std::array<char, 256> buffer;
-  nlmsghdr* const request = mnl_nlmsg_put_header(buffer.data());
-  request->nlmsg_type = RTM_DELQDISC;
-  request->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
-  auto* const traffic = static_cast<tcmsg*>(mnl_nlmsg_put_extra_header(request, sizeof(tcmsg)));
-  traffic->tcm_ifindex = interface;
-  traffic->tcm_parent = TC_H_ROOT;
-  return AskRtnetlink(request, "remove the queueing discipline of an interface", nullptr, nullptr);
+  return Ask(RTM_DELQDISC, NLM_F_ACK, interface, TC_H_ROOT, nullptr, nullptr);
 }
 
 }  // namespace

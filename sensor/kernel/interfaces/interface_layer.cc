@@ -33,6 +33,8 @@ InterfaceLayer::InterfaceLayer(const std::string& pin_directory, bool host_wide)
   absl::StatusOr<ResolutionLists> lists = ResolutionLists::Open(pin_directory);
   following_problem_ = std::string(lists.status().message());
   if (lists.ok()) lists_ = *std::move(lists);
+  absl::StatusOr<InterfaceNews> news = InterfaceNews::Open();
+  if (news.ok()) news_ = *std::move(news);
 }
 
 absl::Status InterfaceLayer::Attach() {
@@ -122,6 +124,7 @@ void InterfaceLayer::ClearTheWay() {
 }
 
 std::vector<std::string> InterfaceLayer::Repair() {
+  if (news_.has_value()) news_->Drain();  // before looking, so that what comes meanwhile is looked at again
   if (wall_ == nullptr || !attached_) return {};
   absl::StatusOr<std::vector<std::string>> repaired = wall_->Maintain();
   problem_ = ProblemAfter(repaired.status());

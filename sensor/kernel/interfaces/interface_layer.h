@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "sensor/domain/observed_state.h"
+#include "sensor/kernel/interfaces/interface_news.h"
 #include "sensor/kernel/interfaces/interface_wall.h"
 #include "sensor/kernel/interfaces/resolution_lists.h"
 
@@ -45,6 +46,9 @@ class InterfaceLayer {
   // Says what was repaired.
   std::vector<std::string> Repair();
 
+  // Readable when an interface appeared or changed, and Repair is due; -1 where nobody needs to know.
+  int news_fd() const { return news_.has_value() ? news_->fd() : -1; }
+
  private:
   // Why there is no wall after opening or maintaining it ended so; empty when it works.
   std::string ProblemAfter(const absl::Status& status) const;
@@ -56,6 +60,7 @@ class InterfaceLayer {
   bool attached_ = false;
   std::unique_ptr<InterfaceWall> wall_;
   std::optional<ResolutionLists> lists_;  // of the wall
+  std::optional<InterfaceNews> news_;     // without it a new interface is seen at the next round
   std::string problem_;                   // why there is no wall; empty when it works
   std::string following_problem_;         // why the neighbours are not followed; empty when they are
   std::string moving_problem_;            // why interfaces can be moved from under it; empty when they cannot

@@ -101,6 +101,10 @@ TEST_CASE("events from the kernel and repaired drift reach the control plane") {
   batch = server.Next(Request::kEventBatch);
   REQUIRE(batch.has_value());
   CHECK(batch->event_batch().events(0).kind() == v1::EVENT_KIND_DRIFT_REPAIRED);
+  host.kernel.AddInterface("a filter on a new interface");
+  batch = server.Next(Request::kEventBatch);
+  REQUIRE(batch.has_value());
+  CHECK(batch->event_batch().events(0).detail() == "a filter on a new interface");
 }
 
 TEST_CASE("the sensor reconnects when the control plane comes back, and takes what it missed") {
