@@ -144,12 +144,14 @@ class GuardTest(unittest.TestCase):
 
     def test_moving_the_sensor_while_a_wall_goes_up_does_not_take_it_down(self):
         """The wall knows the sensor's sockets by its cgroup, out of which root can move it."""
-        self.inside("mkdir -p /sys/fs/cgroup/elsewhere; (for i in $(seq 500); do cat /root/sensor.pid >/sys/fs/cgroup/elsewhere/cgroup.procs; "
-                    "busybox usleep 20000; done) 2>/dev/null & true")
+        self.inside("mkdir -p /sys/fs/cgroup/elsewhere; (until [ -e /root/moved-enough ]; do "
+                    "cat /root/sensor.pid >/sys/fs/cgroup/elsewhere/cgroup.procs; busybox usleep 20000; done) 2>/dev/null & true")
         self.control_plane.ctl("sensor", "isolate", "guest", "--wait", "--timeout", PATIENCE)
         self.assert_refused(self.connect_from_inside(), "Operation not permitted")
         self.control_plane.ctl("sensor", "release", "guest", "--wait", "--timeout", PATIENCE)
+        self.inside("touch /root/moved-enough")  # or the next tests find a sensor that is still being moved
         eventually("the sensor is at home", lambda: self.inside(f"grep -qx $(cat /root/sensor.pid) {CGROUP}/cgroup.procs")[0] == 0)
+        self.wait_for_guard("GUARD_STATE_UP")
 
     def test_stop_needs_an_order(self):
         for name in ("TERM", "KILL", "STOP"):
