@@ -7,7 +7,7 @@
 #include "bulkhead/decide_resolution.h"
 
 /* Gateways, what is on the way to the control plane, and what bonds watch -> 1; port 0. Written by the sensor. The unspecified IPv6
- * address in it says that the sensor could not tell, and everything may be asked for. */
+ * address in it says that the sensor could not tell, or that an interface is no Ethernet: nothing is judged then. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, BH_MAX_NEAR);
@@ -75,19 +75,26 @@ static long bh_rule_about_step(__u32 index, struct bh_rule_about *about)
 /* Who has flow->remote, as far as the wall asks: enum bh_known. Not static: see bh_rules_allow. */
 __noinline int bh_known_as(const struct bh_flow *flow, __u32 slot, __u8 wall)
 {
-	struct bh_endpoint address = {}, nobody = {};
 	struct bh_rule_about about = {.slot = slot};
+	struct bh_endpoint address = {};
 
 	if (!flow)
 		return 0;
 	__builtin_memcpy(address.address, flow->remote, sizeof(address.address));
-	if (bpf_map_lookup_elem(&bh_if_near, &address) || bpf_map_lookup_elem(&bh_if_near, &nobody))
+	if (bpf_map_lookup_elem(&bh_if_near, &address))
 		return BH_KNOWN_NEAR;
 	if (wall == BH_CONTAIN)
 		return bpf_map_lookup_elem(&bh_if_heard, &address) ? BH_KNOWN_HEARD : 0;
 	about.flow = *flow;
 	bpf_loop(BH_RULE_ABOUT_STEPS, bh_rule_about_step, &about, 0);
 	return about.found ? BH_KNOWN_RULE : 0;
+}
+
+static __always_inline bool bh_resolution_is_judged(void)
+{
+	struct bh_endpoint nobody = {};
+
+	return !bpf_map_lookup_elem(&bh_if_near, &nobody);
 }
 
 static __always_inline bool bh_is_own_address(const __u8 *ipv6)
@@ -136,6 +143,8 @@ static __always_inline bool bh_arp_passes(const struct __sk_buff *skb, __u32 slo
 	struct bh_arp arp;
 	__u8 mac[6] = {};
 
+	if (!bh_resolution_is_judged())
+		return true;
 	bpf_skb_load_bytes(skb, 0, mac, sizeof(mac));
 	if (!bh_load_arp(skb, &arp, &flow, false) || bh_reaches(skb, sizeof(arp) + (forwarded ? BH_PADDING_BYTES : 0)))
 		return false;
@@ -187,6 +196,8 @@ static __always_inline bool bh_discovery_passes(const struct __sk_buff *skb, __u
 	enum bh_resolution says;
 	const __u8 *other;
 
+	if (!bh_resolution_is_judged())
+		return true;
 	if (!bh_load_discovery(skb, &packet))
 		return false;
 	other = (const __u8 *)&packet.header.daddr;

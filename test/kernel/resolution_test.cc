@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "kernel/router_fixture.h"
+#include "sensor/kernel/bpf_map.h"
 
 namespace bulkhead::sensor {
 namespace {
@@ -163,6 +164,22 @@ TEST_CASE_METHOD(ResolutionFixture, "nothing is announced behind a wall", "[inte
     CHECK_FALSE(taken());
     CHECK_FALSE(announced());
   }
+}
+
+TEST_CASE_METHOD(ResolutionFixture, "where the sensor cannot tell, the host is not lost", "[interfaces][resolution]") {
+  const absl::StatusOr<BpfMap> near = BpfMap::OpenPinned(pins() + "/bh_if_near");
+  REQUIRE_OK(near);
+  const bh_endpoint nobody{};
+  const uint8_t one = 1;
+  REQUIRE_OK(near->Update(&nobody, &one));
+  for (const Policy& wall : {Containment(), Isolation()}) {
+    Apply({wall});
+    CHECK(Asked("192.0.2.77"));
+    CHECK(Asked("2001:db8::77"));
+    const auto send = [&] { SendDiscovery(Discovery(ND_NEIGHBOR_SOLICIT, kPeer6, kCargo), "ff02::1"); };
+    CHECK(Arrives(ETH_P_IPV6, kCargo, test::kMustComeMillis, send));
+  }
+  REQUIRE_OK(near->Delete(&nobody));
 }
 
 TEST_CASE_METHOD(ResolutionFixture, "root writes no cargo into neighbour discovery", "[interfaces][resolution]") {

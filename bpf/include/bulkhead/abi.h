@@ -31,7 +31,7 @@
 #define BH_MAX_LOCAL_ADDRESSES 4096 /* further own addresses lose the clean EPERM's exception, not the wall's */
 #define BH_MAX_FLOWS 16384          /* least recently used flow forgotten: its replies are dropped */
 #define BH_MAX_GUARDED 1024         /* further interfaces can be moved from under the wall; reported as degraded */
-#define BH_MAX_NEAR 4096            /* with more gateways address resolution is not judged; reported as degraded */
+#define BH_MAX_NEAR 4096            /* with more gateways address resolution passes unread; reported as degraded */
 #define BH_MAX_HEARD 65536          /* least recently heard address forgotten: not asked for until it is heard again */
 #define BH_MAX_ARRIVALS 65536       /* least recently used connection from outside forgotten: counts as opened from inside */
 #define BH_MAX_LISTENERS 65536      /* further listeners: their old connections count as outbound */

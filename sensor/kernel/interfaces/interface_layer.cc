@@ -94,8 +94,7 @@ void InterfaceLayer::Describe(ObservedState* observed) const {
   }
   const bool walled = host_wide_ && (observed->contained || observed->isolated);
   if (walled && lists_.has_value() && !lists_->problem().empty()) {
-    observed->degraded.push_back(
-        absl::StrCat("ARP and neighbour discovery may ask for every address: ", lists_->problem()));
+    observed->degraded.push_back(absl::StrCat("ARP and neighbour discovery pass the wall unread: ", lists_->problem()));
   }
   if (walled && !following_problem_.empty()) {
     observed->degraded.push_back(

@@ -27,12 +27,12 @@ class ResolutionLists {
   absl::StatusOr<std::vector<std::string>> Follow(const std::vector<bh_endpoint>& own,
                                                   const std::vector<bh_endpoint>& control_plane);
 
-  // Why everything may be asked for; empty when it may not.
+  // Why nothing is judged; empty when it is.
   const std::string& problem() const { return problem_; }
 
  private:
   ResolutionLists() = default;
-  // An entry without an address says that everything may be asked for.
+  // An entry without an address says that nothing is judged.
   void GiveUp(std::string why);
 
   BpfMap near_;
