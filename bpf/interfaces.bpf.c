@@ -9,12 +9,12 @@
  * cgroup_skb judges what a socket sends, before it leaves. This program judges what it cannot see: packets forwarded for
  * containers, virtual machines and tun devices, packets that traffic control mirrored, and what a tunnel wrapped after it was
  * judged. A TCP packet that goes where its own socket says was judged already; all others are asked for again, by their header as
- * it leaves. A forwarded TCP connection that came in through the interface counts as opened by others.
+ * it leaves. A TCP connection that came in through the interface counts as opened by others, and no other does.
  *
  * Address resolution, which a host cannot do without, is judged by what it says (decide_resolution.h).
  *
  * Host-wide only, in the sensor's network namespace. The filter's answer to an allowed packet is "ask the next one", so filters of
- * others go on working.
+ * others go on working while no wall is up; behind one they are taken away.
  *
  * Walls with a scope are not judged here: what is forwarded has no socket, so nothing tells whose it is. What a container
  * or unit sends was judged where its socket is; a virtual machine's packets are in nobody's scope.

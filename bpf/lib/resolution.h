@@ -97,6 +97,14 @@ static __always_inline bool bh_resolution_is_judged(void)
 	return !bpf_map_lookup_elem(&bh_if_near, &nobody);
 }
 
+/* Rules are asked only where the answer counts: most ARP that leaves answers somebody. */
+static __always_inline bool bh_may_say(enum bh_resolution says, const struct bh_flow *flow, __u32 slot, __u8 wall)
+{
+	bool matters = says == BH_SAYS_ASKS || says == BH_SAYS_ANSWERS;
+
+	return bh_resolution_passes(says, wall, matters ? bh_known_as(flow, slot, wall) : 0);
+}
+
 static __always_inline bool bh_is_own_address(const __u8 *ipv6)
 {
 	struct bh_endpoint address = {};
@@ -148,7 +156,7 @@ static __always_inline bool bh_arp_passes(const struct __sk_buff *skb, __u32 slo
 	bpf_skb_load_bytes(skb, 0, mac, sizeof(mac));
 	if (!bh_load_arp(skb, &arp, &flow, false) || bh_reaches(skb, sizeof(arp) + (forwarded ? BH_PADDING_BYTES : 0)))
 		return false;
-	return bh_resolution_passes(bh_arp_says(&arp, mac), wall, bh_known_as(&flow, slot, wall));
+	return bh_may_say(bh_arp_says(&arp, mac), &flow, slot, wall);
 }
 
 /* An IPv6 packet with a message of neighbour discovery. */
@@ -209,5 +217,5 @@ static __always_inline bool bh_discovery_passes(const struct __sk_buff *skb, __u
 	else if (says == BH_SAYS_ANSWERS && bh_is_link_local(other))
 		return true;
 	__builtin_memcpy(flow.remote, other, sizeof(flow.remote));
-	return bh_resolution_passes(says, wall, bh_known_as(&flow, slot, wall));
+	return bh_may_say(says, &flow, slot, wall);
 }

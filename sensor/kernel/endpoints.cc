@@ -19,20 +19,33 @@ namespace bulkhead::sensor {
 namespace {
 
 constexpr int kWholeAddress = 128;
+constexpr size_t kMappedAt = sizeof(in6_addr) - sizeof(in_addr);  // of an IPv4 address in a mapped one
 
-bool FromSockaddr(const sockaddr* address, bh_endpoint* endpoint) {
-  *endpoint = {};
+// Nothing when it is of no family with addresses.
+std::optional<bh_endpoint> FromSockaddr(const sockaddr* address) {
   if (address != nullptr && address->sa_family == AF_INET) {
-    endpoint->address[10] = endpoint->address[11] = 0xff;
-    std::memcpy(endpoint->address + 12, &reinterpret_cast<const sockaddr_in*>(address)->sin_addr, 4);
-    return true;
+    return EndpointOf(&reinterpret_cast<const sockaddr_in*>(address)->sin_addr, sizeof(in_addr));
   }
-  if (address == nullptr || address->sa_family != AF_INET6) return false;
-  std::memcpy(endpoint->address, &reinterpret_cast<const sockaddr_in6*>(address)->sin6_addr, 16);
-  return true;
+  if (address != nullptr && address->sa_family == AF_INET6) {
+    return EndpointOf(&reinterpret_cast<const sockaddr_in6*>(address)->sin6_addr, sizeof(in6_addr));
+  }
+  return std::nullopt;
 }
 
 }  // namespace
+
+std::optional<bh_endpoint> EndpointOf(const void* address, size_t bytes) {
+  bh_endpoint endpoint{};
+  if (bytes == sizeof(in_addr)) {
+    endpoint.address[kMappedAt - 2] = endpoint.address[kMappedAt - 1] = 0xff;
+    std::memcpy(endpoint.address + kMappedAt, address, bytes);
+  } else if (bytes == sizeof(in6_addr)) {
+    std::memcpy(endpoint.address, address, bytes);
+  } else {
+    return std::nullopt;
+  }
+  return endpoint;
+}
 
 absl::StatusOr<std::vector<bh_endpoint>> ToEndpoints(const std::vector<ControlPlaneEndpoint>& endpoints) {
   std::vector<bh_endpoint> converted;
@@ -56,8 +69,8 @@ absl::StatusOr<std::vector<bh_endpoint>> OwnAddresses() {
   const std::unique_ptr<ifaddrs, void (*)(ifaddrs*)> owner(first, freeifaddrs);
   std::vector<bh_endpoint> addresses;
   for (const ifaddrs* it = first; it != nullptr && addresses.size() < BH_MAX_LOCAL_ADDRESSES; it = it->ifa_next) {
-    bh_endpoint endpoint;
-    if (FromSockaddr(it->ifa_addr, &endpoint) && !Holds(addresses, endpoint)) addresses.push_back(endpoint);
+    const std::optional<bh_endpoint> endpoint = FromSockaddr(it->ifa_addr);
+    if (endpoint.has_value() && !Holds(addresses, *endpoint)) addresses.push_back(*endpoint);
   }
   return addresses;
 }

@@ -1,6 +1,8 @@
 // Addresses as the kernel's programs know them: the control plane's endpoints and this host's own.
 #pragma once
 
+#include <cstddef>
+#include <optional>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -8,6 +10,10 @@
 #include "sensor/domain/datapath.h"
 
 namespace bulkhead::sensor {
+
+// An address in network byte order, with port 0; one of 4 bytes becomes a mapped one. Nothing when it has neither 4 nor
+// 16 bytes.
+std::optional<bh_endpoint> EndpointOf(const void* address, size_t bytes);
 
 // InvalidArgument: an endpoint is no single address, or has no port.
 absl::StatusOr<std::vector<bh_endpoint>> ToEndpoints(const std::vector<ControlPlaneEndpoint>& endpoints);

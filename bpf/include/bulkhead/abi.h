@@ -202,14 +202,14 @@ struct bh_host_head {
 
 /* What does not belong to a generation; value of bh_host. */
 struct bh_host {
-	__u64 scope_cgroup;  /* id of the cgroup that enforcement is confined to; the root's when host-wide */
-	__u64 sensor_cgroup; /* id of the sensor's own cgroup; 0: none */
-	__u64 netns_cookie;  /* of the network namespace that bh_local describes */
-	__u32 scope_level;   /* depth of scope_cgroup below the root */
+	__u64 scope_cgroup;    /* id of the cgroup that enforcement is confined to; the root's when host-wide */
+	__u64 sensor_cgroup;   /* id of the sensor's own cgroup; 0: none */
+	__u64 netns_cookie;    /* of the network namespace that bh_local describes */
+	__u32 scope_level;     /* depth of scope_cgroup below the root */
 	__u8 kill_connect : 1; /* a hook that can kill in tcp_connect is attached */
 	__u8 arrivals : 1;     /* what comes from outside has been recorded in bh_arrivals for a while */
-	__u8 deny_exec;      /* a hook that can refuse an exec is attached */
-	__u16 abi;           /* BH_ABI_VERSION of the sensor that wrote this */
+	__u8 deny_exec;        /* a hook that can refuse an exec is attached */
+	__u16 abi;             /* BH_ABI_VERSION of the sensor that wrote this */
 };
 
 /* Which process, or which descriptor of it, a program is to look at; value of bh_want and bh_probe. */

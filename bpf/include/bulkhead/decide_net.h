@@ -144,6 +144,11 @@ BH_PURE struct bh_decision bh_decide(__u8 wall, const struct bh_flow *flow)
 	return wall == BH_ISOLATE ? bh_decide_isolate(flow) : bh_decide_contain(flow);
 }
 
+BH_PURE __u8 bh_is_link_local(const __u8 *ipv6)
+{
+	return ipv6[0] == 0xfe && (ipv6[1] & 0xc0) == 0x80;
+}
+
 /* Is this ICMPv6 message neighbour discovery that stays on the link? Hop limit 255 proves it for what arrives. What leaves goes to
  * the link's own addresses; to another unicast address only a plain solicitation or advertisement, without room for cargo. */
 BH_PURE __u8 bh_is_neighbour(__u8 type, __u8 hop_limit, __u8 direction, const __u8 *remote, __u16 message_bytes)
@@ -154,7 +159,7 @@ BH_PURE __u8 bh_is_neighbour(__u8 type, __u8 hop_limit, __u8 direction, const __
 		return 1;
 	if (remote[0] == 0xff && (remote[1] & 0x0f) == 2)
 		return 1;
-	if (remote[0] == 0xfe && (remote[1] & 0xc0) == 0x80)
+	if (bh_is_link_local(remote))
 		return 1;
 	return type >= BH_ND_LAST - 1 && message_bytes <= BH_ND_NEIGHBOUR_BYTES;
 }

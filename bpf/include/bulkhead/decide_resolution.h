@@ -148,11 +148,6 @@ BH_PURE __u8 bh_resolution_passes(enum bh_resolution says, __u8 wall, __u8 known
 	return (known & BH_KNOWN_NEAR) || (known & (wall == BH_ISOLATE ? BH_KNOWN_RULE : BH_KNOWN_HEARD));
 }
 
-BH_PURE __u8 bh_is_link_local(const __u8 *ipv6)
-{
-	return ipv6[0] == 0xfe && (ipv6[1] & 0xc0) == 0x80;
-}
-
 /* The address of nobody: a router solicitation may come from it, and the question whether an address is taken (RFC 4862),
  * which behind a wall is not asked, does. */
 BH_PURE __u8 bh_is_unspecified(const __u8 *ipv6)

@@ -84,15 +84,15 @@ std::vector<std::string> InterfaceLayer::Follow(const std::vector<bh_endpoint>& 
 }
 
 void InterfaceLayer::Describe(ObservedState* observed) const {
-  if (host_wide_ && !problem_.empty() && (observed->contained || observed->isolated)) {
+  const bool walled = host_wide_ && (observed->contained || observed->isolated);
+  if (walled && !problem_.empty()) {
     observed->degraded.push_back(
         absl::StrCat("packets that this host forwards or mirrors get past the wall: ", problem_));
   }
-  if (!moving_problem_.empty() && (observed->contained || observed->isolated)) {
+  if (walled && !moving_problem_.empty()) {
     observed->degraded.push_back(
         absl::StrCat("interfaces can be moved to another network namespace, where no wall is: ", moving_problem_));
   }
-  const bool walled = host_wide_ && (observed->contained || observed->isolated);
   if (walled && lists_.has_value() && !lists_->problem().empty()) {
     observed->degraded.push_back(absl::StrCat("ARP and neighbour discovery pass the wall unread: ", lists_->problem()));
   }

@@ -6,36 +6,18 @@
 #include <sys/socket.h>
 
 #include <array>
-#include <cstring>
 #include <optional>
 
 #include "common/status_macros.h"
 #include "sensor/kernel/bpf_map.h"
+#include "sensor/kernel/endpoints.h"
 #include "sensor/kernel/interfaces/rtnetlink.h"
 
 namespace bulkhead::sensor {
 namespace {
 
-constexpr size_t kIpv4Bytes = sizeof(in_addr);
-constexpr size_t kIpv6Bytes = sizeof(in6_addr);
-constexpr size_t kMappedAt = kIpv6Bytes - kIpv4Bytes;  // of an IPv4 address in a mapped one
-
-// Nothing when it is no address of either family.
-std::optional<bh_endpoint> ToEndpoint(const void* address, size_t bytes) {
-  bh_endpoint endpoint{};
-  if (bytes == kIpv4Bytes) {
-    endpoint.address[kMappedAt - 2] = endpoint.address[kMappedAt - 1] = 0xff;
-    std::memcpy(endpoint.address + kMappedAt, address, kIpv4Bytes);
-  } else if (bytes == kIpv6Bytes) {
-    std::memcpy(endpoint.address, address, kIpv6Bytes);
-  } else {
-    return std::nullopt;
-  }
-  return endpoint;
-}
-
 void Add(const void* address, size_t bytes, std::vector<bh_endpoint>* found) {
-  const std::optional<bh_endpoint> endpoint = ToEndpoint(address, bytes);
+  const std::optional<bh_endpoint> endpoint = EndpointOf(address, bytes);
   if (endpoint.has_value() && !Holds(*found, *endpoint)) found->push_back(*endpoint);
 }
 
@@ -99,11 +81,11 @@ absl::StatusOr<std::vector<bh_endpoint>> Gateways() {
 
 absl::StatusOr<bh_endpoint> NextHop(const bh_endpoint& remote) {
   const bool ipv4 = IN6_IS_ADDR_V4MAPPED(reinterpret_cast<const in6_addr*>(remote.address));
+  const size_t bytes = ipv4 ? sizeof(in_addr) : sizeof(in6_addr);
   std::array<char, 256> buffer;
   nlmsghdr* const request = StartRequest(buffer.data(), 0, ipv4 ? AF_INET : AF_INET6);
-  auto* const route = static_cast<rtmsg*>(mnl_nlmsg_get_payload(request));
-  route->rtm_dst_len = static_cast<unsigned char>(8 * (ipv4 ? kIpv4Bytes : kIpv6Bytes));
-  mnl_attr_put(request, RTA_DST, ipv4 ? kIpv4Bytes : kIpv6Bytes, remote.address + (ipv4 ? kMappedAt : 0));
+  static_cast<rtmsg*>(mnl_nlmsg_get_payload(request))->rtm_dst_len = static_cast<unsigned char>(8 * bytes);
+  mnl_attr_put(request, RTA_DST, bytes, remote.address + sizeof(remote.address) - bytes);
   std::vector<bh_endpoint> found;
   RETURN_IF_ERROR(AskRtnetlink(request, "ask for the way to the control plane", &TakeRoute, &found));
   if (!found.empty()) return found.front();

@@ -13,7 +13,7 @@ namespace bulkhead::sensor {
 absl::StatusOr<std::vector<bh_endpoint>> Gateways();
 
 // Whom a packet to `remote` (its port does not matter) is handed to: the gateway, or the remote itself where it is on
-// the link; with port 0. Unavailable and other errors: there is no route.
+// the link; with port 0. An error: there is no route.
 absl::StatusOr<bh_endpoint> NextHop(const bh_endpoint& remote);
 
 }  // namespace bulkhead::sensor
